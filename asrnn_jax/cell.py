@@ -1,0 +1,121 @@
+"""The contract of a recurrent cell: a tuple of pure functions, evaluated in three phases.
+
+Legend of dimension letters used in every docstring and annotation:
+
+    B batch (any number of leading axes)    T time    I inputs    H hidden (the paper's n)    O outputs
+
+A cell is evaluated as
+
+    weights = cell.prepare(params)               once a call: solves, matrix products, nothing inside the scan
+    zs      = cell.project(weights, xs)          all time at once: what does not depend on the carry
+    carry   = cell.step(weights, carry, z)       one step: the only sequential part
+    ys      = cell.readout(weights, carries, xs) all time at once
+
+The step itself is ``update(carry, z, mix(weights, carry))``. `mix` is everything in a step that touches
+trained weights (for a dense cell: one matrix product), `update` touches none. This split is what lets
+`asrnn_jax.run` compute the gradient of all weights as one product over all time, for every cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+PyTree = Any
+Params = dict[str, Any]  # what is trained; always a dict
+Weights = PyTree  # what `prepare` makes of it; never a dict
+
+
+class Cell(NamedTuple):
+    """A recurrent cell: pure functions on pytrees, made by a factory of `asrnn_jax.cells`.
+
+    Every function works on any number of leading axes (batch, or time and batch), so the same
+    code serves one step and a whole sequence. Carry leaves have shape ``(*B, ...)``.
+    """
+
+    name: str
+    inputs: int
+    """I, size of one input ``x``."""
+    hidden: int
+    """H, number of hidden units."""
+    outputs: int
+    """O, size of one output ``y``."""
+    init: Callable[[jax.Array], Params]
+    """``key -> params``. Params are a (nested) dict of arrays."""
+    prepare: Callable[[Params], Weights]
+    """``params -> weights``, once a call. Weights are any pytree that is not a dict."""
+    initial_carry: Callable[..., PyTree]
+    """``(batch_shape=(), dtype=float32) -> carry`` with leaves ``(*batch_shape, ...)``."""
+    project: Callable[[Weights, jax.Array], PyTree]
+    """``(weights, xs (..., I)) -> zs``, leaves ``(..., k)``."""
+    mix: Callable[[Weights, PyTree], PyTree]
+    """``(weights, carry) -> a``: the part of the step that uses trained weights."""
+    update: Callable[[PyTree, PyTree, PyTree], PyTree]
+    """``(carry, z, a) -> carry``: the rest of the step; uses no weights."""
+    readout: Callable[[Weights, PyTree, jax.Array], jax.Array]
+    """``(weights, carries, xs) -> ys (..., O)``."""
+    to_state: Callable[[Weights, PyTree], PyTree] = lambda weights, carry: carry
+    """``(weights, carry) -> state``: from what the loop keeps to the paper's hidden state."""
+    to_carry: Callable[[Weights, PyTree], PyTree] = lambda weights, state: state
+    """Inverse of `to_state`."""
+    pullback: Callable[..., tuple[PyTree, PyTree, PyTree]] | None = None
+    """``(prev, carry, z, a, ct) -> (d_prev, d_z, d_a)``: the vector-Jacobian product of `update`.
+
+    Optional. `None` derives it with `jax.vjp`, which evaluates `update` again; a cell whose
+    derivative follows from the new carry alone (tanh) states it here and saves that work.
+    """
+    rebase: Callable[[Params, Any], Params] | None = None
+    """``(params, project) -> params`` with the same weights and the skew parameters back at zero.
+
+    Only cells with a dynamic base have it. `project` (bool) also sends the base to the nearest
+    orthogonal matrix.
+    """
+
+    def step(self, weights: Weights, carry: PyTree, z: PyTree) -> PyTree:
+        """One step of the loop: ``(weights, carry, z) -> carry``."""
+        return self.update(carry, z, self.mix(weights, carry))
+
+
+def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
+    """Prepares params (a dict); lets weights, which are never a dict, through unchanged."""
+    if isinstance(params_or_weights, Mapping):
+        expected = set(jax.eval_shape(cell.init, jax.random.key(0)))
+        missing = expected - set(params_or_weights)
+        if missing:
+            raise ValueError(
+                f"params lack {sorted(missing)} which cell {cell.name!r} needs (they have "
+                f"{sorted(params_or_weights)}): pass the params made by this cell's init, not another cell's."
+            )
+        return cell.prepare(dict(params_or_weights))
+    return params_or_weights
+
+
+def check_inputs(cell: Cell, xs: jax.Array, least_rank: int, what: str) -> None:
+    """Raises for an input that no cell of this width can take."""
+    if xs.ndim < least_rank:
+        raise ValueError(f"xs has shape {xs.shape}: {what} (at least {least_rank} axes).")
+    if not jnp.issubdtype(xs.dtype, jnp.floating):
+        raise TypeError(
+            f"xs has dtype {xs.dtype}: a recurrent cell needs floating-point inputs; convert with "
+            "xs.astype(jnp.float32), or jax.nn.one_hot for symbols."
+        )
+    if xs.shape[-1] != cell.inputs:
+        raise ValueError(
+            f"xs has shape {xs.shape}, last axis {xs.shape[-1]}, but cell {cell.name!r} was made with "
+            f"inputs={cell.inputs}: {what}, or make the cell with inputs={xs.shape[-1]}."
+        )
+
+
+def check_carry(cell: Cell, carry: PyTree, batch: tuple[int, ...], dtype: Any) -> None:
+    """Raises if `carry` is not one of this cell for this batch."""
+    expected = jax.eval_shape(lambda: cell.initial_carry(batch, dtype))
+    same = jax.tree.structure(carry) == jax.tree.structure(expected)
+    if not same or any(jnp.shape(c) != e.shape for c, e in zip(jax.tree.leaves(carry), jax.tree.leaves(expected))):
+        raise ValueError(
+            f"carry has shapes {jax.tree.map(jnp.shape, carry)}, but cell {cell.name!r} with batch {batch} keeps "
+            f"{jax.tree.map(lambda e: e.shape, expected)}: start from cell.initial_carry({batch}) or pass the "
+            "carry that an earlier call with this cell and batch returned."
+        )

@@ -1,0 +1,156 @@
+"""The adaptive-saturated RNN."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from asrnn_jax.cell import Cell
+from asrnn_jax.cells import checks
+from asrnn_jax.cells.tanh_rnn import tanh_pullback
+from asrnn_jax.orthogonal import parametrization
+
+
+class Weights(NamedTuple):
+    """In the coordinates of the loop, g = W_f h, as rows: ``g_t = tanh(x_t V + c + g_{t-1} M)``."""
+
+    V: jax.Array  # (I, H): W_xh^T W_f^T
+    c: jax.Array  # (H,):   W_f b
+    M: jax.Array  # (H, H): (W_f W_hh W_f^{-1})^T
+    W_f: jax.Array  # (H, H)
+    W_f_inv: jax.Array  # (H, H)
+
+
+@cache
+def asrnn(
+    inputs: int,
+    hidden: int,
+    *,
+    map: str = "cayley",
+    init: str = "cayley",
+    dynamic: bool = False,
+    saturation: Literal["abs", "bounded"] = "abs",
+    a: float = 0.02,
+    b: float = 0.02,
+    eps: float = 0.01,
+    slope: float = 0.0,
+    kappa: float = 10.0,
+    rho: float = 0.5,
+    dtype=jnp.float32,
+) -> Cell:
+    """Adaptive-saturated RNN.
+
+        h_t = W_f^{-1} tanh(W_f (W_xh x_t + W_hh h_{t-1} + b))        W_f = U_f D_f
+
+    ``W_hh`` and ``U_f`` are orthogonal, ``D_f`` is a positive diagonal. Small ``D_f``: tanh stays in its linear
+    part and the cell is the linear orthogonal RNN (stable gradients). Large ``D_f``: units saturate (capacity).
+    ``W_f = I`` gives the tanh RNN with an orthogonal recurrent matrix.
+
+    The loop keeps ``g_t = W_f h_t``, in which the cell is a tanh RNN with ``M = W_f W_hh W_f^{-1}``: one H x H
+    product a step instead of three. ``ys`` and the state are ``h``; the carry is ``g``.
+
+    Args:
+      inputs: I.
+      hidden: H, the paper's n.
+      map: how ``W_hh`` and ``U_f`` come from H (H - 1) / 2 numbers: "cayley", "scaled_cayley" (``W_hh`` only; ``U_f``
+        then uses "cayley") or "expm".
+      init: of ``W_hh``: "cayley", "henaff", "haar" or "identity". ``U_f`` starts at the identity.
+      dynamic: ``W_hh`` by dynamic trivialisation, see `asrnn_jax.orthogonal.parametrization`.
+      saturation: "abs" is the paper's ``D_f = |s| + eps``; "bounded" is ``D_f = exp(scale) kappa^(tanh(s)/2)``,
+        always positive, whose ratio of largest to smallest entry never passes `kappa`.
+      a, b: ``s ~ U(a, b)`` at the start.
+      eps: floor of ``D_f`` in the paper's form; both forms start at ``|s| + eps``.
+      slope: derivative of ``|s|`` at ``s = 0``. 0 is the authors' framework: started at a = b = 0, ``D_f`` then stays
+        at eps. With 1 the same start was seen to blow up; prefer "bounded" to train from a small ``D_f``.
+      kappa: bound of ``max(D_f) / min(D_f)`` in the bounded form.
+      rho: share of -1 signs for "scaled_cayley".
+      dtype: of the params.
+
+    Params: ``{"W_xh": (I, H), "b": (H,), "W_hh": {"skew": (H (H - 1) / 2,)}, "U_f": {"skew": ...}, "D_f": ...}``.
+
+    Raises:
+      ValueError: sizes below 1, an unknown name, a range that is no range.
+
+    Source: Nguyen-Duy, Pham, Nguyen 2023, arXiv:2304.11790.
+    """
+    checks.sizes(inputs=inputs, hidden=hidden)
+    checks.choice("saturation", saturation, ("abs", "bounded"))
+    checks.at_least("eps", eps, 0.0)
+    checks.at_least("kappa", kappa, 1.0)
+    if not a <= b:
+        raise ValueError(f"a={a}, b={b}: D_f starts at |s| + eps with s drawn from [a, b], so a must not exceed b.")
+    if eps == 0 and a <= 0 <= b:
+        raise ValueError(f"eps={eps} with a={a}, b={b}: D_f could be 0 and W_f has no inverse; give eps > 0 or a > 0.")
+    W_hh = parametrization(hidden, map, init, dynamic=dynamic, rho=rho, dtype=dtype)
+    U_f = parametrization(hidden, "expm" if map == "expm" else "cayley", "identity", dtype=dtype)
+
+    def init_params(key):
+        keys = jax.random.split(key, 4)
+        s = jax.random.uniform(keys[3], (hidden,), dtype, a, b)
+        return {
+            "W_xh": jax.nn.initializers.orthogonal()(keys[0], (inputs, hidden), dtype),
+            "b": jnp.zeros(hidden, dtype),
+            "W_hh": W_hh.init(keys[1]),
+            "U_f": U_f.init(keys[2]),
+            "D_f": s if saturation == "abs" else _bounded_start(jnp.abs(s) + eps, kappa),
+        }
+
+    def diagonal(p):
+        return _abs(p, slope) + eps if saturation == "abs" else _bounded(p, kappa)
+
+    def prepare(params):
+        W, U, D = W_hh.matrix(params["W_hh"]), U_f.matrix(params["U_f"]), diagonal(params["D_f"])
+        with jax.default_matmul_precision("highest"):
+            W_f, W_f_inv = U * D, U.T / D[:, None]
+            M = W_f @ W @ W_f_inv
+            return Weights(params["W_xh"] @ W_f.T, W_f @ params["b"], M.T, W_f, W_f_inv)
+
+    def to_state(weights, g):
+        return g @ weights.W_f_inv.T
+
+    return Cell(
+        name="asrnn",
+        inputs=inputs,
+        hidden=hidden,
+        outputs=hidden,
+        init=init_params,
+        prepare=prepare,
+        initial_carry=lambda batch_shape=(), dtype=jnp.float32: jnp.zeros((*batch_shape, hidden), dtype),
+        project=lambda weights, xs: xs @ weights.V + weights.c,
+        mix=lambda weights, g: g @ weights.M,
+        update=lambda g, z, a: jnp.tanh(z + a),
+        readout=lambda weights, gs, xs: to_state(weights, gs),
+        to_state=to_state,
+        to_carry=lambda weights, h: h @ weights.W_f.T,
+        pullback=tanh_pullback,
+        rebase=(lambda params, project=False: {**params, "W_hh": W_hh.rebase(params["W_hh"], project)})
+        if W_hh.rebase
+        else None,
+    )
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _abs(s: jax.Array, slope: float) -> jax.Array:
+    """``|s|`` with the derivative `slope` at 0, where frameworks disagree (JAX says 1, PyTorch 0)."""
+    return jnp.abs(s)
+
+
+@_abs.defjvp
+def _abs_jvp(slope, primals, tangents):
+    (s,), (ds,) = primals, tangents
+    return jnp.abs(s), jnp.where(s == 0, slope, jnp.sign(s)) * ds
+
+
+def _bounded(p: dict[str, jax.Array], kappa: float) -> jax.Array:
+    """``exp(scale) kappa^(tanh(s)/2)``: steps of the optimiser change D_f by a factor, never its sign."""
+    return jnp.exp(p["scale"] + 0.5 * jnp.log(kappa) * jnp.tanh(p["s"]))
+
+
+def _bounded_start(D: jax.Array, kappa: float) -> dict[str, jax.Array]:
+    """The params with `_bounded` equal to D, or as near as the bound allows."""
+    scale = jnp.log(D).mean()
+    spread = 2 * (jnp.log(D) - scale) / max(jnp.log(kappa), 1e-6)
+    return {"scale": scale, "s": jnp.arctanh(jnp.clip(spread, -0.95, 0.95))}

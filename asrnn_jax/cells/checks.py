@@ -1,0 +1,27 @@
+"""Checks of what factories are given: the argument, its value, the remedy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def sizes(**values: int) -> None:
+    """Raises unless every value is a positive integer."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name}={value!r}: give a whole number.")
+        if value < 1:
+            raise ValueError(f"{name}={value}: give at least 1.")
+
+
+def choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raises unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name}={value!r}: choose one of {', '.join(choices)}.")
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Raises unless `value` is a finite number of at least `least`."""
+    if not math.isfinite(value) or value < least:
+        raise ValueError(f"{name}={value}: give a number of at least {least:g}.")

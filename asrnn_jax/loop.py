@@ -1,0 +1,206 @@
+"""The loop over time and its fused gradient, for arrays of shape ``(T, N, ...)``.
+
+Time is taken in blocks. A block is projected, stepped through and read out while it is still in
+cache; on the way back its weight gradient is one matrix product instead of one ``n x n`` update a
+step, so the sequential part is as short backward as it is forward.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from asrnn_jax.cell import Cell, PyTree
+
+CPU_BLOCK_BYTES = 3 << 18  # the carries of one block should stay in a 1 MiB second-level cache
+
+
+class Options(NamedTuple):
+    readout: bool  # compute ys for every step
+    reverse: bool
+    block: int  # steps a block
+    keep: bool = False  # also return the carry entering each step, the residual of the backward pass
+
+
+def where(flags: jax.Array, yes: PyTree, no: PyTree) -> PyTree:
+    """`jnp.where` over pytrees, with flags ``(*B,)`` and leaves ``(*B, ...)``."""
+
+    def one(y, n):
+        return jnp.where(flags.reshape(*flags.shape, *(1,) * (y.ndim - flags.ndim)), y, n)
+
+    return jax.tree.map(one, yes, no)
+
+
+def hold(mask: jax.Array | None, new: PyTree, old: PyTree) -> PyTree:
+    """The new carry where the step is valid."""
+    return new if mask is None else where(mask, new, old)
+
+
+def restart(reset: jax.Array | None, fresh: PyTree, carry: PyTree) -> PyTree:
+    """The fresh carry where a reset is asked for."""
+    return carry if reset is None else where(reset, fresh, carry)
+
+
+def plain(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
+    """``-> (end, ys | None, raw | None)``; ``raw[t]`` is the carry entering step t, before a reset."""
+
+    def body(carry, inputs):
+        z, valid, afresh = inputs
+        start = restart(afresh, fresh, carry)
+        return hold(valid, cell.step(weights, start, z), start), carry
+
+    def over_block(carry, inputs):
+        xs, mask, reset = inputs
+        zs = _by_row(cell.project, weights, xs)
+        end, raw = lax.scan(body, carry, (zs, mask, reset), reverse=options.reverse)
+        ys = _by_row(cell.readout, weights, _after(raw, end, options.reverse), xs) if options.readout else None
+        return end, (ys, raw if options.keep else None)
+
+    end, (ys, raw) = _scan_blocks(over_block, carry, (xs, mask, reset), options.block, options.reverse)
+    return end, ys, raw
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
+    return plain(cell, options, weights, carry, fresh, xs, mask, reset)[:2]
+
+
+def _fused_fwd(cell, options, weights, carry, fresh, xs, mask, reset):
+    end, ys, raw = plain(cell, options._replace(keep=True), weights, carry, fresh, xs, mask, reset)
+    return (end, ys), (weights, fresh, end, raw, xs, mask, reset)
+
+
+def _fused_bwd(cell, options, residuals, cotangents):
+    """With a_t = mix(W, c_{t-1}) and c_t = update(c_{t-1}, z_t, a_t):
+
+        dc_{t-1} = d_update/dc_{t-1} + (dmix/dc)^T da_t        in the loop
+        dW       = sum_t (dmix/dW)^T da_t                      after it: one product over time and batch
+    """
+    weights, fresh, end, raw, xs, mask, reset = residuals
+    d_end, d_ys = cotangents
+    pullback = cell.pullback or _derived_pullback(cell)
+    zeros = partial(jax.tree.map, jnp.zeros_like)
+
+    def over_block(state, inputs):
+        d_carry, end, d_fresh, d_weights = state
+        raw, xs, mask, reset, d_ys = inputs
+        prev = raw if reset is None else jax.vmap(lambda r, c: where(r, fresh, c))(reset, raw)
+        after = _after(raw, end, options.reverse)
+        zs, project_vjp = jax.vjp(partial(_by_row, cell.project), weights, xs)
+        a, mix_vjp = jax.vjp(lambda w: _by_row(cell.mix, w, prev), weights)
+        d_after = d_xs = None
+        if options.readout:
+            _, readout_vjp = jax.vjp(partial(_by_row, cell.readout), weights, after, xs)
+            d_w, d_after, d_xs = readout_vjp(d_ys)
+            d_weights = _add(d_weights, d_w)
+        same: list[int] = []
+
+        def body(state, inputs):
+            d_carry, d_fresh = state
+            prev, after, z, a, valid, afresh, d_after = inputs
+            total = d_carry if d_after is None else _add(d_carry, d_after)
+            d_prev, d_z, d_a = pullback(prev, after, z, a, hold(valid, total, zeros(total)))
+            d_prev = _add(d_prev, jax.vjp(lambda c: cell.mix(weights, c), prev)[1](d_a)[0])
+            if valid is not None:
+                d_prev = _add(d_prev, where(valid, zeros(total), total))
+            if afresh is not None:
+                d_fresh = _add(d_fresh, where(afresh, d_prev, zeros(d_prev)))
+                d_prev = where(afresh, zeros(d_prev), d_prev)
+            return (d_prev, d_fresh), _unique(jax.tree.leaves((d_z, d_a)), same)
+
+        inputs = (prev, after, zs, a, mask, reset, d_after)
+        (d_carry, d_fresh), d_za = lax.scan(body, (d_carry, d_fresh), inputs, reverse=not options.reverse)
+        d_za = jax.tree.unflatten(jax.tree.structure((zs, a)), [d_za[i] for i in same])
+        d_w_project, d_xs_project = project_vjp(d_za[0])
+        d_weights = _add(_add(d_weights, d_w_project), mix_vjp(d_za[1])[0])
+        d_xs = d_xs_project if d_xs is None else d_xs + d_xs_project
+        return (d_carry, _first(raw, options.reverse), d_fresh, d_weights), d_xs
+
+    state = (d_end, end, zeros(fresh), zeros(weights))
+    inputs = (raw, xs, mask, reset, d_ys)
+    state, d_xs = _scan_blocks(over_block, state, inputs, options.block, not options.reverse)
+    d_carry, _, d_fresh, d_weights = state
+    return d_weights, d_carry, d_fresh, d_xs, None, None
+
+
+fused.defvjp(_fused_fwd, _fused_bwd)
+
+
+def _derived_pullback(cell: Cell):
+    def pullback(prev, carry, z, a, ct):
+        return jax.vjp(cell.update, prev, z, a)[1](ct)
+
+    return pullback
+
+
+def _unique(leaves: list, index: list[int]) -> list:
+    """Leaves without repeats (``z + a`` gives both the same cotangent); `index` receives where each one went."""
+    unique: list = []
+    index.clear()
+    for leaf in leaves:
+        position = next((i for i, u in enumerate(unique) if u is leaf), len(unique))
+        if position == len(unique):
+            unique.append(leaf)
+        index.append(position)
+    return unique
+
+
+def _scan_blocks(f, init, xs, size: int, reverse: bool):
+    """`lax.scan` with f taking a block of up to `size` steps at once."""
+    steps = jax.tree.leaves(xs)[0].shape[0]
+    if steps <= size:
+        return f(init, xs)
+    whole = steps // size
+
+    def main(carry):
+        split = jax.tree.map(lambda x: x[: whole * size].reshape(whole, size, *x.shape[1:]), xs)
+        carry, ys = lax.scan(f, carry, split, reverse=reverse)
+        return carry, jax.tree.map(lambda y: y.reshape(whole * size, *y.shape[2:]), ys)
+
+    def rest(carry):
+        return f(carry, jax.tree.map(lambda x: x[whole * size :], xs))
+
+    if whole * size == steps:
+        return main(init)
+    carry, first = (rest if reverse else main)(init)
+    carry, second = (main if reverse else rest)(carry)
+    head, tail = (second, first) if reverse else (first, second)
+    return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), head, tail)
+
+
+def choose_block(steps: int, carry: PyTree) -> int:
+    """Steps a block: what fits the cache on CPU (a divisor of the number of steps if one is near), else all."""
+    if jax.default_backend() != "cpu":
+        return max(steps, 1)
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carry))
+    wanted = max(1, min(CPU_BLOCK_BYTES // max(size, 1), 256))
+    divisors = [b for b in range(max(1, wanted // 2), 2 * wanted + 1) if steps % b == 0]
+    return min(divisors, key=lambda b: abs(b - wanted), default=wanted)
+
+
+def _add(a: PyTree, b: PyTree) -> PyTree:
+    return jax.tree.map(jnp.add, a, b)
+
+
+def _by_row(f, weights, *arrays):
+    """Applies a cell's function to ``(T, N, ...)`` arrays as ``(T * N, ...)`` rows: one matrix product each."""
+    lead = jax.tree.leaves(arrays)[0].shape[:2]
+    rows = jax.tree.map(lambda a: a.reshape(lead[0] * lead[1], *a.shape[2:]), arrays)
+    return jax.tree.map(lambda y: y.reshape(*lead, *y.shape[1:]), f(weights, *rows))
+
+
+def _after(raw: PyTree, end: PyTree, reverse: bool) -> PyTree:
+    """Carries after each step, from those entering each step and the last one."""
+
+    def shift(r, e):
+        return jnp.concatenate([e[None], r[:-1]] if reverse else [r[1:], e[None]]) if len(r) else r
+
+    return jax.tree.map(shift, raw, end)
+
+
+def _first(raw: PyTree, reverse: bool) -> PyTree:
+    return jax.tree.map(lambda r: r[-1 if reverse else 0], raw)

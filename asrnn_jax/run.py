@@ -1,0 +1,250 @@
+"""A cell over time: carries, masks, lengths, resets and direction, once for every cell."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import prod
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from asrnn_jax import loop
+from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights, check_carry, check_inputs
+from asrnn_jax.loop import hold, restart, where
+
+Outputs = Literal["all", "last"]
+Gradient = Literal["fused", "plain"]
+
+
+def run(
+    cell: Cell,
+    params: Params | Weights,
+    xs: jax.Array,
+    *,
+    carry: PyTree | None = None,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    reset: jax.Array | None = None,
+    reverse: bool = False,
+    time_major: bool = False,
+    outputs: Outputs = "all",
+    gradient: Gradient = "fused",
+    block: int | None = None,
+    dtype: Any = None,
+) -> tuple[PyTree, jax.Array]:
+    """Runs a cell over a sequence and returns ``(carry, ys)`` like `jax.lax.scan`.
+
+    Args:
+      cell: made by a factory of `asrnn_jax.cells`.
+      params: what ``cell.init`` made, or what ``cell.prepare`` made of it (to prepare once for many calls).
+      xs: inputs ``(*B, T, I)``, or ``(T, *B, I)`` when `time_major`; any number of batch axes, none included.
+      carry: where to start, leaves ``(*B, ...)``; by default ``cell.initial_carry``. Feeding the returned
+        carry to the next call continues the sequence: chunks equal the whole.
+      lengths: integers ``(*B,)``: steps from there on hold the state. 0 returns the initial carry.
+      mask: bool ``(*B, T)`` (``(T, *B)`` when `time_major`): where False the state is held and ``xs`` ignored.
+      reset: bool, like `mask`: where True that batch element starts afresh before the step.
+      reverse: run from the last step to the first; ``ys`` keep the order of ``xs``.
+      time_major: axis order of ``xs``, `mask`, `reset` and ``ys``.
+      outputs: "all" returns ``ys (*B, T, O)``; "last" only the final ``y (*B, O)`` and never builds the rest.
+      gradient: "fused" (fast reverse mode) or "plain": JAX's own differentiation of the scan, which is
+        slower and also supports forward mode (`jax.jacfwd`, `jax.jvp`) and higher derivatives.
+      block: steps evaluated together; by default chosen for the cache on CPU, everything on accelerators.
+      dtype: compute in this dtype (for example ``jnp.bfloat16``). Weights are always prepared in the dtype of
+        the params, at least float32. By default the promoted dtype of ``xs`` and the weights.
+
+    Returns:
+      ``(carry, ys)``: the carry after the last step and the outputs.
+
+    NaN and infinities in masked steps reach nothing. With `reset`, a non-finite input makes its own batch
+    element NaN until that element's next reset; nothing after it, in values or gradients, is touched.
+
+    Raises:
+      ValueError: shapes that do not fit, params or a carry of another cell, an unknown option.
+      TypeError: inputs that are not floating point, masks that are not bool.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, asrnn_jax
+      >>> cell = asrnn_jax.cells.asrnn(inputs=1, hidden=8)
+      >>> params = cell.init(jax.random.key(0))
+      >>> carry, ys = asrnn_jax.run(cell, params, jnp.ones((4, 20, 1)))
+      >>> ys.shape
+      (4, 20, 8)
+    """
+    if outputs not in ("all", "last"):
+        raise ValueError(f"outputs={outputs!r}: choose 'all' (every step) or 'last' (the final one).")
+    if gradient not in ("fused", "plain"):
+        raise ValueError(f"gradient={gradient!r}: choose 'fused' (fast reverse mode) or 'plain' (forward mode too).")
+    if block is not None and block < 1:
+        raise ValueError(f"block={block}: give a positive number of steps, or None to have it chosen.")
+    xs = jnp.asarray(xs)
+    layout = "pass (T, *B, I)" if time_major else "pass (*B, T, I)"
+    check_inputs(cell, xs, 2, layout)
+    steps = xs.shape[0] if time_major else xs.shape[-2]
+    batch = xs.shape[1:-1] if time_major else xs.shape[:-2]
+    per_step = (steps, *batch) if time_major else (*batch, steps)
+    mask = _flags("mask", mask, per_step)
+    reset = _flags("reset", reset, per_step)
+    if lengths is not None:
+        lengths = _check_lengths(lengths, batch, steps)
+    if carry is not None:
+        check_carry(cell, carry, batch, xs.dtype)
+    dtype = None if dtype is None else jnp.dtype(dtype)
+    static = (outputs, gradient, reverse, time_major, block, dtype)
+    return _run(cell, static, params, xs, carry, lengths, mask, reset)
+
+
+def step(
+    cell: Cell,
+    params: Params | Weights,
+    carry: PyTree,
+    x: jax.Array,
+    *,
+    mask: jax.Array | None = None,
+    reset: jax.Array | None = None,
+) -> tuple[PyTree, jax.Array]:
+    """One step of `run`, for streaming: ``(carry, y)``.
+
+    Pass the weights of ``cell.prepare(params)`` rather than params when stepping often: preparing costs
+    more than the step.
+
+    Args:
+      cell: made by a factory of `asrnn_jax.cells`.
+      params: params or prepared weights.
+      carry: leaves ``(*B, ...)``, from ``cell.initial_carry`` or an earlier call.
+      x: one input ``(*B, I)``.
+      mask: bool ``(*B,)``: where False the carry is held and ``x`` ignored.
+      reset: bool ``(*B,)``: where True start afresh before the step.
+
+    Raises:
+      ValueError, TypeError: as `run`.
+    """
+    x = jnp.asarray(x)
+    check_inputs(cell, x, 1, "pass one input (*B, I)")
+    batch = x.shape[:-1]
+    mask = _flags("mask", mask, batch)
+    reset = _flags("reset", reset, batch)
+    check_carry(cell, carry, batch, x.dtype)
+    return _step(cell, params, carry, x, mask, reset)
+
+
+@partial(jax.jit, static_argnums=0)
+def _step(cell: Cell, params: Params | Weights, carry: PyTree, x: jax.Array, mask: Any, reset: Any):
+    weights = as_weights(cell, params)
+    start = restart(reset, cell.initial_carry(x.shape[:-1], x.dtype), carry)
+    x = hold(mask, x, jnp.zeros_like(x))
+    end = hold(mask, cell.step(weights, start, cell.project(weights, x)), start)
+    return end, cell.readout(weights, end, x)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _run(cell: Cell, static: tuple, params: Params | Weights, xs: jax.Array, carry, lengths, mask, reset):
+    outputs, gradient, reverse, time_major, block, dtype = static
+    weights = as_weights(cell, params)
+    dtype = dtype or _compute_dtype(weights, xs)
+    weights, xs = _cast(weights, dtype), xs.astype(dtype)
+    if not time_major:
+        xs = jnp.moveaxis(xs, -2, 0)
+        mask, reset = (None if flags is None else jnp.moveaxis(flags, -1, 0) for flags in (mask, reset))
+    steps, batch = xs.shape[0], xs.shape[1:-1]
+    if lengths is not None:
+        valid = jnp.arange(steps).reshape(-1, *(1,) * len(batch)) < lengths
+        mask = valid if mask is None else valid & mask
+
+    # Inside, every array is (T, N, ...): a single batch axis keeps the weight gradients plain matrix products.
+    one = (prod(batch),)
+    xs = xs.reshape(steps, *one, xs.shape[-1])
+    mask, reset = (None if flags is None else flags.reshape(steps, *one) for flags in (mask, reset))
+    fresh = cell.initial_carry(one, dtype)
+    start = fresh if carry is None else jax.tree.map(lambda c, f: jnp.reshape(c, f.shape).astype(f.dtype), carry, fresh)
+    xs = hold(mask, xs, jnp.zeros_like(xs))
+    poisoned = None
+    if reset is not None and steps > 0:
+        xs, start, poisoned = _quarantine(xs, start, mask, reset, reverse)
+
+    options = loop.Options(outputs == "all", reverse, block or loop.choose_block(steps, fresh))
+    engine = loop.fused if gradient == "fused" and steps > 0 else loop.plain
+    end, ys = engine(cell, options, weights, start, fresh, xs, mask, reset)[:2]
+    if outputs == "last":
+        ys = cell.readout(weights, end, _last_input(xs, mask, reverse))
+    if poisoned is not None:
+        last = _last(poisoned, reverse)
+        end = where(last, jax.tree.map(lambda e: jnp.full_like(e, jnp.nan), end), end)
+        ys = where(poisoned if outputs == "all" else last, jnp.full_like(ys, jnp.nan), ys)
+
+    end = jax.tree.map(lambda e: e.reshape(*batch, *e.shape[1:]), end)
+    if outputs == "last":
+        return end, ys.reshape(*batch, ys.shape[-1])
+    ys = ys.reshape(steps, *batch, ys.shape[-1])
+    return end, ys if time_major else jnp.moveaxis(ys, 0, -2)
+
+
+def _compute_dtype(weights: Weights, xs: jax.Array) -> Any:
+    return jnp.result_type(xs, *(w.real.dtype for w in jax.tree.leaves(weights)))
+
+
+def _cast(weights: Weights, dtype: Any) -> Weights:
+    """Real weights in `dtype`; complex ones stay complex, there is no half-precision complex number."""
+    return jax.tree.map(lambda w: w.astype(dtype) if jnp.issubdtype(w.dtype, jnp.floating) else w, weights)
+
+
+def _flags(name: str, flags: jax.Array | None, shape: tuple[int, ...]) -> jax.Array | None:
+    if flags is None:
+        return None
+    flags = jnp.asarray(flags)
+    if flags.dtype != bool:
+        raise TypeError(f"{name} has dtype {flags.dtype}: pass booleans, for example {name} > 0.")
+    if flags.shape != shape:
+        raise ValueError(f"{name} has shape {flags.shape}, but xs asks for {shape}: one flag a step and batch element.")
+    return flags
+
+
+def _check_lengths(lengths: jax.Array, batch: tuple[int, ...], steps: int) -> jax.Array:
+    lengths = jnp.asarray(lengths)
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise TypeError(f"lengths has dtype {lengths.dtype}: pass integers.")
+    if lengths.shape != batch:
+        raise ValueError(f"lengths has shape {lengths.shape}, but the batch axes of xs are {batch}: one length each.")
+    if not isinstance(lengths, jax.core.Tracer) and lengths.size and not 0 <= lengths.min() <= lengths.max() <= steps:
+        raise ValueError(f"lengths range over [{lengths.min()}, {lengths.max()}], but xs has {steps} steps.")
+    return lengths
+
+
+def _last(a: jax.Array, reverse: bool) -> jax.Array:
+    return a[0 if reverse else -1]
+
+
+def _last_input(xs: jax.Array, mask: jax.Array | None, reverse: bool) -> jax.Array:
+    """The input of the last valid step of each element ``(N, I)``; zeros where there is none."""
+    if xs.shape[0] == 0:
+        return jnp.zeros(xs.shape[1:], xs.dtype)
+    if mask is None:
+        return _last(xs, reverse)
+    last = jnp.argmax(jnp.where(mask, _order(xs.shape[0], reverse), 0), axis=0)
+    return jnp.take_along_axis(xs, last[None, :, None], axis=0)[0]
+
+
+def _order(steps: int, reverse: bool) -> jax.Array:
+    """When each step is taken, counted from 1, as ``(T, 1)``."""
+    order = jnp.arange(1, steps + 1)[:, None]
+    return order[::-1] if reverse else order
+
+
+def _quarantine(xs, carry, mask, reset, reverse):
+    """Replaces non-finite inputs by 0 and says which steps they would have reached: until the next reset.
+
+    Computing with NaN and discarding the result by `where` keeps values clean but not gradients
+    (0 * NaN = NaN), so the NaN is taken out before the loop and put back after it.
+    """
+
+    def latest(flags):
+        return lax.cummax(jnp.where(flags, _order(len(xs), reverse), -1), axis=0, reverse=reverse)
+
+    bad = ~jnp.isfinite(xs).all(-1)
+    bad = bad if mask is None else bad & mask
+    good_start = jnp.stack([jnp.isfinite(c).reshape(c.shape[0], -1).all(-1) for c in jax.tree.leaves(carry)]).all(0)
+    last_bad = jnp.maximum(latest(bad), jnp.where(good_start, -1, 0))
+    poisoned = (last_bad >= latest(reset)) & (last_bad >= 0)
+    xs = jnp.where(bad[..., None], 0, xs)
+    return xs, where(good_start, carry, jax.tree.map(jnp.zeros_like, carry)), poisoned

@@ -1,0 +1,88 @@
+"""The command line: python -m experiments COMMAND ..."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import tyro
+
+from experiments.config import COMMANDS, Config, from_json
+from experiments.errors import Diverged, UsageError, unknown
+from experiments.folder import read_json
+from experiments.presets import PRESETS
+from experiments.report import Report, report, table
+
+USAGE = """usage: python -m experiments COMMAND [flags]
+
+  copy-memory   recall symbols after a delay
+  adding        sum two marked numbers of a long sequence
+  pixels        images as sequences: mnist, fashion_mnist, digits
+  report        table and figure of finished runs
+  presets       the papers' recipes by name
+
+  python -m experiments COMMAND --help explains every flag.
+  A run is a folder (--out); --out FOLDER --resume goes on with it."""
+
+
+def main(arguments: list[str]) -> int:
+    """Carries out one command line and returns its exit code."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    try:
+        if name == "report":
+            print(report(tyro.cli(Report, args=rest, prog="python -m experiments report")))
+        elif name == "presets":
+            print(table([("preset", "what, and what to expect"), *((n, p.about) for n, p in PRESETS.items())]))
+        elif name in COMMANDS:
+            _train(name, rest)
+        else:
+            raise unknown("command", name, [*COMMANDS, "report", "presets"])
+    except UsageError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 2
+    except Diverged as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _train(name: str, rest: list[str]) -> None:
+    config = parse(name, rest)
+    from experiments.train import default_folder, train  # jax is imported only for work that needs it
+
+    result = train(config)
+    folder = config.training.out or default_folder(config)
+    best = result["best"]
+    print(f"best test {result['metric']} {best['test_' + result['metric']]:.4g} at step {best['step']}; see {folder}")
+
+
+def parse(name: str, rest: list[str]) -> Config:
+    """The config of a command line. Flags win over a preset; with --resume the run's own config is the default."""
+    kind = COMMANDS[name]
+    default = kind()
+    preset, out = _flag(rest, "--preset"), _flag(rest, "--out")
+    if "--resume" in rest and out is not None:
+        default = from_json(read_json(Path(out) / "config.json"))
+    elif preset is not None:
+        if preset not in PRESETS:
+            raise unknown("--preset", preset, PRESETS)
+        default = PRESETS[preset].config
+    if not isinstance(default, kind):
+        raise UsageError(f"{preset or out} belongs to another command than {name}.")
+    return tyro.cli(kind, args=rest, default=default, prog=f"python -m experiments {name}")
+
+
+def _flag(arguments: list[str], flag: str) -> str | None:
+    for i, argument in enumerate(arguments):
+        if argument == flag and i + 1 < len(arguments):
+            return arguments[i + 1]
+        if argument.startswith(f"{flag}="):
+            return argument.split("=", 1)[1]
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,235 @@
+"""What a run is, as frozen dataclasses. Every field is a flag of the command line; its docstring is the help."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import tyro
+
+from experiments.errors import UsageError
+
+# Fields that say where and how a run is carried out, not what it computes.
+CIRCUMSTANCES = ("out", "resume", "data_dir", "download", "checkpoint_every", "preset")
+
+
+def _check(condition: bool, name: str, value: Any, remedy: str) -> None:
+    if not condition:
+        raise UsageError(f"--{name.replace('_', '-')} {value}: {remedy}.")
+
+
+def _positive(config: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _check(value is None or value >= 1, name, value, "give at least 1")
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network: a recurrent cell and a linear output layer."""
+
+    cell: str = "asrnn"
+    """Recurrent cell, a name of asrnn_jax.cells.CELLS."""
+    hidden: int = 128
+    """Number of hidden units n."""
+    map: str | None = None
+    """Orthogonal cells: cayley, scaled_cayley or expm. None: the cell's default."""
+    init: str | None = None
+    """Orthogonal cells: henaff, cayley, haar or identity. None: the cell's default."""
+    dynamic: bool | None = None
+    """Orthogonal cells: dynamic trivialisation, see --rebase-every."""
+    rho: float | None = None
+    """Scaled Cayley: share of -1 signs."""
+    saturation: str | None = None
+    """asRNN: abs (the paper's D_f = |s| + eps) or bounded (bounded ratio, trains safely from a small start)."""
+    a: float | None = None
+    """asRNN: s starts uniformly in [a, b]."""
+    b: float | None = None
+    """asRNN: see --a."""
+    eps: float | None = None
+    """asRNN: floor of D_f."""
+    slope: float | None = None
+    """asRNN: derivative of |s| at 0; 0 as in the authors' framework."""
+    kappa: float | None = None
+    """asRNN, bounded: largest ratio max(D_f) / min(D_f)."""
+    activation: str | None = None
+    """Cell orthogonal: modrelu or linear."""
+    forget_bias: float | None = None
+    """LSTM: initial bias of the forget gate."""
+
+    def __post_init__(self):
+        _positive(self, "hidden")
+        for name in ("rho", "a", "b", "eps", "slope", "kappa", "forget_bias"):
+            value = getattr(self, name)
+            _check(value is None or math.isfinite(value), name, value, "give a finite number")
+
+    def options(self) -> dict[str, Any]:
+        """The cell options that were set."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if name not in ("cell", "hidden") and value is not None}
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How parameters move."""
+
+    optimizer: str = "rmsprop"
+    """rmsprop, adam, adamw, nadam, adagrad, sgd, momentum or lion (optax)."""
+    lr: float = 1e-3
+    """Learning rate."""
+    lr_orthogonal: float | None = None
+    """Learning rate of the orthogonal recurrent matrix. None: lr / 10."""
+    decay: float = 0.99
+    """RMSprop: decay of the mean square."""
+    weight_decay: float = 0.0
+    """AdamW and Lion: weight decay."""
+    clip: float | None = 10.0
+    """Clip the global norm of the gradient to this. None: no clipping."""
+    schedule: str = "constant"
+    """Learning rate over time: constant, cosine or linear (both to 0 at the last step)."""
+    warmup: int = 0
+    """Steps of linear warm-up from 0."""
+    rebase_every: int = 100
+    """Dynamic trivialisation: steps between moves of the base (the papers' K)."""
+    project_every: int = 100
+    """Dynamic trivialisation: every so many rebases the base is sent to the nearest orthogonal matrix."""
+
+    def __post_init__(self):
+        for name in ("lr", "lr_orthogonal", "clip"):
+            value = getattr(self, name)
+            good = value is None or (math.isfinite(value) and value > 0)
+            _check(good, name, value, "give a finite number above 0")
+        _check(0 <= self.decay < 1, "decay", self.decay, "give a number in [0, 1)")
+        _check(self.weight_decay >= 0 and math.isfinite(self.weight_decay), "weight_decay", self.weight_decay,
+               "give a finite number, at least 0")  # fmt: skip
+        _check(self.warmup >= 0, "warmup", self.warmup, "give at least 0")
+        _positive(self, "rebase_every", "project_every")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long, how often, where."""
+
+    batch: int = 128
+    """Sequences a step."""
+    seed: int = 0
+    """Everything random follows from it."""
+    log_every: int = 20
+    """Steps between lines of metrics.jsonl (means over those steps)."""
+    eval_every: int | None = None
+    """Steps between evaluations. None: every epoch, or ten times a run for tasks without epochs."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints."""
+    out: str | None = None
+    """Run folder. None: runs/ and a name made of task, cell and size."""
+    resume: bool = False
+    """Go on with the run in --out, bit for bit."""
+
+    def __post_init__(self):
+        _positive(self, "batch", "log_every", "eval_every", "checkpoint_every")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What every task has."""
+
+    preset: str | None = None
+    """A named recipe that sets all other flags; flags given beside it win. See python -m experiments presets."""
+    model: tyro.conf.OmitArgPrefixes[Model] = field(default_factory=Model)
+    optim: tyro.conf.OmitArgPrefixes[Optimizer] = field(default_factory=Optimizer)
+    training: tyro.conf.OmitArgPrefixes[Training] = field(default_factory=Training)
+
+
+@dataclass(frozen=True)
+class CopyMemory(Config):
+    """Copying memory: recall `symbols` symbols after a delay. Loss: cross-entropy over all delay + 2 symbols steps."""
+
+    symbols: int = 10
+    """Symbols to recall (the paper's K)."""
+    delay: int = 200
+    """Blank steps between seeing and recalling (the paper's L)."""
+    steps: int = 2000
+    """Optimiser steps."""
+
+    def __post_init__(self):
+        _positive(self, "symbols", "delay", "steps")
+
+
+@dataclass(frozen=True)
+class Adding(Config):
+    """Adding problem: sum the two marked numbers of a sequence. Loss: mean square error; 1/6 is guessing 1."""
+
+    length: int = 200
+    """Steps of a sequence."""
+    steps: int = 5000
+    """Optimiser steps."""
+
+    def __post_init__(self):
+        _positive(self, "steps")
+        _check(self.length >= 2, "length", self.length, "two numbers are marked, give at least 2")
+
+
+@dataclass(frozen=True)
+class Pixels(Config):
+    """Images as sequences: sequential and permuted MNIST, Fashion-MNIST, digits."""
+
+    dataset: str = "digits"
+    """mnist, fashion_mnist (IDX files in --data-dir, or TFDS) or digits (8x8, embedded)."""
+    data_dir: str | None = None
+    """Folder with the IDX files (.gz or not), or with prepared TFDS data sets."""
+    download: bool = False
+    """Let TFDS download the data set (needs the extra 'prepare')."""
+    permute: bool = False
+    """Shuffle the pixels by the paper's fixed permutation (NumPy RandomState(92916))."""
+    rows: bool = False
+    """One row a step instead of one pixel a step."""
+    epochs: int = 10
+    """Passes over the training images."""
+
+    def __post_init__(self):
+        _positive(self, "epochs")
+
+
+COMMANDS: dict[str, type[Config]] = {"copy-memory": CopyMemory, "adding": Adding, "pixels": Pixels}
+
+
+def command(config: Config) -> str:
+    """The name of a config's command, for example "copy-memory"."""
+    return next(name for name, kind in COMMANDS.items() if kind is type(config))
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """The config as JSON values: ``{"command": ..., field: ...}``."""
+    return {"command": command(config), **json.loads(json.dumps(dataclasses.asdict(config)))}
+
+
+def from_json(values: dict[str, Any]) -> Config:
+    """Inverse of `to_json`.
+
+    Raises:
+      UsageError: not such values, or a field this version does not know.
+    """
+    parts = {"model": Model, "optim": Optimizer, "training": Training}
+    try:
+        kind = COMMANDS[values["command"]]
+        fields = {name: value for name, value in values.items() if name != "command"}
+        return kind(**{name: parts[name](**value) if name in parts else value for name, value in fields.items()})
+    except (TypeError, KeyError, AttributeError) as e:
+        raise UsageError(f"config.json was made by another version or program ({e}).") from e
+
+
+def essence(config: Config) -> dict[str, Any]:
+    """The config flattened to what decides the numbers of a run: ``{field: value}``."""
+    flat: dict[str, Any] = {}
+    for name, value in to_json(config).items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return {name: value for name, value in flat.items() if name not in CIRCUMSTANCES}
+
+
+def fingerprint(config: Config) -> str:
+    """SHA-256 of `essence`: equal for runs that compute the same numbers."""
+    return hashlib.sha256(json.dumps(essence(config), sort_keys=True).encode()).hexdigest()

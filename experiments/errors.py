@@ -1,0 +1,22 @@
+"""Errors a user can mend. The command line prints them as one line and exits with code 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the message names the argument, its value and the remedy."""
+
+
+class Diverged(Exception):
+    """A loss stopped being finite; the message names quantity and step."""
+
+
+def unknown(what: str, value: str, choices: Iterable[str]) -> UsageError:
+    """An error for a name that is none of `choices`, with near matches."""
+    choices = list(choices)
+    near = difflib.get_close_matches(value, choices, n=3, cutoff=0.4)
+    hint = f"perhaps you meant {' or '.join(near)}; " if near else ""
+    return UsageError(f"{what} {value!r} is unknown: {hint}choose one of {', '.join(choices)}.")

@@ -1,0 +1,143 @@
+"""A run is a folder:
+
+    config.json      what was asked for
+    metrics.jsonl    one line a log or evaluation; the same bytes for a resumed run as for one never stopped
+    checkpoints/     orbax, the newest two
+    figures/         learning curves
+    result.json      written once, at the end
+    timing.json      wall-clock time, kept apart because it is the one thing that cannot repeat
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from experiments.errors import UsageError
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a whole file or nothing."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(value, indent=2) + "\n")
+    os.replace(partial, path)
+
+
+def read_json(path: Path) -> Any:
+    """Raises: UsageError when the file is missing or no JSON."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as e:
+        raise UsageError(f"{path} is missing: {path.parent} is not a run folder.") from e
+    except (ValueError, OSError) as e:
+        raise UsageError(f"{path} cannot be read ({e}).") from e
+
+
+class Metrics:
+    """The file metrics.jsonl: lines of ``{"step": ..., name: value}`` in the order of steps."""
+
+    def __init__(self, path: Path, step: int):
+        """Opens the file and drops what was written after `step` (or torn) by a run that was killed."""
+        kept = [line for line in read_metrics(path) if line["step"] <= step]
+        partial = path.with_name(path.name + ".part")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        os.replace(partial, path)
+        self._file = path.open("a")
+
+    def write(self, step: int, **values: float) -> None:
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Puts every line on disk; called before a checkpoint so that no checkpoint is ahead of its metrics."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file; a torn last line is left out. No file, no lines.
+
+    Raises:
+      UsageError: a damaged line before the last.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")
+    if lines and lines[-1] == "":
+        lines.pop()
+    values = []
+    for number, line in enumerate(lines):
+        try:
+            values.append(json.loads(line))
+        except ValueError as e:
+            if number == len(lines) - 1:
+                break
+            raise UsageError(f"{path}, line {number + 1} is damaged ({e}).") from e
+    return values
+
+
+class Checkpoints:
+    """The newest checkpoints of a run, each the leaves of its state by name and the fingerprint of its config."""
+
+    def __init__(self, folder: Path, fingerprint: str):
+        self._fingerprint = fingerprint
+        options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+
+    def save(self, step: int, state: Any) -> None:
+        """Saves and returns once it is on disk; a step that is saved already is left alone."""
+        if step in self._manager.all_steps():
+            return
+        arrays = {name: np.asarray(leaf) for name, leaf in _named(state)}
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave({"fingerprint": self._fingerprint})
+        )
+        if not self._manager.save(step, args=items):
+            raise OSError(f"the checkpoint of step {step} was not saved")
+        self._manager.wait_until_finished()
+
+    def restore(self, like: Any) -> tuple[int, Any] | None:
+        """The newest readable checkpoint as ``(step, state)``, with the structure of `like`; None if there is none.
+
+        Raises:
+          UsageError: it belongs to another configuration, or none of several can be read.
+        """
+        failures = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+                target = {name: np.asarray(leaf) for name, leaf in _named(like)}
+                items = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+                matches = about["fingerprint"] == self._fingerprint
+                arrays = self._manager.restore(step, args=items).state if matches else {}
+            except Exception as e:  # orbax raises many kinds for truncated or missing files
+                failures.append(f"step {step}: {type(e).__name__}")
+                warnings.warn(f"checkpoint of step {step} cannot be read ({type(e).__name__}: {e})", stacklevel=2)
+                continue
+            if not matches:
+                raise UsageError(
+                    f"the checkpoint of step {step} is of another configuration than config.json; "
+                    "resume it with the settings it was made with, or start in a new folder."
+                )
+            leaves = [jax.numpy.asarray(arrays[name]) for name, _ in _named(like)]
+            return step, jax.tree.unflatten(jax.tree.structure(like), leaves)
+        if failures:
+            raise UsageError(f"no checkpoint can be read ({'; '.join(failures)}): start again in a new folder.")
+        return None
+
+    def close(self) -> None:
+        self._manager.close()
+
+
+def _named(state: Any) -> list[tuple[str, Any]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]

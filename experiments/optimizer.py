@@ -1,0 +1,62 @@
+"""The optimiser of a config: optax by name, an own rate for orthogonal parameters, clipping, a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import optax
+
+import asrnn_jax
+from experiments.config import Optimizer
+from experiments.errors import unknown
+
+Factory = Callable[[optax.ScalarOrSchedule, Optimizer], optax.GradientTransformation]
+
+OPTIMIZERS: dict[str, Factory] = {
+    # eps outside the root, as in the framework the papers' numbers come from
+    "rmsprop": lambda lr, c: optax.rmsprop(lr, decay=c.decay, eps=1e-8, eps_in_sqrt=False),
+    "adam": lambda lr, c: optax.adam(lr),
+    "adamw": lambda lr, c: optax.adamw(lr, weight_decay=c.weight_decay),
+    "nadam": lambda lr, c: optax.nadam(lr),
+    "adagrad": lambda lr, c: optax.adagrad(lr),
+    "sgd": lambda lr, c: optax.sgd(lr),
+    "momentum": lambda lr, c: optax.sgd(lr, momentum=0.9),
+    "lion": lambda lr, c: optax.lion(lr, weight_decay=c.weight_decay),
+}
+
+
+def _constant(lr: float, warmup: int, steps: int) -> optax.Schedule:
+    return optax.constant_schedule(lr)
+
+
+def _cosine(lr: float, warmup: int, steps: int) -> optax.Schedule:
+    return optax.cosine_decay_schedule(lr, max(steps - warmup, 1))
+
+
+def _linear(lr: float, warmup: int, steps: int) -> optax.Schedule:
+    return optax.linear_schedule(lr, 0.0, max(steps - warmup, 1))
+
+
+SCHEDULES = {"constant": _constant, "cosine": _cosine, "linear": _linear}
+
+
+def make_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformation:
+    """The optimiser for a run of `steps` steps.
+
+    Raises:
+      UsageError: an unknown optimizer or schedule.
+    """
+    if config.optimizer not in OPTIMIZERS:
+        raise unknown("--optimizer", config.optimizer, OPTIMIZERS)
+    if config.schedule not in SCHEDULES:
+        raise unknown("--schedule", config.schedule, SCHEDULES)
+
+    def at_rate(lr: float) -> optax.GradientTransformation:
+        schedule = SCHEDULES[config.schedule](lr, config.warmup, steps)
+        if config.warmup:
+            schedule = optax.join_schedules([optax.linear_schedule(0.0, lr, config.warmup), schedule], [config.warmup])
+        return OPTIMIZERS[config.optimizer](schedule, config)
+
+    slow = config.lr / 10 if config.lr_orthogonal is None else config.lr_orthogonal
+    clip = optax.identity() if config.clip is None else optax.clip_by_global_norm(config.clip)
+    return optax.chain(clip, asrnn_jax.optim.separate_rates(at_rate(config.lr), at_rate(slow)))

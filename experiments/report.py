@@ -1,0 +1,75 @@
+"""The table and the figure of finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from experiments import figures
+from experiments.errors import UsageError
+from experiments.folder import read_json
+
+
+@dataclass(frozen=True)
+class Report:
+    """Print a table of finished runs and draw their learning curves into one figure."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Run folders."""
+    figure: str = "report.png"
+    """Where the figure goes."""
+
+
+HEADER = ("cell", "n", "parameters", "task", "best test", "baseline", "epochs", "steps", "time")
+
+
+def report(config: Report) -> str:
+    """Draws the figure and returns the table.
+
+    Raises:
+      UsageError: no folders, or one that is no finished run.
+    """
+    folders = [Path(run) for run in config.runs]
+    if not folders:
+        raise UsageError("report: name at least one run folder.")
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is no folder: name run folders.")
+        if not (folder / "result.json").exists():
+            raise UsageError(f"{folder} has no result.json: the run is not finished; resume it with --out {folder} --resume.")
+    rows = [row(read_json(folder / "result.json"), folder) for folder in folders]
+    figures.learning_curves(folders, Path(config.figure))
+    return table([HEADER, *rows]) + f"\n\nfigure: {config.figure}"
+
+
+def row(result: dict[str, Any], folder: Path) -> tuple[str, ...]:
+    """One line of the table, as text."""
+    timing = folder / "timing.json"
+    seconds = float(read_json(timing)["seconds"]) if timing.exists() else None
+    baseline = result["baseline"]
+    return (
+        result["cell"],
+        str(result["hidden"]),
+        f"{result['parameters']:,}",
+        result["task"],
+        _value(result["best"][f"test_{result['metric']}"], result["metric"]),
+        _value(baseline[1], result["metric"]) if baseline else "-",
+        str(result["epochs"] or "-"),
+        f"{result['steps']:,}",
+        "-" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}",
+    )
+
+
+def _value(value: float, metric: str) -> str:
+    return f"{100 * value:.2f} %" if metric == "accuracy" else f"{metric} {value:.3g}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns, as Markdown, so that it can be pasted."""
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(r, widths)) + " |" for r in rows]
+    return "\n".join([lines[0], "| " + " | ".join("-" * w for w in widths) + " |", *lines[1:]])

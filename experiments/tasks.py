@@ -1,0 +1,192 @@
+"""The tasks: where batches come from, what the loss is, what counts as a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.config import Adding, Config, CopyMemory, Pixels
+from experiments.data import load_images
+from experiments.errors import UsageError
+
+Batch = Any
+Apply = Callable[..., jax.Array]  # (params, xs (B, T, I), outputs="all" | "last") -> logits
+
+
+class Task(NamedTuple):
+    """A task for the training loop. `loss` is jitted; the rest runs on the host."""
+
+    title: str
+    inputs: int
+    outputs: int
+    steps: int
+    """Optimiser steps in all."""
+    epoch: int | None
+    """Steps an epoch, None for tasks without one."""
+    batch: Callable[[int], Batch]
+    """The batch of a step, a function of seed and step alone, so that a resumed run sees the same data."""
+    tests: Callable[[], Iterator[tuple[Batch, np.ndarray]]]
+    """Test batches, all of one shape, with weights ``(B,)`` that are 0 for padding."""
+    loss: Callable[[Apply, Any, Batch], tuple[jax.Array, dict[str, jax.Array]]]
+    """``(apply, params, batch) -> (loss (B,), metrics {name: (B,)})``, per sequence."""
+    metric: str
+    """The result metric, "loss" or a name in metrics."""
+    better: str
+    """"max" or "min" of it."""
+    baseline: tuple[str, float] | None
+    """What not remembering gives, in `metric`: (name, value)."""
+
+
+def make_task(config: Config) -> Task:
+    """The task of a config.
+
+    Raises:
+      UsageError: data that is missing or damaged.
+    """
+    if isinstance(config, CopyMemory):
+        return _copy_memory(config)
+    if isinstance(config, Adding):
+        return _adding(config)
+    if isinstance(config, Pixels):
+        return _pixels(config)
+    raise TypeError(f"no task for {type(config).__name__}")
+
+
+def _synthetic(sample: Callable[[jax.Array], Batch], config: Config, tests: int = 4) -> dict[str, Any]:
+    """Batches drawn from keys; the test set is drawn from keys no training step uses."""
+    root = jax.random.key(config.training.seed)
+    sample = jax.jit(sample)
+
+    def test_batches():
+        for i in range(tests):
+            key = jax.random.fold_in(jax.random.fold_in(root, 2), i)
+            yield sample(key), np.ones(config.training.batch, np.float32)
+
+    return {"batch": lambda step: sample(jax.random.fold_in(jax.random.fold_in(root, 1), step)), "tests": test_batches}
+
+
+# ---------------------------------------------------------------------------------------------- copying
+
+
+def copy_batch(key: jax.Array, batch: int, symbols: int, delay: int) -> tuple[jax.Array, jax.Array]:
+    """Input and target symbols of the copying task, each ``(B, T)`` int32 with T = delay + 2 symbols.
+
+    Input: K symbols from 1..8, L blanks (0), a marker (9), K - 1 blanks. Target: K + L blanks, the K symbols.
+    """
+    shown = jax.random.randint(key, (batch, symbols), 1, 9)
+    blanks = partial(jnp.zeros, dtype=shown.dtype)
+    marker = jnp.full((batch, 1), 9, shown.dtype)
+    inputs = jnp.concatenate([shown, blanks((batch, delay)), marker, blanks((batch, symbols - 1))], axis=1)
+    return inputs, jnp.concatenate([blanks((batch, symbols + delay)), shown], axis=1)
+
+
+def _copy_memory(config: CopyMemory) -> Task:
+    def loss(apply, params, batch):
+        inputs, targets = batch
+        logits = apply(params, jax.nn.one_hot(inputs, 10))
+        ce = optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean(-1)
+        recalled = (logits.argmax(-1) == targets)[:, -config.symbols :].mean(-1)
+        return ce, {"accuracy": recalled}
+
+    sample = partial(copy_batch, batch=config.training.batch, symbols=config.symbols, delay=config.delay)
+    return Task(
+        title=f"copy memory K={config.symbols} L={config.delay}",
+        inputs=10,
+        outputs=9,
+        steps=config.steps,
+        epoch=None,
+        loss=loss,
+        metric="loss",
+        better="min",
+        baseline=("memoryless", config.symbols * float(np.log(8)) / (config.delay + 2 * config.symbols)),
+        **_synthetic(sample, config),
+    )
+
+
+# ----------------------------------------------------------------------------------------------- adding
+
+
+def adding_batch(key: jax.Array, batch: int, length: int) -> tuple[jax.Array, jax.Array]:
+    """Inputs ``(B, T, 2)``: numbers U(0, 1) and two marks, one in each half. Target ``(B,)``: their sum."""
+    k_value, k_first, k_second = jax.random.split(key, 3)
+    values = jax.random.uniform(k_value, (batch, length))
+    half = length // 2
+    first = jax.random.randint(k_first, (batch,), 0, half)
+    second = jax.random.randint(k_second, (batch,), half, length)
+    marks = jax.nn.one_hot(first, length) + jax.nn.one_hot(second, length)
+    return jnp.stack([values, marks], axis=-1), (values * marks).sum(-1)
+
+
+def _adding(config: Adding) -> Task:
+    def loss(apply, params, batch):
+        xs, targets = batch
+        return jnp.square(apply(params, xs, outputs="last")[:, 0] - targets), {}
+
+    return Task(
+        title=f"adding T={config.length}",
+        inputs=2,
+        outputs=1,
+        steps=config.steps,
+        epoch=None,
+        loss=loss,
+        metric="loss",
+        better="min",
+        baseline=("always 1", 1 / 6),
+        **_synthetic(partial(adding_batch, batch=config.training.batch, length=config.length), config),
+    )
+
+
+# ----------------------------------------------------------------------------------------------- pixels
+
+
+def _pixels(config: Pixels) -> Task:
+    images = load_images(config.dataset, config.data_dir, config.download)
+    height, width = images.train_images.shape[1:]
+    order = np.arange(height * width)
+    if config.permute:
+        order = np.random.RandomState(92916).permutation(height * width)
+    size, train, test = config.training.batch, len(images.train_labels), len(images.test_labels)
+    if train < size:
+        raise UsageError(f"--batch {size}: {config.dataset} has only {train} training images; give at most that.")
+    epoch = train // size
+
+    def batch(step):
+        shuffled = np.random.default_rng([config.training.seed, step // epoch]).permutation(train)
+        chosen = np.sort(shuffled[(step % epoch) * size : (step % epoch + 1) * size])
+        return images.train_images[chosen], images.train_labels[chosen]
+
+    def tests():
+        rows = min(1000, test)
+        for start in range(0, test, rows):
+            chosen = np.arange(start, start + rows)
+            weights = (chosen < test).astype(np.float32)
+            chosen = np.minimum(chosen, test - 1)
+            yield (images.test_images[chosen], images.test_labels[chosen]), weights
+
+    def loss(apply, params, batch):
+        pixels, labels = batch
+        xs = pixels.reshape(len(labels), -1)[:, order].astype(jnp.float32) / 255
+        xs = xs.reshape(len(labels), -1, width if config.rows else 1)
+        logits = apply(params, xs, outputs="last")
+        ce = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return ce, {"accuracy": (logits.argmax(-1) == labels).astype(jnp.float32)}
+
+    return Task(
+        title=f"{'permuted' if config.permute else 'sequential'} {config.dataset} by {'rows' if config.rows else 'pixels'}",
+        inputs=width if config.rows else 1,
+        outputs=images.classes,
+        steps=config.epochs * epoch,
+        epoch=epoch,
+        batch=batch,
+        tests=tests,
+        loss=loss,
+        metric="accuracy",
+        better="max",
+        baseline=("chance", 1 / images.classes),
+    )

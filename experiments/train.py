@@ -1,0 +1,248 @@
+"""The training loop: one run from a config to its folder, resumable bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm import tqdm
+
+import asrnn_jax
+from asrnn_jax.cell import Cell
+from experiments import figures, model
+from experiments.config import Config, command, essence, fingerprint, from_json, to_json
+from experiments.errors import Diverged, UsageError
+from experiments.folder import Checkpoints, Metrics, read_json, read_metrics, write_json
+from experiments.optimizer import make_optimizer
+from experiments.tasks import Task, make_task
+
+
+class State(NamedTuple):
+    """All that a run carries from step to step; random numbers and data follow from the seed and `step`."""
+
+    params: Any
+    opt_state: Any
+    step: jax.Array
+    sums: dict[str, jax.Array]  # of the metrics since the last log line
+
+
+def default_folder(config: Config) -> str:
+    return f"runs/{command(config)}-{config.model.cell}-{config.model.hidden}-seed{config.training.seed}"
+
+
+def train(config: Config) -> dict[str, Any]:
+    """Carries out a run and returns its result.
+
+    Raises:
+      UsageError: the folder, data, names or values cannot be used; nothing was changed then.
+      Diverged: a metric stopped being finite.
+      SystemExit: 130 or 143 after Ctrl-C or SIGTERM, with the run saved.
+    """
+    task = make_task(config)
+    cell = model.make_cell(config.model, task.inputs)
+    optimizer = make_optimizer(config.optim, task.steps)
+    folder = _open_folder(config)
+    state = _initial(config, task, cell, optimizer)
+    checkpoints = Checkpoints(folder / "checkpoints", fingerprint(config))
+    try:
+        found = checkpoints.restore(state) if config.training.resume else None
+        step, state = found or (0, state)
+        metrics = Metrics(folder / "metrics.jsonl", step)
+        try:
+            state = _loop(config, task, cell, optimizer, state, folder, checkpoints, metrics)
+        finally:
+            metrics.close()
+    finally:
+        checkpoints.close()
+    return _finish(config, task, state, folder)
+
+
+def _open_folder(config: Config) -> Path:
+    folder = Path(config.training.out or default_folder(config))
+    if config.training.resume:
+        stored, wanted = essence(from_json(read_json(folder / "config.json"))), essence(config)
+        changes = [f"{name} {stored.get(name)!r} -> {wanted.get(name)!r}" for name in sorted(stored.keys() | wanted.keys())
+                   if stored.get(name) != wanted.get(name)]  # fmt: skip
+        if changes:
+            raise UsageError(
+                f"--resume: {folder} was made by another configuration ({', '.join(changes)}); leave these flags out, "
+                "or start in a new folder."
+            )
+        return folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"--out {folder} exists and is not empty: add --resume to go on with it, or give another --out.")
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", to_json(config))
+    except OSError as e:
+        raise UsageError(f"--out {folder} cannot be written ({e.strerror}): give another folder.") from e
+    return folder
+
+
+def _initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:
+    params = model.init(cell, task.outputs, jax.random.key(config.training.seed))
+    apply = partial(model.apply, cell)
+    _, metrics = jax.eval_shape(lambda p, b: task.loss(apply, p, b), params, task.batch(0))
+    sums = {name: jnp.zeros(()) for name in ("loss", *metrics)}
+    return State(params, optimizer.init(params), jnp.zeros((), jnp.int32), sums)
+
+
+def make_step(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation):
+    """The jitted training step ``(state, batch) -> (state, metrics of this batch)``."""
+    apply = partial(model.apply, cell)
+
+    def mean_loss(params, batch):
+        loss, metrics = task.loss(apply, params, batch)
+        metrics = {name: value.mean() for name, value in {"loss": loss, **metrics}.items()}
+        return metrics["loss"], metrics
+
+    @partial(jax.jit, donate_argnums=0)
+    def step(state: State, batch) -> tuple[State, dict[str, jax.Array]]:
+        (_, metrics), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.params, batch)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params: Any = optax.apply_updates(state.params, updates)
+        done = state.step + 1
+        moved = asrnn_jax.optim.rebase(
+            cell, params["cell"], done, config.optim.rebase_every, config.optim.project_every
+        )
+        sums = {name: state.sums[name] + metrics[name] for name in state.sums}
+        return State({**params, "cell": moved}, opt_state, done, sums), metrics
+
+    return step
+
+
+def make_evaluate(task: Task, cell: Cell):
+    """``params -> {metric: mean over the test set}``."""
+    apply = partial(model.apply, cell)
+
+    @jax.jit
+    def sums_of(params, batch, weights):
+        loss, metrics = task.loss(apply, params, batch)
+        return {name: (value * weights).sum() for name, value in {"loss": loss, **metrics}.items()}
+
+    def evaluate(params) -> dict[str, float]:
+        totals: dict[str, float] = {}
+        count = 0.0
+        for batch, weights in task.tests():
+            for name, value in sums_of(params, batch, weights).items():
+                totals[name] = totals.get(name, 0.0) + float(value)
+            count += float(weights.sum())
+        return {name: value / count for name, value in totals.items()}
+
+    return evaluate
+
+
+def _loop(config, task: Task, cell: Cell, optimizer, state: State, folder: Path, checkpoints, metrics: Metrics) -> State:
+    train_step, evaluate = make_step(config, task, cell, optimizer), make_evaluate(task, cell)
+    log_every, eval_every = config.training.log_every, config.training.eval_every or task.epoch or max(1, task.steps // 10)
+    step, logged = int(state.step), int(state.step) // log_every * log_every
+    clock = _Clock(folder / "timing.json")
+    shown: dict[str, str] = {}
+    with _signals() as caught, tqdm(total=task.steps, initial=step, desc=config.model.cell, unit="step",
+                                    mininterval=0.5 if sys.stderr.isatty() else 30) as bar:  # fmt: skip
+        while step < task.steps:
+            state, now = train_step(state, task.batch(step))
+            step += 1
+            bar.update()
+            last = step == task.steps
+            if step % log_every == 0 or last:
+                means = {name: float(total) / (step - logged) for name, total in state.sums.items()}
+                _check_finite(means, step, folder, checkpoints)
+                metrics.write(step, **{f"train_{name}": value for name, value in means.items()})
+                state, logged = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums)), step
+                shown |= {name: f"{value:.4g}" for name, value in means.items()}
+                bar.set_postfix(shown, refresh=False)
+            if step % eval_every == 0 or last:
+                tested = evaluate(state.params)
+                metrics.write(step, **{f"test_{name}": value for name, value in tested.items()})
+                shown |= {f"test_{task.metric}": f"{tested[task.metric]:.4g}"}
+                bar.set_postfix(shown, refresh=False)
+            if step % config.training.checkpoint_every == 0 or last or caught:
+                _check_finite(now, step, folder, checkpoints)
+                metrics.sync()
+                checkpoints.save(step, state)
+                clock.save()
+            if caught and not last:
+                bar.close()
+                print(f"stopped by {caught[0].name} and saved at step {step} of {task.steps}; go on with: python -m "
+                      f"experiments {command(config)} --out {folder} --resume", file=sys.stderr)  # fmt: skip
+                raise SystemExit(128 + caught[0])
+    return state
+
+
+def _check_finite(values: dict[str, Any], step: int, folder: Path, checkpoints: Checkpoints) -> None:
+    for name, value in values.items():
+        if not math.isfinite(float(value)):
+            raise Diverged(
+                f"{name} is {float(value)} at step {step}: training has diverged. {folder} keeps its last good checkpoint; "
+                "try a smaller --lr, a smaller --clip, or for asRNN --saturation bounded."
+            )
+
+
+def _finish(config: Config, task: Task, state: State, folder: Path) -> dict[str, Any]:
+    lines = [line for line in read_metrics(folder / "metrics.jsonl") if f"test_{task.metric}" in line]
+    pick = max if task.better == "max" else min
+    best = pick(lines, key=lambda line: line[f"test_{task.metric}"])
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(state.params):
+        digest.update(np.asarray(leaf).tobytes())
+    result = {
+        "task": task.title,
+        "cell": config.model.cell,
+        "hidden": config.model.hidden,
+        "parameters": asrnn_jax.optim.count(state.params),
+        "seed": config.training.seed,
+        "steps": task.steps,
+        "epochs": None if task.epoch is None else task.steps // task.epoch,
+        "metric": task.metric,
+        "better": task.better,
+        "baseline": task.baseline,
+        "best": best,
+        "final": lines[-1],
+        "params_sha256": digest.hexdigest(),
+        "versions": {"asrnn_jax": asrnn_jax.__version__, "jax": jax.__version__},
+    }
+    write_json(folder / "result.json", result)
+    figures.learning_curves([folder], folder / "figures" / "learning.png")
+    return result
+
+
+class _Clock:
+    """Seconds spent on a run, over all its sessions."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._before = float(read_json(path)["seconds"]) if path.exists() else 0.0
+        self._start = time.perf_counter()
+
+    def save(self) -> None:
+        write_json(self._path, {"seconds": round(self._before + time.perf_counter() - self._start, 2)})
+
+
+@contextmanager
+def _signals():
+    """Collects SIGINT and SIGTERM, so that the step in hand is finished and saved; a second one is not held back."""
+    caught: list[signal.Signals] = []
+
+    def handle(number, frame):
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(signal.Signals(number))
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
