@@ -61,6 +61,9 @@ class Cell(NamedTuple):
     """``(weights, carry) -> state``: from what the loop keeps to the paper's hidden state."""
     to_carry: Callable[[Weights, PyTree], PyTree] = lambda weights, state: state
     """Inverse of `to_state`."""
+    linear_readout: bool = False
+    """Whether the carry is one array ``(*B, H)`` and `readout` one matrix times it, so that a linear layer
+    behind the cell can be multiplied with it once (see `asrnn_jax.cells.with_output`)."""
     pullback: Callable[..., tuple[PyTree, PyTree, PyTree]] | None = None
     """``(prev, carry, z, a, ct) -> (d_prev, d_z, d_a)``: the vector-Jacobian product of `update`.
 

@@ -1,13 +1,8 @@
-"""The network of every experiment: a recurrent cell and a linear output layer, as pure functions."""
+"""The network of every experiment: a recurrent cell with a linear output layer, which is again a cell."""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any
-
-import jax
-import jax.numpy as jnp
-
 import asrnn_jax
 from asrnn_jax.cell import Cell
 from asrnn_jax.cells import CELLS
@@ -15,8 +10,8 @@ from experiments.config import Model
 from experiments.errors import UsageError, unknown
 
 
-def make_cell(model: Model, inputs: int) -> Cell:
-    """The cell of a config.
+def make_model(model: Model, inputs: int, outputs: int) -> Cell:
+    """The network of a config.
 
     Raises:
       UsageError: an unknown cell, an option the cell does not have, a value its factory refuses.
@@ -29,19 +24,7 @@ def make_cell(model: Model, inputs: int) -> Cell:
         if name not in accepted:
             raise UsageError(f"--{name.replace('_', '-')} is no option of cell {model.cell}: leave it out.")
     try:
-        return asrnn_jax.cells.make(model.cell, inputs, model.hidden, **options)
+        cell = asrnn_jax.cells.make(model.cell, inputs, model.hidden, **options)
     except (ValueError, TypeError) as e:
         raise UsageError(f"--cell {model.cell}: {e}") from e
-
-
-def init(cell: Cell, outputs: int, key: jax.Array) -> dict[str, Any]:
-    """``{"cell": ..., "output": {"kernel": (H, O), "bias": (O,)}}``; the output layer starts He normal, bias 0."""
-    k_cell, k_out = jax.random.split(key)
-    kernel = jax.nn.initializers.he_normal()(k_out, (cell.outputs, outputs), jnp.float32)
-    return {"cell": cell.init(k_cell), "output": {"kernel": kernel, "bias": jnp.zeros(outputs)}}
-
-
-def apply(cell: Cell, params: dict[str, Any], xs: jax.Array, outputs: Any = "all") -> jax.Array:
-    """Logits ``(B, T, O)`` for inputs ``(B, T, I)``, or ``(B, O)`` of the last step."""
-    _, ys = asrnn_jax.run(cell, params["cell"], xs, outputs=outputs)
-    return ys @ params["output"]["kernel"] + params["output"]["bias"]
+    return asrnn_jax.cells.with_output(cell, outputs)

@@ -20,10 +20,11 @@ from tqdm import tqdm
 
 import asrnn_jax
 from asrnn_jax.cell import Cell
-from experiments import figures, model
+from experiments import figures
 from experiments.config import Config, command, essence, fingerprint, from_json, to_json
 from experiments.errors import Diverged, UsageError
 from experiments.folder import Checkpoints, Metrics, read_json, read_metrics, write_json
+from experiments.model import make_model
 from experiments.optimizer import make_optimizer
 from experiments.tasks import Task, make_task
 
@@ -50,7 +51,7 @@ def train(config: Config) -> dict[str, Any]:
       SystemExit: 130 or 143 after Ctrl-C or SIGTERM, with the run saved.
     """
     task = make_task(config)
-    cell = model.make_cell(config.model, task.inputs)
+    cell = make_model(config.model, task.inputs, task.outputs)
     optimizer = make_optimizer(config.optim, task.steps)
     folder = _open_folder(config)
     state = _initial(config, task, cell, optimizer)
@@ -91,16 +92,20 @@ def _open_folder(config: Config) -> Path:
 
 
 def _initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:
-    params = model.init(cell, task.outputs, jax.random.key(config.training.seed))
-    apply = partial(model.apply, cell)
+    params = cell.init(jax.random.key(config.training.seed))
+    apply = partial(_apply, cell)
     _, metrics = jax.eval_shape(lambda p, b: task.loss(apply, p, b), params, task.batch(0))
     sums = {name: jnp.zeros(()) for name in ("loss", *metrics)}
     return State(params, optimizer.init(params), jnp.zeros((), jnp.int32), sums)
 
 
+def _apply(cell: Cell, params: Any, xs: jax.Array, outputs: Any = "all") -> jax.Array:
+    return asrnn_jax.run(cell, params, xs, outputs=outputs)[1]
+
+
 def make_step(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation):
     """The jitted training step ``(state, batch) -> (state, metrics of this batch)``."""
-    apply = partial(model.apply, cell)
+    apply = partial(_apply, cell)
 
     def mean_loss(params, batch):
         loss, metrics = task.loss(apply, params, batch)
@@ -113,18 +118,16 @@ def make_step(config: Config, task: Task, cell: Cell, optimizer: optax.GradientT
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         done = state.step + 1
-        moved = asrnn_jax.optim.rebase(
-            cell, params["cell"], done, config.optim.rebase_every, config.optim.project_every
-        )
+        params = asrnn_jax.optim.rebase(cell, params, done, config.optim.rebase_every, config.optim.project_every)
         sums = {name: state.sums[name] + metrics[name] for name in state.sums}
-        return State({**params, "cell": moved}, opt_state, done, sums), metrics
+        return State(params, opt_state, done, sums), metrics
 
     return step
 
 
 def make_evaluate(task: Task, cell: Cell):
     """``params -> {metric: mean over the test set}``."""
-    apply = partial(model.apply, cell)
+    apply = partial(_apply, cell)
 
     @jax.jit
     def sums_of(params, batch, weights):

@@ -9,9 +9,10 @@ from asrnn_jax.cell import Cell
 from asrnn_jax.cells.asrnn import asrnn
 from asrnn_jax.cells.lstm import lstm
 from asrnn_jax.cells.orthogonal import orthogonal
+from asrnn_jax.cells.output import with_output
 from asrnn_jax.cells.tanh_rnn import tanh_rnn
 
-__all__ = ["CELLS", "asrnn", "lstm", "make", "orthogonal", "tanh_rnn"]
+__all__ = ["CELLS", "asrnn", "lstm", "make", "orthogonal", "tanh_rnn", "with_output"]
 
 CELLS: dict[str, Callable[..., Cell]] = {
     "asrnn": asrnn,

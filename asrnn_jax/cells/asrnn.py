@@ -125,6 +125,7 @@ def asrnn(
         readout=lambda weights, gs, xs: to_state(weights, gs),
         to_state=to_state,
         to_carry=lambda weights, h: h @ weights.W_f.T,
+        linear_readout=True,
         pullback=tanh_pullback,
         rebase=(lambda params, project=False: {**params, "W_hh": W_hh.rebase(params["W_hh"], project)})
         if W_hh.rebase
