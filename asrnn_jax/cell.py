@@ -85,15 +85,20 @@ class Cell(NamedTuple):
 def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
     """Prepares params (a dict); lets weights, which are never a dict, through unchanged."""
     if isinstance(params_or_weights, Mapping):
-        expected = set(jax.eval_shape(cell.init, jax.random.key(0)))
-        missing = expected - set(params_or_weights)
-        if missing:
-            raise ValueError(
-                f"params lack {sorted(missing)} which cell {cell.name!r} needs (they have "
-                f"{sorted(params_or_weights)}): pass the params made by this cell's init, not another cell's."
-            )
+        expected, given = (_shapes(p) for p in (jax.eval_shape(cell.init, jax.random.key(0)), params_or_weights))
+        for name in sorted(expected.keys() | given.keys()):
+            if expected.get(name) != given.get(name):
+                raise ValueError(
+                    f"params[{name!r}] has shape {given.get(name)}, but cell {cell.name!r} ({cell.inputs} inputs, "
+                    f"{cell.hidden} hidden) has {expected.get(name)} there: pass the params this cell's init made."
+                )
         return cell.prepare(dict(params_or_weights))
     return params_or_weights
+
+
+def _shapes(params: Params) -> dict[str, tuple[int, ...]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf) for path, leaf in leaves}
 
 
 def check_inputs(cell: Cell, xs: jax.Array, least_rank: int, what: str) -> None:

@@ -149,7 +149,7 @@ def _run(cell: Cell, static: tuple, params: Params | Weights, xs: jax.Array, car
         mask, reset = (None if flags is None else jnp.moveaxis(flags, -1, 0) for flags in (mask, reset))
     steps, batch = xs.shape[0], xs.shape[1:-1]
     if lengths is not None:
-        valid = jnp.arange(steps).reshape(-1, *(1,) * len(batch)) < lengths
+        valid = jnp.arange(steps).reshape(-1, *(1,) * len(batch)) < lengths[None]
         mask = valid if mask is None else valid & mask
 
     # Inside, every array is (T, N, ...): a single batch axis keeps the weight gradients plain matrix products.
@@ -244,7 +244,7 @@ def _quarantine(xs, carry, mask, reset, reverse):
     bad = ~jnp.isfinite(xs).all(-1)
     bad = bad if mask is None else bad & mask
     good_start = jnp.stack([jnp.isfinite(c).reshape(c.shape[0], -1).all(-1) for c in jax.tree.leaves(carry)]).all(0)
-    last_bad = jnp.maximum(latest(bad), jnp.where(good_start, -1, 0))
+    last_bad = jnp.maximum(latest(bad), jnp.where(good_start, -1, 0)[None])
     poisoned = (last_bad >= latest(reset)) & (last_bad >= 0)
     xs = jnp.where(bad[..., None], 0, xs)
     return xs, where(good_start, carry, jax.tree.map(jnp.zeros_like, carry)), poisoned

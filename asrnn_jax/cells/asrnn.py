@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache, partial
 from typing import Literal, NamedTuple
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell
 from asrnn_jax.cells import checks
+from asrnn_jax.cells.affine import affine
 from asrnn_jax.cells.tanh_rnn import tanh_pullback
 from asrnn_jax.orthogonal import parametrization
 
@@ -104,7 +106,7 @@ def asrnn(
     def prepare(params):
         W, U, D = W_hh.matrix(params["W_hh"]), U_f.matrix(params["U_f"]), diagonal(params["D_f"])
         with jax.default_matmul_precision("highest"):
-            W_f, W_f_inv = U * D, U.T / D[:, None]
+            W_f, W_f_inv = U * D[None, :], U.T / D[:, None]
             M = W_f @ W @ W_f_inv
             return Weights(params["W_xh"] @ W_f.T, W_f @ params["b"], M.T, W_f, W_f_inv)
 
@@ -119,7 +121,7 @@ def asrnn(
         init=init_params,
         prepare=prepare,
         initial_carry=lambda batch_shape=(), dtype=jnp.float32: jnp.zeros((*batch_shape, hidden), dtype),
-        project=lambda weights, xs: xs @ weights.V + weights.c,
+        project=lambda weights, xs: affine(xs, weights.V, weights.c),
         mix=lambda weights, g: g @ weights.M,
         update=lambda g, z, a: jnp.tanh(z + a),
         readout=lambda weights, gs, xs: to_state(weights, gs),
@@ -147,11 +149,11 @@ def _abs_jvp(slope, primals, tangents):
 
 def _bounded(p: dict[str, jax.Array], kappa: float) -> jax.Array:
     """``exp(scale) kappa^(tanh(s)/2)``: steps of the optimiser change D_f by a factor, never its sign."""
-    return jnp.exp(p["scale"] + 0.5 * jnp.log(kappa) * jnp.tanh(p["s"]))
+    return jnp.exp(p["scale"] + 0.5 * math.log(kappa) * jnp.tanh(p["s"]))
 
 
 def _bounded_start(D: jax.Array, kappa: float) -> dict[str, jax.Array]:
     """The params with `_bounded` equal to D, or as near as the bound allows."""
     scale = jnp.log(D).mean()
-    spread = 2 * (jnp.log(D) - scale) / max(jnp.log(kappa), 1e-6)
+    spread = 2 * (jnp.log(D) - scale) / max(math.log(kappa), 1e-6)
     return {"scale": scale, "s": jnp.arctanh(jnp.clip(spread, -0.95, 0.95))}

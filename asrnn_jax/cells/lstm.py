@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell
 from asrnn_jax.cells import checks
+from asrnn_jax.cells.affine import affine
 
 
 class Weights(NamedTuple):
@@ -74,7 +75,7 @@ def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float3
         init=init,
         prepare=lambda params: Weights(params["W_xh"], params["b"], params["W_hh"]),
         initial_carry=initial_carry,
-        project=lambda weights, xs: xs @ weights.W_xh + weights.b,
+        project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
         mix=lambda weights, carry: carry.h @ weights.W_hh,
         update=update,
         readout=lambda weights, carries, xs: carries.h,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell
 from asrnn_jax.cells import checks
+from asrnn_jax.cells.affine import affine
 from asrnn_jax.orthogonal import parametrization
 
 
@@ -90,7 +91,7 @@ def orthogonal(
         init=init_params,
         prepare=lambda params: Weights(params["W_xh"], params["b"], W_hh.matrix(params["W_hh"]).T),
         initial_carry=lambda batch_shape=(), dtype=jnp.float32: jnp.zeros((*batch_shape, hidden), dtype),
-        project=lambda weights, xs: xs @ weights.W_xh + (0 if modrelu else weights.b),
+        project=lambda weights, xs: xs @ weights.W_xh if modrelu else affine(xs, weights.W_xh, weights.b),
         mix=mix,
         update=update,
         readout=lambda weights, hs, xs: hs,

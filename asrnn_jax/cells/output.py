@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell
 from asrnn_jax.cells import checks
+from asrnn_jax.cells.affine import affine
 
 
 class Weights(NamedTuple):
@@ -53,7 +54,7 @@ def with_output(cell: Cell, outputs: int, *, dtype=jnp.float32) -> Cell:
 
     def readout(weights, carries, xs):
         ys = carries if cell.linear_readout else cell.readout(weights.cell, carries, xs)
-        return ys @ weights.kernel + weights.bias
+        return affine(ys, weights.kernel, weights.bias)
 
     return cell._replace(
         name=f"{cell.name} with output",

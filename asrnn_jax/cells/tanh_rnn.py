@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell
 from asrnn_jax.cells import checks
+from asrnn_jax.cells.affine import affine
 
 
 class Weights(NamedTuple):
@@ -52,7 +53,7 @@ def tanh_rnn(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
         init=init,
         prepare=lambda params: Weights(params["W_xh"], params["b"], params["W_hh"]),
         initial_carry=lambda batch_shape=(), dtype=jnp.float32: jnp.zeros((*batch_shape, hidden), dtype),
-        project=lambda weights, xs: xs @ weights.W_xh + weights.b,
+        project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
         mix=lambda weights, h: h @ weights.W_hh,
         update=lambda h, z, a: jnp.tanh(z + a),
         readout=lambda weights, hs, xs: hs,

@@ -77,12 +77,12 @@ def parametrization(
         start = INITS[init](key, n, angle_to_entry, inverse, dtype)
         if not dynamic:
             return {"skew": start}
-        return {"skew": jnp.zeros_like(start), "base": moving(start).astype(dtype) * jnp.asarray(signs, dtype)}
+        return {"skew": jnp.zeros_like(start), "base": moving(start).astype(dtype) * jnp.asarray(signs, dtype)[None]}
 
     def matrix(params):
         Q = moving(params["skew"])
         if not dynamic:
-            return Q * jnp.asarray(signs, Q.dtype)
+            return Q * jnp.asarray(signs, Q.dtype)[None]
         with jax.default_matmul_precision("highest"):
             return lax.stop_gradient(params["base"]).astype(Q.dtype) @ Q
 
@@ -97,4 +97,5 @@ def error(Q: jax.Array) -> jax.Array:
     """Largest entry of ``|Q^T Q - I|``, batched over leading axes."""
     with jax.default_matmul_precision("highest"):
         gram = jnp.swapaxes(Q, -1, -2) @ Q
-    return jnp.abs(gram - jnp.eye(Q.shape[-1], dtype=Q.dtype)).max((-2, -1))
+    eye = jnp.broadcast_to(jnp.eye(Q.shape[-1], dtype=Q.dtype), gram.shape)
+    return jnp.abs(gram - eye).max((-2, -1))

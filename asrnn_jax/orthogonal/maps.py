@@ -76,7 +76,7 @@ def logm(Q: Float[Array, "n n"]) -> Float[Array, "n n"]:
     sin = jnp.linalg.norm((Q - Q.T) / 2 @ V, axis=0)
     angle = jnp.arctan2(sin, cos)
     ratio = jnp.where(sin > 1e-6, angle / jnp.maximum(sin, 1e-6), 1.0)
-    A = (V * ratio) @ V.T @ (Q - Q.T) / 2
+    A = (V * ratio[None]) @ V.T @ (Q - Q.T) / 2
     return (A - A.T) / 2
 
 

@@ -1,0 +1,28 @@
+"""Settings of the whole suite: float64 available, no silent broadcasting, shapes checked, warnings are errors."""
+
+import os
+
+# The suite compiles a thousand small programs and runs each once or twice.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+
+import jax  # noqa: E402
+
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+from jaxtyping import install_import_hook  # noqa: E402
+
+install_import_hook("asrnn_jax", "beartype.beartype")
+
+import gc  # noqa: E402
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled_programs():
+    """Every compiled program holds memory maps, of which a process may have only so many."""
+    yield
+    jax.clear_caches()
+    gc.collect()
