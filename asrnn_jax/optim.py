@@ -50,7 +50,7 @@ def separate_rates(
 def count(params: PyTree) -> int:
     """Number of trained numbers; dynamic bases do not count."""
     leaves = zip(jax.tree.leaves(params), jax.tree.leaves(labels(params)))
-    return sum(jnp.size(leaf) for leaf, label in leaves if label != FROZEN)
+    return sum(leaf.size for leaf, label in leaves if label != FROZEN)
 
 
 def rebase(cell: Cell, params: Params, step: jax.Array, every: int, project_every: int = 100) -> Params:

@@ -38,7 +38,8 @@ def asrnn(p, n, map="cayley", saturation="abs", eps=0.01, kappa=10.0, rho=0.5, *
     if saturation == "abs":
         D_f = jnp.abs(p["D_f"]) + eps
     else:
-        D_f = jnp.exp(p["D_f"]["scale"]) * kappa ** (jnp.tanh(p["D_f"]["s"]) / 2)
+        d = jnp.sqrt(p["D_f"]["p"] ** 2 + eps**2 / 4)
+        D_f = d * kappa ** (jnp.tanh(p["D_f"]["s"]) / 2)
     W_f = U_f @ jnp.diag(D_f)
     return p["W_xh"].T, W_hh, p["b"], W_f, jnp.linalg.inv(W_f)
 

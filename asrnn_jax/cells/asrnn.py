@@ -61,8 +61,9 @@ def asrnn(
         then uses "cayley") or "expm".
       init: of ``W_hh``: "cayley", "henaff", "haar" or "identity". ``U_f`` starts at the identity.
       dynamic: ``W_hh`` by dynamic trivialisation, see `asrnn_jax.orthogonal.parametrization`.
-      saturation: "abs" is the paper's ``D_f = |s| + eps``; "bounded" is ``D_f = exp(scale) kappa^(tanh(s)/2)``,
-        always positive, whose ratio of largest to smallest entry never passes `kappa`.
+      saturation: "abs" is the paper's ``D_f = |s| + eps``; "bounded" is ``D_f = d kappa^(tanh(s)/2)`` with
+        one trained scale ``d = sqrt(p^2 + eps^2 / 4)``: never below eps / 2, and the ratio of the largest entry to the
+        smallest never passes `kappa`.
       a, b: ``s ~ U(a, b)`` at the start.
       eps: floor of ``D_f`` in the paper's form; both forms start at ``|s| + eps``.
       slope: derivative of ``|s|`` at ``s = 0``. 0 is the authors' framework: started at a = b = 0, ``D_f`` then stays
@@ -86,6 +87,7 @@ def asrnn(
         raise ValueError(f"a={a}, b={b}: D_f starts at |s| + eps with s drawn from [a, b], so a must not exceed b.")
     if eps == 0 and a <= 0 <= b:
         raise ValueError(f"eps={eps} with a={a}, b={b}: D_f could be 0 and W_f has no inverse; give eps > 0 or a > 0.")
+    floor = eps or min(abs(a), abs(b))
     W_hh = parametrization(hidden, map, init, dynamic=dynamic, rho=rho, dtype=dtype)
     U_f = parametrization(hidden, "expm" if map == "expm" else "cayley", "identity", dtype=dtype)
 
@@ -97,11 +99,11 @@ def asrnn(
             "b": jnp.zeros(hidden, dtype),
             "W_hh": W_hh.init(keys[1]),
             "U_f": U_f.init(keys[2]),
-            "D_f": s if saturation == "abs" else _bounded_start(jnp.abs(s) + eps, kappa),
+            "D_f": s if saturation == "abs" else _bounded_start(jnp.abs(s) + eps, kappa, floor),
         }
 
     def diagonal(p):
-        return _abs(p, slope) + eps if saturation == "abs" else _bounded(p, kappa)
+        return _abs(p, slope) + eps if saturation == "abs" else _bounded(p, kappa, floor)
 
     def prepare(params):
         W, U, D = W_hh.matrix(params["W_hh"]), U_f.matrix(params["U_f"]), diagonal(params["D_f"])
@@ -147,13 +149,18 @@ def _abs_jvp(slope, primals, tangents):
     return jnp.abs(s), jnp.where(s == 0, slope, jnp.sign(s)) * ds
 
 
-def _bounded(p: dict[str, jax.Array], kappa: float) -> jax.Array:
-    """``exp(scale) kappa^(tanh(s)/2)``: steps of the optimiser change D_f by a factor, never its sign."""
-    return jnp.exp(p["scale"] + 0.5 * math.log(kappa) * jnp.tanh(p["s"]))
+def _bounded(p: dict[str, jax.Array], kappa: float, eps: float) -> jax.Array:
+    """``d kappa^(tanh(s)/2)``, ``d = sqrt(p^2 + eps^2 / 4)``.
+
+    A step that carries p through 0 comes out on the other side, so no start and no step is a dead end; forms that
+    approach 0 (exp, softplus) have no gradient left there and were seen to stay. What blows up in the paper's form
+    when entries change sign one by one, their ratio, is bounded here.
+    """
+    return jnp.sqrt(p["p"] ** 2 + eps**2 / 4) * jnp.exp(0.5 * math.log(kappa) * jnp.tanh(p["s"]))
 
 
-def _bounded_start(D: jax.Array, kappa: float) -> dict[str, jax.Array]:
+def _bounded_start(D: jax.Array, kappa: float, eps: float) -> dict[str, jax.Array]:
     """The params with `_bounded` equal to D, or as near as the bound allows."""
-    scale = jnp.log(D).mean()
-    spread = 2 * (jnp.log(D) - scale) / max(math.log(kappa), 1e-6)
-    return {"scale": scale, "s": jnp.arctanh(jnp.clip(spread, -0.95, 0.95))}
+    d = jnp.exp(jnp.log(D).mean())
+    spread = 2 * jnp.log(D / d) / max(math.log(kappa), 1e-6)
+    return {"p": jnp.sqrt(d**2 - eps**2 / 4), "s": jnp.arctanh(jnp.clip(spread, -0.95, 0.95))}

@@ -1,0 +1,41 @@
+"""How these tests call the command line: as a user does, in a process of its own, without the suite's settings."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment():
+    return {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {
+        "PYTHONPATH": str(ROOT),
+        "JAX_PLATFORMS": "cpu",
+        # Light programs; the same for every process of a comparison, so that bits can be compared.
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    }
+
+
+@pytest.fixture
+def cli(tmp_path):
+    """Runs ``python -m experiments ...`` in an empty folder."""
+
+    def call(*arguments, timeout=180):
+        command = [sys.executable, "-m", "experiments", *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=timeout)
+
+    return call
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts ``python -m experiments ...`` and returns the process."""
+
+    def call(*arguments):
+        command = [sys.executable, "-m", "experiments", *map(str, arguments)]
+        return subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return call

@@ -1,0 +1,117 @@
+"""Every mistake at the command line ends with one clear line and exit code 2, and leaves nothing behind."""
+
+import gzip
+import json
+
+import pytest
+
+from tests.experiments.test_data import write_idx
+
+TINY = ("copy-memory", "--symbols", 2, "--delay", 5, "--hidden", 4, "--batch", 4, "--steps", 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("copy-memry",), "perhaps you meant copy-memory"),
+        ((*TINY, "--cell", "asrrn"), "perhaps you meant asrnn"),
+        (("copy-memory", "--preset", "paper-copy-100"), "perhaps you meant paper-copy-1000"),
+        (("pixels", "--preset", "paper-copy-1000"), "another command"),
+        (("pixels", "--dataset", "mnst"), "perhaps you meant mnist"),
+        (("pixels", "--dataset", "mnist"), "train-images-idx3-ubyte"),
+        (("pixels", "--dataset", "mnist", "--data-dir", "nowhere"), "nowhere"),
+        ((*TINY, "--lr", "nan"), "--lr nan"),
+        ((*TINY, "--lr", "-1"), "--lr -1.0"),
+        ((*TINY, "--lr", "inf"), "--lr inf"),
+        ((*TINY, "--clip", "0"), "--clip 0.0"),
+        ((*TINY, "--hidden", "0"), "--hidden 0"),
+        ((*TINY, "--delay", "0"), "--delay 0"),
+        ((*TINY, "--batch", "0"), "--batch 0"),
+        ((*TINY, "--optimizer", "rmspop"), "perhaps you meant rmsprop"),
+        ((*TINY, "--schedule", "cosin"), "perhaps you meant cosine"),
+        ((*TINY, "--map", "cayly"), "map='cayly'"),
+        ((*TINY, "--saturation", "relu"), "saturation='relu'"),
+        ((*TINY, "--cell", "lstm", "--kappa", "3"), "--kappa is no option of cell lstm"),
+        ((*TINY, "--resume", "--out", "nowhere"), "nowhere"),
+        (("adding", "--length", "1"), "--length 1"),
+        (("pixels", "--batch", "5000"), "--batch 5000"),
+        (("report",), "run folder"),
+        (("report", "nowhere"), "nowhere"),
+    ],
+)
+def test_one_line_and_exit_code_2(cli, tmp_path, arguments, message):
+    done = cli(*arguments)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert message in done.stderr.replace("\n", " ")
+    assert not (tmp_path / "runs").exists()
+    if done.stderr.startswith("error: "):
+        assert done.stderr.count("\n") == 1
+
+
+def test_flags_tyro_refuses_also_exit_with_2(cli):
+    for arguments in ((*TINY, "--hidden", "many"), (*TINY, "--hiden", "3")):
+        done = cli(*arguments)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+
+
+def test_an_existing_run_folder_is_not_touched(cli, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    done = cli(*TINY, "--out", "run")
+    assert done.returncode == 2
+    assert "--resume" in done.stderr
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(cli, tmp_path):
+    assert cli(*TINY, "--out", "a").returncode == 0
+    done = cli(*TINY, "--out", "a", "--resume", "--lr", "0.5")
+    assert done.returncode == 2
+    assert "lr 0.001 -> 0.5" in done.stderr
+    # The same folder with its config exchanged: the checkpoint itself knows better.
+    config = json.loads((tmp_path / "a" / "config.json").read_text())
+    config["training"]["seed"] = 7
+    (tmp_path / "a" / "config.json").write_text(json.dumps(config))
+    done = cli("copy-memory", "--out", "a", "--resume")
+    assert done.returncode == 2
+    assert "another configuration" in done.stderr
+    (tmp_path / "a" / "config.json").write_text("{")
+    assert cli("copy-memory", "--out", "a", "--resume").returncode == 2
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "longer", "magic", "gzip", "labels"])
+def test_damaged_idx_files_are_named(cli, tmp_path, damage):
+    folder = tmp_path / "data"
+    write_idx(folder, zipped=True)
+    path = folder / "t10k-images-idx3-ubyte.gz"
+    whole = gzip.decompress(path.read_bytes())
+    if damage == "missing":
+        path.unlink()
+    elif damage == "gzip":
+        path.write_bytes(path.read_bytes()[:-20])
+    elif damage == "labels":
+        path = folder / "t10k-labels-idx1-ubyte.gz"
+        path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-1] + bytes([200])))
+    else:
+        broken = {"truncated": whole[:-1], "longer": whole + b"x", "magic": b"\1" + whole[1:]}[damage]
+        path.write_bytes(gzip.compress(broken))
+    done = cli("pixels", "--dataset", "mnist", "--data-dir", folder, "--batch", 4, "--epochs", 1, "--hidden", 4)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert ("test images are missing" if damage == "missing" else "labels range" if damage == "labels" else path.name) in done.stderr
+
+
+def test_help_explains_every_field(cli):
+    import dataclasses
+
+    from experiments.config import COMMANDS, Model, Optimizer, Training
+
+    for name, kind in COMMANDS.items():
+        text = " ".join(cli(name, "--help").stdout.split())
+        own = [f.name for f in dataclasses.fields(kind) if f.name not in ("model", "optim", "training")]
+        for field in [*own, *(f.name for part in (Model, Optimizer, Training) for f in dataclasses.fields(part))]:
+            assert f"--{field.replace('_', '-')}" in text, (name, field)
+    overview = cli("--help").stdout
+    assert all(command in overview for command in COMMANDS)

@@ -1,0 +1,154 @@
+"""Data as the files and definitions say: IDX, TFDS, the embedded digits, the synthetic tasks."""
+
+import gzip
+import importlib.util
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.data import load_images, read_idx
+from experiments.errors import UsageError
+from experiments.tasks import adding_batch, copy_batch, make_task
+
+
+def arrays():
+    rng = np.random.default_rng(0)
+    return {
+        "train-images-idx3-ubyte": rng.integers(0, 256, (40, 6, 5), np.uint8),
+        "train-labels-idx1-ubyte": rng.integers(0, 10, 40).astype(np.uint8),
+        "t10k-images-idx3-ubyte": rng.integers(0, 256, (12, 6, 5), np.uint8),
+        "t10k-labels-idx1-ubyte": rng.integers(0, 10, 12).astype(np.uint8),
+    }
+
+
+def write_idx(folder, zipped=False):
+    """Writes a tiny data set in the format of MNIST, byte by byte from its description."""
+    folder.mkdir(parents=True)
+    for name, array in arrays().items():
+        data = bytes([0, 0, 8, array.ndim]) + b"".join(int(d).to_bytes(4, "big") for d in array.shape) + array.tobytes()
+        (folder / (name + ".gz" if zipped else name)).write_bytes(gzip.compress(data) if zipped else data)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("inside", [False, True])
+def test_idx_files_are_read_as_written(tmp_path, zipped, inside):
+    folder = tmp_path / "data"
+    write_idx(folder / "fashion_mnist" if inside else folder, zipped)
+    images = load_images("fashion_mnist", str(folder))
+    for ours, written in zip(images[:4], arrays().values()):
+        np.testing.assert_array_equal(ours, written)
+
+
+def test_a_header_that_lies_about_its_size_is_not_believed(tmp_path):
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(bytes([0, 0, 8, 3]) + b"\xff" * 12 + b"data")
+    with pytest.raises(UsageError, match="claims to hold"):
+        read_idx(path, 3)
+
+
+def test_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    images = load_images("digits", None)
+    assert len(images.train_labels) + len(images.test_labels) == 1797
+    both = np.concatenate([images.train_images, images.test_images]).reshape(1797, 64)
+    labels = np.concatenate([images.train_labels, images.test_labels])
+    reference = load_digits()
+    rows = {(tuple(np.round(x * 255 / 16)), y) for x, y in zip(reference.data, reference.target)}
+    assert {(tuple(x), y) for x, y in zip(both.astype(float), labels)} == rows
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow_datasets") is None, reason="needs tensorflow_datasets")
+def test_prepared_tfds_data_sets_are_read(tmp_path):
+    """A data set prepared by TFDS itself, in its array_record files; reading needs no TensorFlow."""
+    import subprocess
+    import sys
+
+    made = arrays()
+    np.savez(tmp_path / "arrays.npz", **made)
+    # In its own process: TFDS warns in many places, and warnings are errors here.
+    script = f'''
+import numpy as np, tensorflow_datasets as tfds
+made = np.load({str(tmp_path / "arrays.npz")!r})
+class Mnist(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version("3.0.1")
+    def _info(self):
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict({{
+            "image": tfds.features.Tensor(shape=(6, 5, 1), dtype=np.uint8),
+            "label": tfds.features.ClassLabel(num_classes=10)}}))
+    def _split_generators(self, dl_manager):
+        return {{"train": self._examples("train"), "test": self._examples("t10k")}}
+    def _examples(self, split):
+        for i, (x, y) in enumerate(zip(made[split + "-images-idx3-ubyte"], made[split + "-labels-idx1-ubyte"])):
+            yield i, {{"image": x[..., None], "label": int(y)}}
+Mnist(data_dir={str(tmp_path)!r}, file_format="array_record").download_and_prepare()
+from experiments.data import load_images
+images = load_images("mnist", {str(tmp_path)!r})
+np.savez({str(tmp_path / "read.npz")!r}, *images[:4])
+'''
+    from tests.experiments.conftest import environment
+
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    read = np.load(tmp_path / "read.npz")
+    for split, (x, y) in {"train": (0, 1), "t10k": (2, 3)}.items():
+        ours = sorted((tuple(i.ravel()), int(label)) for i, label in zip(read[f"arr_{x}"], read[f"arr_{y}"]))
+        theirs = sorted((tuple(i.ravel()), int(label)) for i, label in zip(*(made[f"{split}-{k}"] for k in
+                        ("images-idx3-ubyte", "labels-idx1-ubyte"))))  # fmt: skip
+        assert ours == theirs
+
+
+def test_copying_memory_is_the_papers():
+    xs, targets = (np.asarray(a) for a in copy_batch(jax.random.key(0), 50, symbols=10, delay=30))
+    assert xs.shape == targets.shape == (50, 30 + 20)
+    for x, target in zip(xs, targets):
+        assert set(x[:10]) <= set(range(1, 9))
+        assert list(x[10:]) == [0] * 30 + [9] + [0] * 9
+        assert list(target) == [0] * 40 + list(x[:10])
+    assert set(xs[:, :10].ravel()) == set(range(1, 9))
+
+
+def test_adding_marks_one_number_in_each_half():
+    xs, targets = (np.asarray(a) for a in adding_batch(jax.random.key(0), 50, 21))
+    marks = xs[..., 1]
+    np.testing.assert_array_equal(marks[:, :10].sum(1), 1)
+    np.testing.assert_array_equal(marks[:, 10:].sum(1), 1)
+    np.testing.assert_allclose([x[m == 1].sum() for x, m in zip(xs[..., 0], marks)], targets, rtol=1e-6)
+    assert xs[..., 0].min() >= 0
+    assert xs[..., 0].max() < 1
+
+
+@pytest.mark.parametrize("rows", [False, True])
+@pytest.mark.parametrize("permute", [False, True])
+def test_pixels_reach_the_network_in_the_papers_order(tmp_path, rows, permute):
+    from experiments.config import Pixels, Training
+
+    write_idx(tmp_path / "data")
+    task = make_task(Pixels(dataset="mnist", data_dir=str(tmp_path / "data"), rows=rows, permute=permute,
+                            training=Training(batch=8)))  # fmt: skip
+    batch = task.batch(3)
+    seen = {}
+
+    def apply(params, xs, outputs):
+        seen["xs"] = xs
+        return np.zeros((8, 10))
+
+    task.loss(apply, None, batch)
+    flat = batch[0].reshape(8, 30) / 255
+    if permute:
+        flat = flat[:, np.random.RandomState(92916).permutation(30)]
+    np.testing.assert_allclose(seen["xs"], flat.reshape(8, 6, 5) if rows else flat[..., None], rtol=1e-6)
+
+
+def test_an_epoch_shows_every_image_once_and_epochs_differ(tmp_path):
+    from experiments.config import Pixels, Training
+
+    write_idx(tmp_path / "data")
+    task = make_task(Pixels(dataset="mnist", data_dir=str(tmp_path / "data"), training=Training(batch=8)))
+    epochs = [np.concatenate([task.batch(epoch * 5 + i)[0] for i in range(5)]).reshape(40, 30) for epoch in range(2)]
+    everything = sorted(map(tuple, arrays()["train-images-idx3-ubyte"].reshape(40, 30)))
+    assert [sorted(map(tuple, epoch)) for epoch in epochs] == [everything] * 2
+    assert not np.array_equal(*epochs)
+    weights = np.concatenate([w for _, w in task.tests()])
+    assert weights.sum() == 12

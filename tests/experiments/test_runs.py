@@ -1,0 +1,141 @@
+"""Runs as folders: they train, survive being killed with the same bits, stop cleanly, and report."""
+
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from experiments.folder import read_metrics
+
+TINY = ("copy-memory", "--symbols", 3, "--delay", 12, "--hidden", 16, "--batch", 16, "--steps", 120, "--log-every", 7,
+        "--eval-every", 50, "--checkpoint-every", 9, "--map", "expm", "--dynamic", "True", "--rebase-every", 10,
+        "--project-every", 3)  # fmt: skip
+
+
+def wait_for(folder, step, process):
+    """Waits until a run has logged `step`."""
+    for _ in range(1500):
+        lines = read_metrics(folder / "metrics.jsonl")
+        if lines and lines[-1]["step"] >= step:
+            return
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    raise AssertionError("the run does not get there")
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """One run never stopped, shared by the tests of this module."""
+    import subprocess
+    import sys
+
+    from tests.experiments.conftest import environment
+
+    folder = tmp_path_factory.mktemp("straight")
+    command = [sys.executable, "-m", "experiments", *map(str, TINY), "--out", "run"]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def same(a, b):
+    for name in ("result.json", "metrics.jsonl"):
+        assert (a / name).read_text() == (b / name).read_text(), name
+
+
+def test_a_run_is_a_folder(straight):
+    assert {path.name for path in straight.iterdir()} == {
+        "config.json", "metrics.jsonl", "checkpoints", "figures", "result.json", "timing.json"}  # fmt: skip
+    result = json.loads((straight / "result.json").read_text())
+    losses = [line["train_loss"] for line in read_metrics(straight / "metrics.jsonl") if "train_loss" in line]
+    assert losses[-1] < 0.5 * losses[0]
+    assert result["best"]["test_loss"] == min(
+        line["test_loss"] for line in read_metrics(straight / "metrics.jsonl") if "test_loss" in line)  # fmt: skip
+    assert result["steps"] == 120
+    assert (straight / "figures" / "learning.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("after", [8, 63])
+def test_killed_and_resumed_ends_with_the_same_bits(straight, tmp_path, start, cli, after):
+    """SIGKILL twice, at moments nobody chose; result.json holds the SHA-256 of all parameters."""
+    for resume in ((), ("--resume",)):
+        process = start(*TINY, "--out", "run", *resume)
+        steps = [line["step"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl")]
+        wait_for(tmp_path / "run", min(max([0, *steps]) + after, 113), process)
+        time.sleep(np.random.default_rng().uniform(0, 0.15))
+        process.kill()
+        process.communicate()
+    done = cli("copy-memory", "--out", "run", "--resume")  # the folder knows its settings
+    assert done.returncode == 0, done.stderr
+    same(tmp_path / "run", straight)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_save_and_say_how_to_go_on(straight, tmp_path, start, cli, number):
+    process = start(*TINY, "--out", "run")
+    wait_for(tmp_path / "run", 14, process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, err
+    assert "Traceback" not in err
+    assert "--out run --resume" in err
+    assert cli("copy-memory", "--out", "run", "--resume").returncode == 0
+    same(tmp_path / "run", straight)
+
+
+def test_resuming_a_finished_run_repeats_its_result(straight, cli, tmp_path):
+    import shutil
+
+    shutil.copytree(straight, tmp_path / "run")
+    done = cli("copy-memory", "--out", "run", "--resume")
+    assert done.returncode == 0, done.stderr
+    same(tmp_path / "run", straight)
+
+
+def test_an_unreadable_newest_checkpoint_costs_only_its_steps(straight, cli, tmp_path):
+    import shutil
+
+    shutil.copytree(straight, tmp_path / "run")
+    newest = max((tmp_path / "run" / "checkpoints").iterdir(), key=lambda p: int(p.name))
+    for path in newest.rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:10])
+    (tmp_path / "run" / "checkpoints" / "999").mkdir()
+    done = cli("copy-memory", "--out", "run", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "cannot be read" in done.stderr
+    same(tmp_path / "run", straight)
+
+
+def test_report_prints_an_aligned_table_and_draws_a_figure(straight, cli, tmp_path):
+    done = cli("adding", "--length", 10, "--steps", 20, "--hidden", 8, "--cell", "lstm", "--batch", 8, "--out", "add")
+    assert done.returncode == 0, done.stderr
+    done = cli("report", straight, "add", "--figure", "figure.png")
+    assert done.returncode == 0, done.stderr
+    table = done.stdout.strip().split("\n\n")[0].split("\n")
+    assert len({len(line) for line in table}) == 1
+    assert len(table) == 4
+    assert "asrnn" in table[2]
+    assert "copy memory K=3 L=12" in table[2]
+    assert "lstm" in table[3]
+    assert (tmp_path / "figure.png").stat().st_size > 5000
+
+
+def test_divergence_stops_and_keeps_the_last_good_checkpoint(cli, tmp_path):
+    done = cli("adding", "--length", 10, "--steps", 500, "--hidden", 8, "--batch", 8, "--optimizer", "sgd", "--lr", "1e6",
+               "--clip", "None", "--cell", "orthogonal", "--activation", "linear", "--checkpoint-every", 1, "--log-every", 1,
+               "--out", "run")  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "loss is" in done.stderr
+    assert "diverged" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert any((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_pixels_learns_the_embedded_digits(cli, tmp_path):
+    done = cli("pixels", "--dataset", "digits", "--rows", "--hidden", 24, "--epochs", 8, "--batch", 32, "--lr", "3e-3",
+               "--out", "run")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["best"]["test_accuracy"] > 0.8

@@ -1,0 +1,83 @@
+"""Wrong calls of run and step get an error that names the argument; the output layer is folded correctly."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import asrnn_jax
+from asrnn_jax.cells import CELLS, asrnn, lstm, tanh_rnn, with_output
+
+CELL = asrnn(3, 5)
+PARAMS = CELL.init(jax.random.key(0))
+XS = jnp.ones((2, 7, 3), jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS[0, 0]), ValueError, r"xs has shape \(3,\)"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS[..., :2]), ValueError, "last axis 2.*inputs=3"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, jnp.ones((2, 7, 3), jnp.int32)), TypeError, "xs has dtype int32"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS, mask=jnp.ones((2, 6), bool)), ValueError, r"mask has shape \(2, 6\)"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS, mask=jnp.ones((2, 7))), TypeError, "mask has dtype"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS, reset=jnp.ones((7, 2), bool)), ValueError, r"reset has shape \(7, 2\)"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS, lengths=jnp.array([1, 8])), ValueError, r"lengths range over \[1, 8\]"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS, lengths=jnp.array([3])), ValueError, r"lengths has shape \(1,\)"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS, lengths=jnp.array([1.0, 2.0])), TypeError, "lengths has dtype float"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS, carry=jnp.zeros((3, 5))), ValueError, "carry has shapes"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS, carry=lstm(3, 5).initial_carry((2,))), ValueError, "carry has shapes"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS, block=0), ValueError, "block=0"),
+        (lambda: asrnn_jax.run(CELL, tanh_rnn(3, 5).init(jax.random.key(0)), XS), ValueError, r"params\['D_f'\]"),
+        (lambda: asrnn_jax.run(CELL, asrnn(3, 6).init(jax.random.key(0)), XS), ValueError, r"params\['D_f'\] has shape \(6,\)"),
+        (lambda: asrnn_jax.step(CELL, PARAMS, CELL.initial_carry((2,)), XS), ValueError, "carry has shapes"),
+        (lambda: asrnn_jax.step(CELL, PARAMS, CELL.initial_carry(()), jnp.ones(4)), ValueError, "inputs=3"),
+        (lambda: asrnn_jax.cells.make("asrn", 1, 2), ValueError, "perhaps you meant asrnn"),
+        (lambda: asrnn_jax.cells.make("lstm", 1, 0), ValueError, "hidden=0"),
+        (lambda: with_output(CELL, 0), ValueError, "outputs=0"),
+    ],
+)
+def test_wrong_calls_name_the_argument(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_output_layer_equals_a_product_behind_run(name):
+    cell = CELLS[name](3, 5, dtype=jnp.float64)
+    model = with_output(cell, 4, dtype=jnp.float64)
+    params = model.init(jax.random.key(0))
+    params["output"]["bias"] += 0.5
+    xs = jax.random.normal(jax.random.key(1), (2, 7, 3), jnp.float64)
+
+    def folded(params):
+        return asrnn_jax.run(model, params, xs)[1]
+
+    def behind(params):
+        ys = asrnn_jax.run(cell, params["cell"], xs)[1]
+        return jnp.einsum("bth,ho->bto", ys, params["output"]["kernel"]) + params["output"]["bias"][None, None]
+
+    np.testing.assert_allclose(folded(params), behind(params), rtol=1e-12, atol=1e-12)
+    for a, b in zip(*(jax.tree.leaves(jax.grad(lambda p: jnp.sum(jnp.sin(f(p))))(params)) for f in (folded, behind))):  # noqa: B023
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    last = asrnn_jax.run(model, params, xs, outputs="last")[1]
+    np.testing.assert_allclose(last, behind(params)[:, -1], rtol=1e-12, atol=1e-12)
+
+
+def test_weights_prepared_once_serve_many_calls():
+    weights = CELL.prepare(PARAMS)
+    np.testing.assert_array_equal(asrnn_jax.run(CELL, weights, XS)[1], asrnn_jax.run(CELL, PARAMS, XS)[1])
+
+
+def test_the_batch_may_be_spread_over_devices():
+    """On a mesh of two devices the same call gives the same numbers, its gradient summed over both."""
+    from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+    cell = asrnn(3, 5, dtype=jnp.float64)
+    params = cell.init(jax.random.key(0))
+    mesh = jax.make_mesh((2,), ("batch",), axis_types=(AxisType.Auto,))
+    xs = jax.random.normal(jax.random.key(1), (4, 9, 3), jnp.float64)
+    gradient = jax.jit(jax.grad(lambda p, xs: jnp.sum(jnp.sin(asrnn_jax.run(cell, p, xs)[1]))))
+    spread = gradient(params, jax.device_put(xs, NamedSharding(mesh, PartitionSpec("batch"))))
+    for a, b in zip(jax.tree.leaves(spread), jax.tree.leaves(gradient(params, xs))):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
