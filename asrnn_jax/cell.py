@@ -96,9 +96,16 @@ def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
     return params_or_weights
 
 
-def _shapes(params: Params) -> dict[str, tuple[int, ...]]:
+def _shapes(params: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf) for path, leaf in leaves}
+
+
+def rebase_within(rebase: Callable[..., Params] | None, name: str) -> Callable[..., Params] | None:
+    """`Cell.rebase` for params that hold under `name` what `rebase` moves; None where nothing moves."""
+    if rebase is None:
+        return None
+    return lambda params, project=False: {**params, name: rebase(params[name], project)}
 
 
 def check_inputs(cell: Cell, xs: jax.Array, least_rank: int, what: str) -> None:

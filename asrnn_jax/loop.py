@@ -8,7 +8,7 @@ step, so the sequential part is as short backward as it is forward.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -77,8 +77,8 @@ def _fused_fwd(cell, options, weights, carry, fresh, xs, mask, reset):
 def _fused_bwd(cell, options, residuals, cotangents):
     """With a_t = mix(W, c_{t-1}) and c_t = update(c_{t-1}, z_t, a_t):
 
-        dc_{t-1} = d_update/dc_{t-1} + (dmix/dc)^T da_t        in the loop
-        dW       = sum_t (dmix/dW)^T da_t                      after it: one product over time and batch
+    dc_{t-1} = d_update/dc_{t-1} + (dmix/dc)^T da_t        in the loop
+    dW       = sum_t (dmix/dW)^T da_t                      after it: one product over time and batch
     """
     weights, fresh, end, raw, xs, mask, reset = residuals
     d_end, d_ys = cotangents

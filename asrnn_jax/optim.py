@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from asrnn_jax.cell import Cell, Params, PyTree
@@ -66,7 +65,8 @@ def rebase(cell: Cell, params: Params, step: jax.Array, every: int, project_ever
     Returns:
       Params with the same weights to rounding.
     """
-    if cell.rebase is None:
+    move = cell.rebase
+    if move is None:
         return params
     project = step % (every * project_every) == 0
-    return jax.lax.cond(step % every == 0, lambda p: cell.rebase(p, project), lambda p: p, params)
+    return jax.lax.cond(step % every == 0, lambda p: move(p, project), lambda p: p, params)

@@ -36,10 +36,20 @@ def learning_curves(
     ax = ax or plt.subplots(figsize=(7, 4.2), layout="constrained")[1]
     for i, (name, (x, y)) in enumerate(curves.items()):
         marker = "o" if len(np.atleast_1d(x)) < 30 else None
-        ax.plot(x, y, STYLES[i // len(COLOURS) % 4 if len(curves) > 7 else i % 4], color=COLOURS[i % len(COLOURS)],
-                label=name, linewidth=1.6, marker=marker, markersize=4)  # fmt: skip
+        ax.plot(
+            x,
+            y,
+            STYLES[i // len(COLOURS) % 4 if len(curves) > 7 else i % 4],
+            color=COLOURS[i % len(COLOURS)],
+            label=name,
+            linewidth=1.6,
+            marker=marker,
+            markersize=4,
+        )
     if baseline is not None:
-        ax.axhline(baseline[1], color="0.45", linewidth=1.0, linestyle=(0, (6, 3)), label=f"{baseline[0]} ({baseline[1]:.3g})")
+        ax.axhline(
+            baseline[1], color="0.45", linewidth=1.0, linestyle=(0, (6, 3)), label=f"{baseline[0]} ({baseline[1]:.3g})"
+        )
     if log:
         ax.set_yscale("log")
     ax.set(xlabel=x_label, ylabel=y_label)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import Tracer
 
 from asrnn_jax import loop
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights, check_carry, check_inputs
@@ -164,8 +165,8 @@ def _run(cell: Cell, static: tuple, params: Params | Weights, xs: jax.Array, car
         xs, start, poisoned = _quarantine(xs, start, mask, reset, reverse)
 
     options = loop.Options(outputs == "all", reverse, block or loop.choose_block(steps, fresh))
-    engine = loop.fused if gradient == "fused" and steps > 0 else loop.plain
-    end, ys = engine(cell, options, weights, start, fresh, xs, mask, reset)[:2]
+    engine: Any = loop.fused if gradient == "fused" and steps > 0 else loop.plain
+    end, ys, *_ = engine(cell, options, weights, start, fresh, xs, mask, reset)
     if outputs == "last":
         ys = cell.readout(weights, end, _last_input(xs, mask, reverse))
     if poisoned is not None:
@@ -206,7 +207,7 @@ def _check_lengths(lengths: jax.Array, batch: tuple[int, ...], steps: int) -> ja
         raise TypeError(f"lengths has dtype {lengths.dtype}: pass integers.")
     if lengths.shape != batch:
         raise ValueError(f"lengths has shape {lengths.shape}, but the batch axes of xs are {batch}: one length each.")
-    if not isinstance(lengths, jax.core.Tracer) and lengths.size and not 0 <= lengths.min() <= lengths.max() <= steps:
+    if not isinstance(lengths, Tracer) and lengths.size and not 0 <= lengths.min() <= lengths.max() <= steps:
         raise ValueError(f"lengths range over [{lengths.min()}, {lengths.max()}], but xs has {steps} steps.")
     return lengths
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import tyro
 
 from experiments.config import COMMANDS, Config, from_json
-from experiments.errors import Diverged, UsageError, unknown
+from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import read_json
 from experiments.presets import PRESETS
 from experiments.report import Report, report, table
@@ -20,6 +20,7 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   pixels        images as sequences: mnist, fashion_mnist, digits
   report        table and figure of finished runs
   presets       the papers' recipes by name
+  bench         a training step beside its rivals
 
   python -m experiments COMMAND --help explains every flag.
   A run is a folder (--out); --out FOLDER --resume goes on with it."""
@@ -34,16 +35,20 @@ def main(arguments: list[str]) -> int:
     try:
         if name == "report":
             print(report(tyro.cli(Report, args=rest, prog="python -m experiments report")))
+        elif name == "bench":
+            from experiments.bench import Bench, bench
+
+            print(bench(tyro.cli(Bench, args=rest, prog="python -m experiments bench")))
         elif name == "presets":
             print(table([("preset", "what, and what to expect"), *((n, p.about) for n, p in PRESETS.items())]))
         elif name in COMMANDS:
             _train(name, rest)
         else:
-            raise unknown("command", name, [*COMMANDS, "report", "presets"])
+            raise unknown("command", name, [*COMMANDS, "report", "presets", "bench"])
     except UsageError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
-    except Diverged as e:
+    except DivergedError as e:
         print(f"error: {e}", file=sys.stderr)
         return 1
     return 0

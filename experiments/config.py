@@ -104,8 +104,12 @@ class Optimizer:
             good = value is None or (math.isfinite(value) and value > 0)
             _check(good, name, value, "give a finite number above 0")
         _check(0 <= self.decay < 1, "decay", self.decay, "give a number in [0, 1)")
-        _check(self.weight_decay >= 0 and math.isfinite(self.weight_decay), "weight_decay", self.weight_decay,
-               "give a finite number, at least 0")  # fmt: skip
+        _check(
+            self.weight_decay >= 0 and math.isfinite(self.weight_decay),
+            "weight_decay",
+            self.weight_decay,
+            "give a finite number, at least 0",
+        )
         _check(self.warmup >= 0, "warmup", self.warmup, "give at least 0")
         _positive(self, "rebase_every", "project_every")
 

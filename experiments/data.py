@@ -7,7 +7,7 @@ import importlib.util
 import socket
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,9 +62,9 @@ def _digits() -> Images:
         from sklearn.datasets import load_digits
     except ImportError as e:
         raise UsageError("--dataset digits: needs scikit-learn; install the extra 'experiments'.") from e
-    digits = load_digits()
-    images = np.round(digits.images * (255 / 16)).astype(np.uint8)
-    labels = digits.target.astype(np.int32)
+    pixels, labels = load_digits(return_X_y=True)
+    images = np.round(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    labels = labels.astype(np.int32)
     order = np.random.RandomState(0).permutation(len(labels))
     train, test = order[:-360], order[-360:]
     return Images(images[train], labels[train], images[test], labels[test], 10)
@@ -127,7 +127,9 @@ def _check(images: Images, where: str) -> Images:
         if y.min() < 0 or y.max() >= images.classes:
             raise UsageError(f"{where}: {split} labels range over [{y.min()}, {y.max()}], not 0..{images.classes - 1}.")
     if images.train_images.shape[1:] != images.test_images.shape[1:]:
-        raise UsageError(f"{where}: train images are {images.train_images.shape[1:]}, test {images.test_images.shape[1:]}.")
+        raise UsageError(
+            f"{where}: train images are {images.train_images.shape[1:]}, test {images.test_images.shape[1:]}."
+        )
     return images
 
 
@@ -147,10 +149,12 @@ def _tfds(dataset: str, data_dir: str | None, download: bool) -> Images | None:
         raise UsageError(f"{root / dataset} is a TFDS data set: install the extra 'experiments' to read it.") from e
     version = max(root.glob(f"{dataset}/*/dataset_info.json")).parent
     try:
-        source = tfds.builder_from_directory(version).as_data_source()
+        source: Any = tfds.builder_from_directory(version).as_data_source()
         arrays = [_stack(source[split], key) for split in ("train", "test") for key in ("image", "label")]
     except Exception as e:  # TFDS raises many kinds for a damaged or wrongly prepared folder
-        raise UsageError(f"{version} cannot be read by TFDS ({e}): prepare it again with file_format='array_record'.") from e
+        raise UsageError(
+            f"{version} cannot be read by TFDS ({e}): prepare it again with file_format='array_record'."
+        ) from e
     return Images(arrays[0], arrays[1].astype(np.int32), arrays[2], arrays[3].astype(np.int32), 10)
 
 

@@ -10,7 +10,7 @@ class UsageError(Exception):
     """What was asked for cannot be done; the message names the argument, its value and the remedy."""
 
 
-class Diverged(Exception):
+class DivergedError(Exception):
     """A loss stopped being finite; the message names quantity and step."""
 
 

@@ -1,11 +1,11 @@
 """A run is a folder:
 
-    config.json      what was asked for
-    metrics.jsonl    one line a log or evaluation; the same bytes for a resumed run as for one never stopped
-    checkpoints/     orbax, the newest two
-    figures/         learning curves
-    result.json      written once, at the end
-    timing.json      wall-clock time, kept apart because it is the one thing that cannot repeat
+config.json      what was asked for
+metrics.jsonl    one line a log or evaluation; the same bytes for a resumed run as for one never stopped
+checkpoints/     orbax, the newest two
+figures/         learning curves
+result.json      written once, at the end
+timing.json      wall-clock time, kept apart because it is the one thing that cannot repeat
 """
 
 from __future__ import annotations
@@ -114,11 +114,11 @@ class Checkpoints:
         failures = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+                about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
                 target = {name: np.asarray(leaf) for name, leaf in _named(like)}
                 items = ocp.args.Composite(state=ocp.args.StandardRestore(target))
                 matches = about["fingerprint"] == self._fingerprint
-                arrays = self._manager.restore(step, args=items).state if matches else {}
+                arrays = self._manager.restore(step, args=items)["state"] if matches else {}
             except Exception as e:  # orbax raises many kinds for truncated or missing files
                 failures.append(f"step {step}: {type(e).__name__}")
                 warnings.warn(f"checkpoint of step {step} cannot be read ({type(e).__name__}: {e})", stacklevel=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+
 import asrnn_jax
 from asrnn_jax.cell import Cell
 from asrnn_jax.cells import CELLS

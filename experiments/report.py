@@ -40,7 +40,9 @@ def report(config: Report) -> str:
         if not folder.is_dir():
             raise UsageError(f"{folder} is no folder: name run folders.")
         if not (folder / "result.json").exists():
-            raise UsageError(f"{folder} has no result.json: the run is not finished; resume it with --out {folder} --resume.")
+            raise UsageError(
+                f"{folder} has no result.json: the run is not finished; resume it with --out {folder} --resume."
+            )
     rows = [row(read_json(folder / "result.json"), folder) for folder in folders]
     figures.learning_curves(folders, Path(config.figure))
     return table([HEADER, *rows]) + f"\n\nfigure: {config.figure}"

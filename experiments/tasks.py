@@ -58,6 +58,14 @@ def make_task(config: Config) -> Task:
     raise TypeError(f"no task for {type(config).__name__}")
 
 
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Cross-entropy ``(...)`` in nats of logits ``(..., O)`` and labels ``(...)``.
+
+    With one-hot labels, because the gradient of picking by index is a scatter, slow to compile and to run on CPU.
+    """
+    return optax.softmax_cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]))
+
+
 def _synthetic(sample: Callable[[jax.Array], Batch], config: Config, tests: int = 4) -> dict[str, Any]:
     """Batches drawn from keys; the test set is drawn from keys no training step uses."""
     root = jax.random.key(config.training.seed)
@@ -90,7 +98,7 @@ def _copy_memory(config: CopyMemory) -> Task:
     def loss(apply, params, batch):
         inputs, targets = batch
         logits = apply(params, jax.nn.one_hot(inputs, 10))
-        ce = optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean(-1)
+        ce = cross_entropy(logits, targets).mean(-1)
         recalled = (logits.argmax(-1) == targets)[:, -config.symbols :].mean(-1)
         return ce, {"accuracy": recalled}
 
@@ -174,11 +182,11 @@ def _pixels(config: Pixels) -> Task:
         xs = pixels.reshape(len(labels), -1)[:, order].astype(jnp.float32) / 255
         xs = xs.reshape(len(labels), -1, width if config.rows else 1)
         logits = apply(params, xs, outputs="last")
-        ce = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return ce, {"accuracy": (logits.argmax(-1) == labels).astype(jnp.float32)}
+        return cross_entropy(logits, labels), {"accuracy": (logits.argmax(-1) == labels).astype(jnp.float32)}
 
+    kind, unit = "permuted" if config.permute else "sequential", "rows" if config.rows else "pixels"
     return Task(
-        title=f"{'permuted' if config.permute else 'sequential'} {config.dataset} by {'rows' if config.rows else 'pixels'}",
+        title=f"{kind} {config.dataset} by {unit}",
         inputs=width if config.rows else 1,
         outputs=images.classes,
         steps=config.epochs * epoch,

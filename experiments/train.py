@@ -22,7 +22,7 @@ import asrnn_jax
 from asrnn_jax.cell import Cell
 from experiments import figures
 from experiments.config import Config, command, essence, fingerprint, from_json, to_json
-from experiments.errors import Diverged, UsageError
+from experiments.errors import DivergedError, UsageError
 from experiments.folder import Checkpoints, Metrics, read_json, read_metrics, write_json
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
@@ -47,7 +47,7 @@ def train(config: Config) -> dict[str, Any]:
 
     Raises:
       UsageError: the folder, data, names or values cannot be used; nothing was changed then.
-      Diverged: a metric stopped being finite.
+      DivergedError: a metric stopped being finite.
       SystemExit: 130 or 143 after Ctrl-C or SIGTERM, with the run saved.
     """
     task = make_task(config)
@@ -73,8 +73,8 @@ def _open_folder(config: Config) -> Path:
     folder = Path(config.training.out or default_folder(config))
     if config.training.resume:
         stored, wanted = essence(from_json(read_json(folder / "config.json"))), essence(config)
-        changes = [f"{name} {stored.get(name)!r} -> {wanted.get(name)!r}" for name in sorted(stored.keys() | wanted.keys())
-                   if stored.get(name) != wanted.get(name)]  # fmt: skip
+        differ = sorted(name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name))
+        changes = [f"{name} {stored.get(name)!r} -> {wanted.get(name)!r}" for name in differ]
         if changes:
             raise UsageError(
                 f"--resume: {folder} was made by another configuration ({', '.join(changes)}); leave these flags out, "
@@ -82,7 +82,9 @@ def _open_folder(config: Config) -> Path:
             )
         return folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"--out {folder} exists and is not empty: add --resume to go on with it, or give another --out.")
+        raise UsageError(
+            f"--out {folder} exists and is not empty: add --resume to go on with it, or give another --out."
+        )
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", to_json(config))
@@ -146,14 +148,27 @@ def make_evaluate(task: Task, cell: Cell):
     return evaluate
 
 
-def _loop(config, task: Task, cell: Cell, optimizer, state: State, folder: Path, checkpoints, metrics: Metrics) -> State:
+def _loop(
+    config, task: Task, cell: Cell, optimizer, state: State, folder: Path, checkpoints, metrics: Metrics
+) -> State:
     train_step, evaluate = make_step(config, task, cell, optimizer), make_evaluate(task, cell)
-    log_every, eval_every = config.training.log_every, config.training.eval_every or task.epoch or max(1, task.steps // 10)
+    log_every, eval_every = (
+        config.training.log_every,
+        config.training.eval_every or task.epoch or max(1, task.steps // 10),
+    )
     step, logged = int(state.step), int(state.step) // log_every * log_every
     clock = _Clock(folder / "timing.json")
     shown: dict[str, str] = {}
-    with _signals() as caught, tqdm(total=task.steps, initial=step, desc=config.model.cell, unit="step",
-                                    mininterval=0.5 if sys.stderr.isatty() else 30) as bar:  # fmt: skip
+    with (
+        _signals() as caught,
+        tqdm(
+            total=task.steps,
+            initial=step,
+            desc=config.model.cell,
+            unit="step",
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+        ) as bar,
+    ):
         while step < task.steps:
             state, now = train_step(state, task.batch(step))
             step += 1
@@ -161,7 +176,7 @@ def _loop(config, task: Task, cell: Cell, optimizer, state: State, folder: Path,
             last = step == task.steps
             if step % log_every == 0 or last:
                 means = {name: float(total) / (step - logged) for name, total in state.sums.items()}
-                _check_finite(means, step, folder, checkpoints)
+                _check_finite(means, step, folder)
                 metrics.write(step, **{f"train_{name}": value for name, value in means.items()})
                 state, logged = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums)), step
                 shown |= {name: f"{value:.4g}" for name, value in means.items()}
@@ -172,24 +187,27 @@ def _loop(config, task: Task, cell: Cell, optimizer, state: State, folder: Path,
                 shown |= {f"test_{task.metric}": f"{tested[task.metric]:.4g}"}
                 bar.set_postfix(shown, refresh=False)
             if step % config.training.checkpoint_every == 0 or last or caught:
-                _check_finite(now, step, folder, checkpoints)
+                _check_finite(now, step, folder)
                 metrics.sync()
                 checkpoints.save(step, state)
                 clock.save()
             if caught and not last:
                 bar.close()
-                print(f"stopped by {caught[0].name} and saved at step {step} of {task.steps}; go on with: python -m "
-                      f"experiments {command(config)} --out {folder} --resume", file=sys.stderr)  # fmt: skip
+                print(
+                    f"stopped by {caught[0].name} and saved at step {step} of {task.steps}; go on with: python -m "
+                    f"experiments {command(config)} --out {folder} --resume",
+                    file=sys.stderr,
+                )
                 raise SystemExit(128 + caught[0])
     return state
 
 
-def _check_finite(values: dict[str, Any], step: int, folder: Path, checkpoints: Checkpoints) -> None:
+def _check_finite(values: dict[str, Any], step: int, folder: Path) -> None:
     for name, value in values.items():
         if not math.isfinite(float(value)):
-            raise Diverged(
-                f"{name} is {float(value)} at step {step}: training has diverged. {folder} keeps its last good checkpoint; "
-                "try a smaller --lr, a smaller --clip, or for asRNN --saturation bounded."
+            raise DivergedError(
+                f"{name} is {float(value)} at step {step}: training has diverged. {folder} keeps its last good "
+                "checkpoint; try a smaller --lr, a smaller --clip, or for asRNN --saturation bounded."
             )
 
 

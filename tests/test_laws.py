@@ -14,7 +14,7 @@ from jax import lax
 import asrnn_jax
 from tests.naive import TABLE
 
-I, H, B, T = 3, 6, 4, 13
+I, H, B, T = 3, 6, 4, 13  # noqa: E741
 ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: row.id)
 # How W_hh comes about does not matter to the loop: one row a kind of loop for the laws that are all about it.
 ENGINE = ("tanh_rnn", "asrnn-saturated", "orthogonal", "orthogonal-linear", "lstm")
@@ -147,8 +147,9 @@ def test_gradients_equal_finite_differences(row):
     xs = inputs(2, 4, I)
     flat, unflatten = jax.flatten_util.ravel_pytree(params)
     direction = jax.random.normal(jax.random.key(9), flat.shape, flat.dtype)
-    free = jax.flatten_util.ravel_pytree(jax.tree.map(lambda p, label: jnp.full(p.shape, label != "frozen"), params,
-                                                      asrnn_jax.optim.labels(params)))[0]  # fmt: skip
+    free = jax.flatten_util.ravel_pytree(
+        jax.tree.map(lambda p, label: jnp.full(p.shape, label != "frozen"), params, asrnn_jax.optim.labels(params))
+    )[0]
     direction = direction * free
 
     @jax.jit
@@ -218,13 +219,28 @@ def test_any_number_of_batch_axes_and_both_layouts(row, batch):
     end, ys = asrnn_jax.run(cell, params, xs, carry=carry, mask=mask, reset=reset, lengths=lengths)
     rows = int(np.prod(batch))
     flat = jax.tree.map(lambda c: c.reshape(rows, *c.shape[len(batch) :]), carry)
-    end_flat, ys_flat = asrnn_jax.run(cell, params, xs.reshape(rows, T, I), carry=flat, mask=mask.reshape(rows, T),
-                                      reset=reset.reshape(rows, T), lengths=lengths.reshape(rows))  # fmt: skip
+    end_flat, ys_flat = asrnn_jax.run(
+        cell,
+        params,
+        xs.reshape(rows, T, I),
+        carry=flat,
+        mask=mask.reshape(rows, T),
+        reset=reset.reshape(rows, T),
+        lengths=lengths.reshape(rows),
+    )
     close(ys, ys_flat.reshape(*batch, T, cell.outputs))
     close(end, jax.tree.map(lambda e: e.reshape(*batch, *e.shape[1:]), end_flat))
     first = partial(jnp.moveaxis, source=-1, destination=0)
-    major = asrnn_jax.run(cell, params, jnp.moveaxis(xs, -2, 0), carry=carry, mask=first(mask), reset=first(reset),
-                          lengths=lengths, time_major=True)  # fmt: skip
+    major = asrnn_jax.run(
+        cell,
+        params,
+        jnp.moveaxis(xs, -2, 0),
+        carry=carry,
+        mask=first(mask),
+        reset=first(reset),
+        lengths=lengths,
+        time_major=True,
+    )
     close(major, (end, jnp.moveaxis(ys, -2, 0)))
 
 
@@ -326,7 +342,7 @@ def test_empty_time_returns_the_carry(row):
 
 @ROWS
 def test_second_call_does_not_compile(row, caplog):
-    cell, params = make(row)
+    _, params = make(row)
 
     def compiled(steps):
         caplog.clear()
@@ -344,13 +360,24 @@ def primitives_in_scans(jaxpr, inside=False):
     for eqn in jaxpr.eqns:
         if inside:
             yield eqn.primitive.name
-        for value in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda v: hasattr(v, "jaxpr") or hasattr(v, "eqns")):
+        for value in jax.tree.leaves(
+            list(eqn.params.values()), is_leaf=lambda v: hasattr(v, "jaxpr") or hasattr(v, "eqns")
+        ):
             sub = getattr(value, "jaxpr", value)
             if hasattr(sub, "eqns"):
                 yield from primitives_in_scans(sub, inside or eqn.primitive.name in ("scan", "while"))
 
 
-SOLVES = {"lu", "triangular_solve", "custom_linear_solve", "linear_solve", "qr", "svd", "eigh", "lu_pivots_to_permutation"}
+SOLVES = {
+    "lu",
+    "triangular_solve",
+    "custom_linear_solve",
+    "linear_solve",
+    "qr",
+    "svd",
+    "eigh",
+    "lu_pivots_to_permutation",
+}
 
 
 @ROWS

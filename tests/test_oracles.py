@@ -88,4 +88,6 @@ def test_tanh_rnn_equals_flax():
         expected = theirs.apply(variables, xs)
     (kernels,) = variables["params"].values()
     params = {"W_xh": kernels["i"]["kernel"], "W_hh": kernels["h"]["kernel"], "b": kernels["i"]["bias"]}
-    np.testing.assert_allclose(asrnn_jax.run(tanh_rnn(3, 5, dtype=jnp.float64), params, xs)[1], expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        asrnn_jax.run(tanh_rnn(3, 5, dtype=jnp.float64), params, xs)[1], expected, rtol=1e-10, atol=1e-12
+    )

@@ -14,7 +14,14 @@ import asrnn_jax
 from asrnn_jax import orthogonal
 from asrnn_jax.orthogonal import maps
 
-KINDS = [("cayley", False), ("scaled_cayley", False), ("expm", False), ("cayley", True), ("expm", True), ("scaled_cayley", True)]
+KINDS = [
+    ("cayley", False),
+    ("scaled_cayley", False),
+    ("expm", False),
+    ("cayley", True),
+    ("expm", True),
+    ("scaled_cayley", True),
+]
 
 
 def orthogonality(Q):
@@ -33,7 +40,9 @@ def test_maps_equal_scipy(n, seed, scale):
     np.testing.assert_array_equal(orthogonal.skew(jnp.asarray(v), n), A)
     np.testing.assert_array_equal(orthogonal.entries(jnp.asarray(A)), v)
     np.testing.assert_allclose(orthogonal.expm(jnp.asarray(A)), scipy.linalg.expm(A), atol=1e-10)
-    np.testing.assert_allclose(orthogonal.cayley(jnp.asarray(A)), scipy.linalg.solve(np.eye(n) + A, np.eye(n) - A), atol=1e-9)
+    np.testing.assert_allclose(
+        orthogonal.cayley(jnp.asarray(A)), scipy.linalg.solve(np.eye(n) + A, np.eye(n) - A), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("map", ["cayley", "expm"])
@@ -121,7 +130,9 @@ def test_cayley_init_is_a_rotation_by_s_in_a_quarter_circle():
     assert (s >= 0).all()
     assert (s <= np.pi / 2).all()
     assert np.count_nonzero(A) == 40
-    np.testing.assert_allclose(np.sort(np.abs(np.angle(np.linalg.eigvals(Q.matrix(params)))))[::2], np.sort(s), atol=1e-12)
+    np.testing.assert_allclose(
+        np.sort(np.abs(np.angle(np.linalg.eigvals(Q.matrix(params)))))[::2], np.sort(s), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("map", ["cayley", "expm", "scaled_cayley"])
@@ -165,7 +176,12 @@ def test_half_precision_params_give_a_float32_matrix():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"n": 0}, "n=0"), ({"n": 3, "map": "qr"}, "map='qr'"), ({"n": 3, "init": "x"}, "init='x'"), ({"n": 3, "rho": -1.0}, "rho=-1.0")],
+    [
+        ({"n": 0}, "n=0"),
+        ({"n": 3, "map": "qr"}, "map='qr'"),
+        ({"n": 3, "init": "x"}, "init='x'"),
+        ({"n": 3, "rho": -1.0}, "rho=-1.0"),
+    ],
 )
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):

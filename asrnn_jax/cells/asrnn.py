@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell
+from asrnn_jax.cell import Cell, rebase_within
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.affine import affine
 from asrnn_jax.cells.tanh_rnn import tanh_pullback
@@ -131,9 +131,7 @@ def asrnn(
         to_carry=lambda weights, h: h @ weights.W_f.T,
         linear_readout=True,
         pullback=tanh_pullback,
-        rebase=(lambda params, project=False: {**params, "W_hh": W_hh.rebase(params["W_hh"], project)})
-        if W_hh.rebase
-        else None,
+        rebase=rebase_within(W_hh.rebase, "W_hh"),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell
+from asrnn_jax.cell import Cell, rebase_within
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.affine import affine
 from asrnn_jax.orthogonal import parametrization
@@ -96,7 +96,5 @@ def orthogonal(
         update=update,
         readout=lambda weights, hs, xs: hs,
         pullback=pullback,
-        rebase=(lambda params, project=False: {**params, "W_hh": W_hh.rebase(params["W_hh"], project)})
-        if W_hh.rebase
-        else None,
+        rebase=rebase_within(W_hh.rebase, "W_hh"),
     )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell
+from asrnn_jax.cell import Cell, rebase_within
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.affine import affine
 
@@ -67,7 +67,5 @@ def with_output(cell: Cell, outputs: int, *, dtype=jnp.float32) -> Cell:
         linear_readout=False,
         to_state=lambda weights, carry: cell.to_state(weights.cell, carry),
         to_carry=lambda weights, state: cell.to_carry(weights.cell, state),
-        rebase=(lambda params, project=False: {**params, "cell": cell.rebase(params["cell"], project)})
-        if cell.rebase
-        else None,
+        rebase=rebase_within(cell.rebase, "cell"),
     )

@@ -1,9 +1,9 @@
 """Orthogonal matrices as a function of freely trained numbers.
 
-    Q = parametrization(n, map="cayley", init="henaff")
-    params = Q.init(key)          # {"skew": (n (n - 1) / 2,)}, with a dynamic base also {"base": (n, n)}
-    matrix = Q.matrix(params)     # orthogonal
-    params = Q.rebase(params, project)
+Q = parametrization(n, map="cayley", init="henaff")
+params = Q.init(key)          # {"skew": (n (n - 1) / 2,)}, with a dynamic base also {"base": (n, n)}
+matrix = Q.matrix(params)     # orthogonal
+params = Q.rebase(params, project)
 """
 
 from __future__ import annotations
@@ -20,8 +20,20 @@ from asrnn_jax.orthogonal import maps
 from asrnn_jax.orthogonal.inits import INITS
 from asrnn_jax.orthogonal.maps import cayley, entries, expm, nearest, polish, size, skew
 
-__all__ = ["INITS", "MAPS", "Orthogonal", "cayley", "entries", "error", "expm", "nearest", "parametrization",
-           "polish", "size", "skew"]  # fmt: skip
+__all__ = [
+    "INITS",
+    "MAPS",
+    "Orthogonal",
+    "cayley",
+    "entries",
+    "error",
+    "expm",
+    "nearest",
+    "parametrization",
+    "polish",
+    "size",
+    "skew",
+]
 
 MAPS = ("cayley", "scaled_cayley", "expm")
 
@@ -33,7 +45,7 @@ class Orthogonal(NamedTuple):
     """``key -> {"skew": (n (n - 1) / 2,)}`` and, when dynamic, ``"base": (n, n)``."""
     matrix: Callable[[dict[str, jax.Array]], jax.Array]
     """``params -> Q (n, n)``. The base receives no gradient."""
-    rebase: Callable[[dict[str, jax.Array], jax.Array | bool], dict[str, jax.Array]] | None
+    rebase: Callable[..., dict[str, jax.Array]] | None
     """``(params, project) -> params`` with the same Q and skew 0; None without a dynamic base."""
 
 

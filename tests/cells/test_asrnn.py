@@ -57,8 +57,10 @@ def test_conjugated_form_equals_the_equation_over_1000_steps(dtype, low, toleran
     def equation(params, xs):
         return naive_outputs(cell, params, xs)
 
-    pairs = [(jax.jit(ours)(params, xs), jax.jit(equation)(params, xs)), *zip(jax.tree.leaves(value_and_gradients(ours)),
-             jax.tree.leaves(value_and_gradients(equation)))]  # fmt: skip
+    pairs = [
+        (jax.jit(ours)(params, xs), jax.jit(equation)(params, xs)),
+        *zip(jax.tree.leaves(value_and_gradients(ours)), jax.tree.leaves(value_and_gradients(equation))),
+    ]
     for a, b in pairs:
         assert float(jnp.abs(a - b).max()) <= tolerance * float(jnp.abs(b).max())
 

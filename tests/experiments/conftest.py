@@ -36,6 +36,8 @@ def start(tmp_path):
 
     def call(*arguments):
         command = [sys.executable, "-m", "experiments", *map(str, arguments)]
-        return subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
     return call

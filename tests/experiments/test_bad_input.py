@@ -100,7 +100,9 @@ def test_damaged_idx_files_are_named(cli, tmp_path, damage):
     done = cli("pixels", "--dataset", "mnist", "--data-dir", folder, "--batch", 4, "--epochs", 1, "--hidden", 4)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert ("test images are missing" if damage == "missing" else "labels range" if damage == "labels" else path.name) in done.stderr
+    assert (
+        "test images are missing" if damage == "missing" else "labels range" if damage == "labels" else path.name
+    ) in done.stderr
 
 
 def test_help_explains_every_field(cli):

@@ -68,7 +68,7 @@ def test_prepared_tfds_data_sets_are_read(tmp_path):
     made = arrays()
     np.savez(tmp_path / "arrays.npz", **made)
     # In its own process: TFDS warns in many places, and warnings are errors here.
-    script = f'''
+    script = f"""
 import numpy as np, tensorflow_datasets as tfds
 made = np.load({str(tmp_path / "arrays.npz")!r})
 class Mnist(tfds.core.GeneratorBasedBuilder):
@@ -86,16 +86,20 @@ Mnist(data_dir={str(tmp_path)!r}, file_format="array_record").download_and_prepa
 from experiments.data import load_images
 images = load_images("mnist", {str(tmp_path)!r})
 np.savez({str(tmp_path / "read.npz")!r}, *images[:4])
-'''
+"""
     from tests.experiments.conftest import environment
 
-    done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     read = np.load(tmp_path / "read.npz")
     for split, (x, y) in {"train": (0, 1), "t10k": (2, 3)}.items():
         ours = sorted((tuple(i.ravel()), int(label)) for i, label in zip(read[f"arr_{x}"], read[f"arr_{y}"]))
-        theirs = sorted((tuple(i.ravel()), int(label)) for i, label in zip(*(made[f"{split}-{k}"] for k in
-                        ("images-idx3-ubyte", "labels-idx1-ubyte"))))  # fmt: skip
+        theirs = sorted(
+            (tuple(i.ravel()), int(label))
+            for i, label in zip(*(made[f"{split}-{k}"] for k in ("images-idx3-ubyte", "labels-idx1-ubyte")))
+        )
         assert ours == theirs
 
 
@@ -125,8 +129,9 @@ def test_pixels_reach_the_network_in_the_papers_order(tmp_path, rows, permute):
     from experiments.config import Pixels, Training
 
     write_idx(tmp_path / "data")
-    task = make_task(Pixels(dataset="mnist", data_dir=str(tmp_path / "data"), rows=rows, permute=permute,
-                            training=Training(batch=8)))  # fmt: skip
+    task = make_task(
+        Pixels(dataset="mnist", data_dir=str(tmp_path / "data"), rows=rows, permute=permute, training=Training(batch=8))
+    )
     batch = task.batch(3)
     seen = {}
 

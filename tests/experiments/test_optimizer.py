@@ -58,8 +58,17 @@ def test_every_optimizer_lowers_a_quadratic(name, schedule):
 def test_presets_are_the_papers_recipes():
     def of(name):
         config = PRESETS[name].config
-        return (config.model.hidden, config.optim.lr, config.optim.lr_orthogonal, config.optim.decay, config.optim.clip,
-                config.model.a, config.model.b, config.model.eps, config.training.batch)  # fmt: skip
+        return (
+            config.model.hidden,
+            config.optim.lr,
+            config.optim.lr_orthogonal,
+            config.optim.decay,
+            config.optim.clip,
+            config.model.a,
+            config.model.b,
+            config.model.eps,
+            config.training.batch,
+        )
 
     expected = {
         "paper-smnist-16k": (122, 7e-4, 7e-5, 0.99, 10, 0.02, 0.02, 0.01, 128),

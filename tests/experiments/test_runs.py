@@ -9,9 +9,33 @@ import pytest
 
 from experiments.folder import read_metrics
 
-TINY = ("copy-memory", "--symbols", 3, "--delay", 12, "--hidden", 16, "--batch", 16, "--steps", 120, "--log-every", 7,
-        "--eval-every", 50, "--checkpoint-every", 9, "--map", "expm", "--dynamic", "True", "--rebase-every", 10,
-        "--project-every", 3)  # fmt: skip
+TINY = (
+    "copy-memory",
+    "--symbols",
+    3,
+    "--delay",
+    12,
+    "--hidden",
+    16,
+    "--batch",
+    16,
+    "--steps",
+    120,
+    "--log-every",
+    7,
+    "--eval-every",
+    50,
+    "--checkpoint-every",
+    9,
+    "--map",
+    "expm",
+    "--dynamic",
+    "True",
+    "--rebase-every",
+    10,
+    "--project-every",
+    3,
+)
 
 
 def wait_for(folder, step, process):
@@ -47,12 +71,19 @@ def same(a, b):
 
 def test_a_run_is_a_folder(straight):
     assert {path.name for path in straight.iterdir()} == {
-        "config.json", "metrics.jsonl", "checkpoints", "figures", "result.json", "timing.json"}  # fmt: skip
+        "config.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "figures",
+        "result.json",
+        "timing.json",
+    }
     result = json.loads((straight / "result.json").read_text())
     losses = [line["train_loss"] for line in read_metrics(straight / "metrics.jsonl") if "train_loss" in line]
     assert losses[-1] < 0.5 * losses[0]
     assert result["best"]["test_loss"] == min(
-        line["test_loss"] for line in read_metrics(straight / "metrics.jsonl") if "test_loss" in line)  # fmt: skip
+        line["test_loss"] for line in read_metrics(straight / "metrics.jsonl") if "test_loss" in line
+    )
     assert result["steps"] == 120
     assert (straight / "figures" / "learning.png").stat().st_size > 5000
 
@@ -124,9 +155,33 @@ def test_report_prints_an_aligned_table_and_draws_a_figure(straight, cli, tmp_pa
 
 
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(cli, tmp_path):
-    done = cli("adding", "--length", 10, "--steps", 500, "--hidden", 8, "--batch", 8, "--optimizer", "sgd", "--lr", "1e6",
-               "--clip", "None", "--cell", "orthogonal", "--activation", "linear", "--checkpoint-every", 1, "--log-every", 1,
-               "--out", "run")  # fmt: skip
+    done = cli(
+        "adding",
+        "--length",
+        10,
+        "--steps",
+        500,
+        "--hidden",
+        8,
+        "--batch",
+        8,
+        "--optimizer",
+        "sgd",
+        "--lr",
+        "1e6",
+        "--clip",
+        "None",
+        "--cell",
+        "orthogonal",
+        "--activation",
+        "linear",
+        "--checkpoint-every",
+        1,
+        "--log-every",
+        1,
+        "--out",
+        "run",
+    )
     assert done.returncode == 1, done.stderr
     assert "loss is" in done.stderr
     assert "diverged" in done.stderr
@@ -135,7 +190,21 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(cli, tmp_path):
 
 
 def test_pixels_learns_the_embedded_digits(cli, tmp_path):
-    done = cli("pixels", "--dataset", "digits", "--rows", "--hidden", 24, "--epochs", 8, "--batch", 32, "--lr", "3e-3",
-               "--out", "run")  # fmt: skip
+    done = cli(
+        "pixels",
+        "--dataset",
+        "digits",
+        "--rows",
+        "--hidden",
+        24,
+        "--epochs",
+        8,
+        "--batch",
+        32,
+        "--lr",
+        "3e-3",
+        "--out",
+        "run",
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run" / "result.json").read_text())["best"]["test_accuracy"] > 0.8

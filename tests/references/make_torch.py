@@ -1,6 +1,6 @@
 """Makes torch.npz: what torch.nn.LSTM and torch.nn.RNN give for fixed weights and inputs, with gradients.
 
-    python tests/references/make_torch.py        needs torch (the extra "oracles")
+python tests/references/make_torch.py        needs torch (the extra "oracles")
 """
 
 from pathlib import Path

@@ -1,0 +1,38 @@
+# make demo    asRNN beside a tanh RNN on copy memory: a table and a figure, in about four minutes
+# make test    the whole test suite
+# make lint    formatting, lint, types
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint clean
+
+$(VENV)/experiments: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[experiments]'
+	@touch $@
+
+$(VENV)/dev: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/experiments
+
+demo: $(VENV)/experiments
+	rm -rf demo
+	$(BIN)/python -m experiments copy-memory --preset paper-copy-1000 --delay 200 --batch 64 --steps 1000 --out demo/asrnn
+	$(BIN)/python -m experiments copy-memory --cell tanh_rnn --hidden 138 --lr 2e-4 --delay 200 --batch 64 --steps 1000 \
+	    --log-every 10 --out demo/tanh_rnn
+	$(BIN)/python -m experiments report demo/asrnn demo/tanh_rnn --figure demo/report.png
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+clean:
+	rm -rf $(VENV) demo
