@@ -62,7 +62,7 @@ def rivals(config: Bench, xs: jax.Array) -> dict[str, tuple[Callable, Any]]:
         cell = asrnn_jax.cells.make(name, 1, config.hidden)
         found[name] = (partial(_last_of_ours, cell), cell.init(key))
     found["naive asrnn"] = (naive_asrnn, found["asrnn"][1])
-    flax_rnn = nn.RNN(nn.SimpleCell(config.hidden))
+    flax_rnn: Any = nn.RNN(nn.SimpleCell(config.hidden))
     found["flax SimpleCell"] = (lambda params, xs: flax_rnn.apply(params, xs)[:, -1], flax_rnn.init(key, xs))
     return found
 
