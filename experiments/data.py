@@ -150,17 +150,21 @@ def _tfds(dataset: str, data_dir: str | None, download: bool) -> Images | None:
     version = max(root.glob(f"{dataset}/*/dataset_info.json")).parent
     try:
         source: Any = tfds.builder_from_directory(version).as_data_source()
-        arrays = [_stack(source[split], key) for split in ("train", "test") for key in ("image", "label")]
+        arrays = [array for split in ("train", "test") for array in _decode(source[split])]
     except Exception as e:  # TFDS raises many kinds for a damaged or wrongly prepared folder
         raise UsageError(
             f"{version} cannot be read by TFDS ({e}): prepare it again with file_format='array_record'."
         ) from e
-    return Images(arrays[0], arrays[1].astype(np.int32), arrays[2], arrays[3].astype(np.int32), 10)
+    train_images, train_labels, test_images, test_labels = arrays
+    return Images(train_images, train_labels.astype(np.int32), test_images, test_labels.astype(np.int32), 10)
 
 
-def _stack(source, key: str) -> np.ndarray:
-    values = np.stack([np.asarray(source[i][key]) for i in range(len(source))])
-    return values[..., 0] if key == "image" and values.ndim == 4 else values
+def _decode(source: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Images ``(N, height, width)`` and labels ``(N,)``, each record read once."""
+    records = [source[i] for i in range(len(source))]
+    images = np.stack([np.asarray(record["image"]) for record in records])
+    labels = np.array([record["label"] for record in records])
+    return images[..., 0] if images.ndim == 4 else images, labels
 
 
 def _download(dataset: str, root: Path) -> None:

@@ -2,14 +2,18 @@
 
 import gzip
 import importlib.util
+import subprocess
+import sys
 
 import jax
 import numpy as np
 import pytest
 
+from experiments.config import Pixels, Training
 from experiments.data import load_images, read_idx
 from experiments.errors import UsageError
 from experiments.tasks import adding_batch, copy_batch, make_task
+from tests.experiments.conftest import environment
 
 
 def arrays():
@@ -62,36 +66,11 @@ def test_digits_are_those_of_scikit_learn():
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow_datasets") is None, reason="needs tensorflow_datasets")
 def test_prepared_tfds_data_sets_are_read(tmp_path):
     """A data set prepared by TFDS itself, in its array_record files; reading needs no TensorFlow."""
-    import subprocess
-    import sys
-
     made = arrays()
     np.savez(tmp_path / "arrays.npz", **made)
     # In its own process: TFDS warns in many places, and warnings are errors here.
-    script = f"""
-import numpy as np, tensorflow_datasets as tfds
-made = np.load({str(tmp_path / "arrays.npz")!r})
-class Mnist(tfds.core.GeneratorBasedBuilder):
-    VERSION = tfds.core.Version("3.0.1")
-    def _info(self):
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict({{
-            "image": tfds.features.Tensor(shape=(6, 5, 1), dtype=np.uint8),
-            "label": tfds.features.ClassLabel(num_classes=10)}}))
-    def _split_generators(self, dl_manager):
-        return {{"train": self._examples("train"), "test": self._examples("t10k")}}
-    def _examples(self, split):
-        for i, (x, y) in enumerate(zip(made[split + "-images-idx3-ubyte"], made[split + "-labels-idx1-ubyte"])):
-            yield i, {{"image": x[..., None], "label": int(y)}}
-Mnist(data_dir={str(tmp_path)!r}, file_format="array_record").download_and_prepare()
-from experiments.data import load_images
-images = load_images("mnist", {str(tmp_path)!r})
-np.savez({str(tmp_path / "read.npz")!r}, *images[:4])
-"""
-    from tests.experiments.conftest import environment
-
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, timeout=120
-    )
+    command = [sys.executable, "-c", f"from tests.references.make_tfds import main; main({str(tmp_path)!r})"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     read = np.load(tmp_path / "read.npz")
     for split, (x, y) in {"train": (0, 1), "t10k": (2, 3)}.items():
@@ -126,8 +105,6 @@ def test_adding_marks_one_number_in_each_half():
 @pytest.mark.parametrize("rows", [False, True])
 @pytest.mark.parametrize("permute", [False, True])
 def test_pixels_reach_the_network_in_the_papers_order(tmp_path, rows, permute):
-    from experiments.config import Pixels, Training
-
     write_idx(tmp_path / "data")
     task = make_task(
         Pixels(dataset="mnist", data_dir=str(tmp_path / "data"), rows=rows, permute=permute, training=Training(batch=8))
@@ -147,8 +124,6 @@ def test_pixels_reach_the_network_in_the_papers_order(tmp_path, rows, permute):
 
 
 def test_an_epoch_shows_every_image_once_and_epochs_differ(tmp_path):
-    from experiments.config import Pixels, Training
-
     write_idx(tmp_path / "data")
     task = make_task(Pixels(dataset="mnist", data_dir=str(tmp_path / "data"), training=Training(batch=8)))
     epochs = [np.concatenate([task.batch(epoch * 5 + i)[0] for i in range(5)]).reshape(40, 30) for epoch in range(2)]

@@ -1,13 +1,17 @@
 """Runs as folders: they train, survive being killed with the same bits, stop cleanly, and report."""
 
 import json
+import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 
 from experiments.folder import read_metrics
+from tests.experiments.conftest import environment
 
 TINY = (
     "copy-memory",
@@ -52,11 +56,6 @@ def wait_for(folder, step, process):
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """One run never stopped, shared by the tests of this module."""
-    import subprocess
-    import sys
-
-    from tests.experiments.conftest import environment
-
     folder = tmp_path_factory.mktemp("straight")
     command = [sys.executable, "-m", "experiments", *map(str, TINY), "--out", "run"]
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=180)
@@ -117,8 +116,6 @@ def test_ctrl_c_and_sigterm_save_and_say_how_to_go_on(straight, tmp_path, start,
 
 
 def test_resuming_a_finished_run_repeats_its_result(straight, cli, tmp_path):
-    import shutil
-
     shutil.copytree(straight, tmp_path / "run")
     done = cli("copy-memory", "--out", "run", "--resume")
     assert done.returncode == 0, done.stderr
@@ -126,8 +123,6 @@ def test_resuming_a_finished_run_repeats_its_result(straight, cli, tmp_path):
 
 
 def test_an_unreadable_newest_checkpoint_costs_only_its_steps(straight, cli, tmp_path):
-    import shutil
-
     shutil.copytree(straight, tmp_path / "run")
     newest = max((tmp_path / "run" / "checkpoints").iterdir(), key=lambda p: int(p.name))
     for path in newest.rglob("*"):
