@@ -18,13 +18,15 @@ trained weights (for a dense cell: one matrix product), `update` touches none. T
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, cast
 
 import jax
 import jax.numpy as jnp
 
 PyTree = Any
+Options = ParamSpec("Options")
 Params = dict[str, Any]  # what is trained; always a dict
 Weights = PyTree  # what `prepare` makes of it; never a dict
 
@@ -80,6 +82,15 @@ class Cell(NamedTuple):
     def step(self, weights: Weights, carry: PyTree, z: PyTree) -> PyTree:
         """One step of the loop: ``(weights, carry, z) -> carry``."""
         return self.update(carry, z, self.mix(weights, carry))
+
+
+def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
+    """Makes a function that returns a cell return the same cell for the same arguments.
+
+    Cells are static arguments of jitted functions and compare by their functions' identity: the same cell made
+    twice would otherwise compile twice.
+    """
+    return cast("Callable[Options, Cell]", functools.cache(make))
 
 
 def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:

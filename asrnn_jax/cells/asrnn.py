@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from functools import cache, partial
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, rebase_within
+from asrnn_jax.cell import Cell, factory, rebase_within
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.affine import affine
 from asrnn_jax.cells.tanh_rnn import tanh_pullback
@@ -26,7 +26,7 @@ class Weights(NamedTuple):
     W_f_inv: jax.Array  # (H, H)
 
 
-@cache
+@factory
 def asrnn(
     inputs: int,
     hidden: int,

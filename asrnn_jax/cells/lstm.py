@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell
+from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.affine import affine
 
@@ -24,7 +23,7 @@ class Carry(NamedTuple):
     c: jax.Array  # (*B, H)
 
 
-@cache
+@factory
 def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float32) -> Cell:
     """Long short-term memory.
 

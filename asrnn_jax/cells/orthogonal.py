@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, rebase_within
+from asrnn_jax.cell import Cell, factory, rebase_within
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.affine import affine
 from asrnn_jax.orthogonal import parametrization
@@ -20,7 +19,7 @@ class Weights(NamedTuple):
     W_hh: jax.Array  # (H, H), as rows: h W_hh
 
 
-@cache
+@factory
 def orthogonal(
     inputs: int,
     hidden: int,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, rebase_within
+from asrnn_jax.cell import Cell, factory, rebase_within
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.affine import affine
 
@@ -19,7 +18,7 @@ class Weights(NamedTuple):
     bias: jax.Array  # (O,)
 
 
-@cache
+@factory
 def with_output(cell: Cell, outputs: int, *, dtype=jnp.float32) -> Cell:
     """The cell with a linear layer behind it, ``y_t = readout_t K + bias``; again a cell.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell
+from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.affine import affine
 
@@ -19,7 +18,7 @@ class Weights(NamedTuple):
     W_hh: jax.Array  # (H, H), as rows: h W_hh
 
 
-@cache
+@factory
 def tanh_rnn(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
     """Vanilla RNN, ``h_t = tanh(W_xh x_t + W_hh h_{t-1} + b)``.
 
