@@ -27,7 +27,7 @@ import jax.numpy as jnp
 
 PyTree = Any
 Options = ParamSpec("Options")
-Params = dict[str, Any]  # what is trained; always a dict
+Params = Mapping[str, Any]  # what is trained; always a dict (or FrozenDict)
 Weights = PyTree  # what `prepare` makes of it; never a dict
 
 
@@ -139,6 +139,9 @@ def check_carry(cell: Cell, carry: PyTree, batch: tuple[int, ...], dtype: Any) -
     """Raises if `carry` is not one of this cell for this batch."""
     expected = jax.eval_shape(lambda: cell.initial_carry(batch, dtype))
     same = jax.tree.structure(carry) == jax.tree.structure(expected)
+    for leaf in jax.tree.leaves(carry) if same else ():
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+            raise TypeError(f"carry has dtype {jnp.result_type(leaf)}: start from cell.initial_carry({batch}).")
     if not same or any(jnp.shape(c) != e.shape for c, e in zip(jax.tree.leaves(carry), jax.tree.leaves(expected))):
         raise ValueError(
             f"carry has shapes {jax.tree.map(jnp.shape, carry)}, but cell {cell.name!r} with batch {batch} keeps "

@@ -120,10 +120,13 @@ def _fused_bwd(cell, options, residuals, cotangents):
         d_xs = d_xs_project if d_xs is None else d_xs + d_xs_project
         return (d_carry, _first(raw, options.reverse), d_fresh, d_weights), d_xs
 
-    state = (d_end, end, zeros(fresh), zeros(weights))
+    # Blocks add up in at least float32: in bfloat16 the sum would lose what each of many blocks adds.
+    wide = jax.tree.map(lambda w: jnp.zeros(w.shape, jnp.promote_types(w.dtype, jnp.float32)), weights)
+    state = (d_end, end, zeros(fresh), wide)
     inputs = (raw, xs, mask, reset, d_ys)
     state, d_xs = _scan_blocks(over_block, state, inputs, options.block, not options.reverse)
     d_carry, _, d_fresh, d_weights = state
+    d_weights = jax.tree.map(lambda d, w: d.astype(w.dtype), d_weights, weights)
     return d_weights, d_carry, d_fresh, d_xs, None, None
 
 

@@ -25,11 +25,18 @@ def labels(params: PyTree, orthogonal: Sequence[str] = ("W_hh",)) -> PyTree:
       The tree with "orthogonal" for those skew parameters, "frozen" for dynamic bases, "other" for the rest.
     """
 
+    def names(path: tuple[Any, ...]) -> tuple[str, ...]:
+        return tuple(str(getattr(entry, "key", entry)) for entry in path)
+
+    skews = {names(path)[:-1] for path, _ in jax.tree.leaves_with_path(params) if names(path)[-1:] == ("skew",)}
+
     def label(path: tuple[Any, ...], _: Any) -> str:
-        names = [str(getattr(entry, "key", entry)) for entry in path]
-        if names[-1] == "base" and len(names) > 1:
+        *matrix, kind = names(path) or ("",)
+        if tuple(matrix) not in skews or kind not in ("skew", "base"):
+            return OTHER
+        if kind == "base":
             return FROZEN
-        return ORTHOGONAL if names[-1] == "skew" and names[-2] in orthogonal else OTHER
+        return ORTHOGONAL if matrix and matrix[-1] in orthogonal else OTHER
 
     return jax.tree_util.tree_map_with_path(label, params)
 
@@ -69,4 +76,8 @@ def rebase(cell: Cell, params: Params, step: jax.Array, every: int, project_ever
     if move is None:
         return params
     project = step % (every * project_every) == 0
-    return jax.lax.cond(step % every == 0, lambda p: move(p, project), lambda p: p, params)
+
+    def moved(params):
+        return jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(move(params, project)))
+
+    return jax.lax.cond(step % every == 0, moved, lambda params: params, params)

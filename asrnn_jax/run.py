@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.core import Tracer
+from jax.typing import ArrayLike
 
 from asrnn_jax import loop
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights, check_carry, check_inputs
@@ -22,12 +24,12 @@ Gradient = Literal["fused", "plain"]
 def run(
     cell: Cell,
     params: Params | Weights,
-    xs: jax.Array,
+    xs: ArrayLike,
     *,
     carry: PyTree | None = None,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    reset: jax.Array | None = None,
+    lengths: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    reset: ArrayLike | None = None,
     reverse: bool = False,
     time_major: bool = False,
     outputs: Outputs = "all",
@@ -52,8 +54,8 @@ def run(
       gradient: "fused" (fast reverse mode) or "plain": JAX's own differentiation of the scan, which is
         slower and also supports forward mode (`jax.jacfwd`, `jax.jvp`) and higher derivatives.
       block: steps evaluated together; by default chosen for the cache on CPU, everything on accelerators.
-      dtype: compute in this dtype (for example ``jnp.bfloat16``). Weights are always prepared in the dtype of
-        the params, at least float32. By default the promoted dtype of ``xs`` and the weights.
+      dtype: compute in this dtype (for example ``jnp.bfloat16``). Weights are prepared before they are
+        cast to it, orthogonal maps in at least float32. By default the promoted dtype of ``xs`` and the weights.
 
     Returns:
       ``(carry, ys)``: the carry after the last step and the outputs.
@@ -77,7 +79,7 @@ def run(
         raise ValueError(f"outputs={outputs!r}: choose 'all' (every step) or 'last' (the final one).")
     if gradient not in ("fused", "plain"):
         raise ValueError(f"gradient={gradient!r}: choose 'fused' (fast reverse mode) or 'plain' (forward mode too).")
-    if block is not None and block < 1:
+    if block is not None and (not isinstance(block, int) or block < 1):
         raise ValueError(f"block={block}: give a positive number of steps, or None to have it chosen.")
     xs = jnp.asarray(xs)
     layout = "pass (T, *B, I)" if time_major else "pass (*B, T, I)"
@@ -92,6 +94,8 @@ def run(
     if carry is not None:
         check_carry(cell, carry, batch, xs.dtype)
     dtype = None if dtype is None else jnp.dtype(dtype)
+    if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"dtype={dtype}: compute in a floating-point type, for example jnp.bfloat16.")
     static = (outputs, gradient, reverse, time_major, block, dtype)
     return _run(cell, static, params, xs, carry, lengths, mask, reset)
 
@@ -100,10 +104,10 @@ def step(
     cell: Cell,
     params: Params | Weights,
     carry: PyTree,
-    x: jax.Array,
+    x: ArrayLike,
     *,
-    mask: jax.Array | None = None,
-    reset: jax.Array | None = None,
+    mask: ArrayLike | None = None,
+    reset: ArrayLike | None = None,
 ) -> tuple[PyTree, jax.Array]:
     """One step of `run`, for streaming: ``(carry, y)``.
 
@@ -136,7 +140,8 @@ def _step(cell: Cell, params: Params | Weights, carry: PyTree, x: jax.Array, mas
     start = restart(reset, cell.initial_carry(x.shape[:-1], x.dtype), carry)
     x = hold(mask, x, jnp.zeros_like(x))
     end = hold(mask, cell.step(weights, start, cell.project(weights, x)), start)
-    return end, cell.readout(weights, end, x)
+    y = cell.readout(weights, end, x)
+    return jax.tree.map(lambda e, c: e.astype(c.dtype), end, carry), y  # so that a scan over steps can carry it
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -190,7 +195,7 @@ def _cast(weights: Weights, dtype: Any) -> Weights:
     return jax.tree.map(lambda w: w.astype(dtype) if jnp.issubdtype(w.dtype, jnp.floating) else w, weights)
 
 
-def _flags(name: str, flags: jax.Array | None, shape: tuple[int, ...]) -> jax.Array | None:
+def _flags(name: str, flags: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array | None:
     if flags is None:
         return None
     flags = jnp.asarray(flags)
@@ -201,14 +206,15 @@ def _flags(name: str, flags: jax.Array | None, shape: tuple[int, ...]) -> jax.Ar
     return flags
 
 
-def _check_lengths(lengths: jax.Array, batch: tuple[int, ...], steps: int) -> jax.Array:
+def _check_lengths(lengths: ArrayLike, batch: tuple[int, ...], steps: int) -> jax.Array:
+    known = None if isinstance(lengths, Tracer) else np.asarray(lengths)
     lengths = jnp.asarray(lengths)
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise TypeError(f"lengths has dtype {lengths.dtype}: pass integers.")
     if lengths.shape != batch:
         raise ValueError(f"lengths has shape {lengths.shape}, but the batch axes of xs are {batch}: one length each.")
-    if not isinstance(lengths, Tracer) and lengths.size and not 0 <= lengths.min() <= lengths.max() <= steps:
-        raise ValueError(f"lengths range over [{lengths.min()}, {lengths.max()}], but xs has {steps} steps.")
+    if known is not None and known.size and not 0 <= known.min() <= known.max() <= steps:
+        raise ValueError(f"lengths range over [{known.min()}, {known.max()}], but xs has {steps} steps.")
     return lengths
 
 
@@ -244,7 +250,7 @@ def _quarantine(xs, carry, mask, reset, reverse):
 
     bad = ~jnp.isfinite(xs).all(-1)
     bad = bad if mask is None else bad & mask
-    good_start = jnp.stack([jnp.isfinite(c).reshape(c.shape[0], -1).all(-1) for c in jax.tree.leaves(carry)]).all(0)
+    good_start = jnp.stack([jnp.isfinite(c).all(tuple(range(1, c.ndim))) for c in jax.tree.leaves(carry)]).all(0)
     last_bad = jnp.maximum(latest(bad), jnp.where(good_start, -1, 0)[None])
     poisoned = (last_bad >= latest(reset)) & (last_bad >= 0)
     xs = jnp.where(bad[..., None], 0, xs)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import tyro
 
-from experiments.config import COMMANDS, Config, from_json
+from experiments.config import COMMANDS, Config, Model, command, from_json
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import read_json
 from experiments.presets import PRESETS
@@ -51,6 +52,9 @@ def main(arguments: list[str]) -> int:
     except DivergedError as e:
         print(f"error: {e}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; what was saved stays, --resume goes on with it", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -67,26 +71,32 @@ def _train(name: str, rest: list[str]) -> None:
 def parse(name: str, rest: list[str]) -> Config:
     """The config of a command line. Flags win over a preset; with --resume the run's own config is the default."""
     kind = COMMANDS[name]
-    default = kind()
-    preset, out = _flag(rest, "--preset"), _flag(rest, "--out")
+    default, source = kind(), ""
+    preset, out, cell = _flag(rest, "--preset"), _flag(rest, "--out"), _flag(rest, "--cell")
+    if "--resume" in rest and preset is not None:
+        raise UsageError("--preset and --resume: a run is resumed with its own settings; leave out --preset.")
     if "--resume" in rest and out is not None:
-        default = from_json(read_json(Path(out) / "config.json"))
+        default, source = from_json(read_json(Path(out) / "config.json")), f"--out {out}"
     elif preset is not None:
         if preset not in PRESETS:
             raise unknown("--preset", preset, PRESETS)
-        default = PRESETS[preset].config
+        default, source = PRESETS[preset].config, f"--preset {preset}"
+        if cell not in (None, default.model.cell):  # the recipe's cell options go with its cell
+            default = replace(default, model=Model(hidden=default.model.hidden))
     if not isinstance(default, kind):
-        raise UsageError(f"{preset or out} belongs to another command than {name}.")
+        raise UsageError(f"{source} belongs to command {command(default)}, not to {name}.")
     return tyro.cli(kind, args=rest, default=default, prog=f"python -m experiments {name}")
 
 
 def _flag(arguments: list[str], flag: str) -> str | None:
-    for i, argument in enumerate(arguments):
-        if argument == flag and i + 1 < len(arguments):
-            return arguments[i + 1]
-        if argument.startswith(f"{flag}="):
-            return argument.split("=", 1)[1]
-    return None
+    """The value of a flag on the command line, the last one if it is repeated."""
+    value = None
+    for argument, following in zip(arguments, [*arguments[1:], None]):
+        if argument == flag:
+            value = following
+        elif argument.startswith(f"{flag}="):
+            value = argument.split("=", 1)[1]
+    return value
 
 
 if __name__ == "__main__":

@@ -135,6 +135,7 @@ class Training:
 
     def __post_init__(self):
         _positive(self, "batch", "log_every", "eval_every", "checkpoint_every")
+        _check(0 <= self.seed < 2**31, "seed", self.seed, "give a whole number from 0 to 2^31 - 1")
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ class Config:
     """What every task has."""
 
     preset: str | None = None
-    """A named recipe that sets all other flags; flags given beside it win. See python -m experiments presets."""
+    """A named recipe that sets all other flags; flags given beside it win, and another --cell leaves the recipe's cell
+    options behind. See python -m experiments presets."""
     model: tyro.conf.OmitArgPrefixes[Model] = field(default_factory=Model)
     optim: tyro.conf.OmitArgPrefixes[Optimizer] = field(default_factory=Optimizer)
     training: tyro.conf.OmitArgPrefixes[Training] = field(default_factory=Training)

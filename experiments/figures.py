@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.errors import UsageError
 from experiments.folder import read_json, read_metrics
 
 
@@ -42,11 +43,15 @@ def learning_curves(folders: Sequence[Path], out: Path) -> None:
             ax=ax,
         )
         ax.set_title(title)
-    figure.savefig(out, dpi=150)
-    plt.close(figure)
+    try:
+        figure.savefig(out, dpi=150)
+    except (OSError, ValueError) as e:
+        raise UsageError(f"--figure {out} cannot be written ({e}): give another file.") from e
+    finally:
+        plt.close(figure)
 
 
 def _label(result: dict[str, Any], others: list[dict[str, Any]], folder: Path) -> str:
     label = f"{result['cell']} ({result['hidden']})"
     same = [r for r in others if (r["cell"], r["hidden"]) == (result["cell"], result["hidden"])]
-    return label if len(same) == 1 else f"{label}, {folder.name}"
+    return label if len(same) == 1 else f"{label}, {folder}"

@@ -46,6 +46,7 @@ class Metrics:
     def __init__(self, path: Path, step: int):
         """Opens the file and drops what was written after `step` (or torn) by a run that was killed."""
         kept = [line for line in read_metrics(path) if line["step"] <= step]
+        self.last = kept[-1]["step"] if kept else 0
         partial = path.with_name(path.name + ".part")
         partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
         os.replace(partial, path)
@@ -78,7 +79,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines):
         try:
             values.append(json.loads(line))
-        except ValueError as e:
+            if not isinstance(values[-1]["step"], int):
+                raise TypeError("step is no whole number")
+        except (ValueError, TypeError, KeyError) as e:
             if number == len(lines) - 1:
                 break
             raise UsageError(f"{path}, line {number + 1} is damaged ({e}).") from e
@@ -97,7 +100,7 @@ class Checkpoints:
         """Saves and returns once it is on disk; a step that is saved already is left alone."""
         if step in self._manager.all_steps():
             return
-        arrays = {name: np.asarray(leaf) for name, leaf in _named(state)}
+        arrays = {name: np.asarray(leaf) for name, leaf in named(state)}
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave({"fingerprint": self._fingerprint})
         )
@@ -115,7 +118,7 @@ class Checkpoints:
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
-                target = {name: np.asarray(leaf) for name, leaf in _named(like)}
+                target = {name: np.asarray(leaf) for name, leaf in named(like)}
                 items = ocp.args.Composite(state=ocp.args.StandardRestore(target))
                 matches = about["fingerprint"] == self._fingerprint
                 arrays = self._manager.restore(step, args=items)["state"] if matches else {}
@@ -128,16 +131,23 @@ class Checkpoints:
                     f"the checkpoint of step {step} is of another configuration than config.json; "
                     "resume it with the settings it was made with, or start in a new folder."
                 )
-            leaves = [jax.numpy.asarray(arrays[name]) for name, _ in _named(like)]
+            for unreadable in [s for s in self._manager.all_steps() if s > step]:
+                self._manager.delete(unreadable)  # else they would stand in the way of saving these steps again
+            leaves = [jax.numpy.asarray(arrays[name]) for name, _ in named(like)]
             return step, jax.tree.unflatten(jax.tree.structure(like), leaves)
         if failures:
             raise UsageError(f"no checkpoint can be read ({'; '.join(failures)}): start again in a new folder.")
         return None
 
+    def latest(self) -> int | None:
+        """The newest step saved."""
+        return self._manager.latest_step()
+
     def close(self) -> None:
         self._manager.close()
 
 
-def _named(state: Any) -> list[tuple[str, Any]]:
+def named(state: Any) -> list[tuple[str, Any]]:
+    """The leaves of a pytree with their paths as names."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +37,17 @@ def report(config: Report) -> str:
     folders = [Path(run) for run in config.runs]
     if not folders:
         raise UsageError("report: name at least one run folder.")
+    finished = []
     for folder in folders:
-        if not folder.is_dir():
-            raise UsageError(f"{folder} is no folder: name run folders.")
-        if not (folder / "result.json").exists():
-            raise UsageError(
-                f"{folder} has no result.json: the run is not finished; resume it with --out {folder} --resume."
-            )
+        if not (folder / "config.json").exists():
+            raise UsageError(f"{folder} is no run folder (no config.json): name run folders.")
+        if (folder / "result.json").exists():
+            finished.append(folder)
+        else:
+            print(f"{folder} is not finished and left out; --out {folder} --resume goes on with it", file=sys.stderr)
+    if not finished:
+        raise UsageError("report: none of these runs is finished.")
+    folders = finished
     rows = [row(read_json(folder / "result.json"), folder) for folder in folders]
     figures.learning_curves(folders, Path(config.figure))
     return table([HEADER, *rows]) + f"\n\nfigure: {config.figure}"

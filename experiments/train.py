@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shlex
 import signal
 import sys
 import time
@@ -23,7 +24,7 @@ from asrnn_jax.cell import Cell
 from experiments import figures
 from experiments.config import Config, command, essence, fingerprint, from_json, to_json
 from experiments.errors import DivergedError, UsageError
-from experiments.folder import Checkpoints, Metrics, read_json, read_metrics, write_json
+from experiments.folder import Checkpoints, Metrics, named, read_json, read_metrics, write_json
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
 from experiments.tasks import Task, make_task
@@ -60,6 +61,8 @@ def train(config: Config) -> dict[str, Any]:
         found = checkpoints.restore(state) if config.training.resume else None
         step, state = found or (0, state)
         metrics = Metrics(folder / "metrics.jsonl", step)
+        if metrics.last < step // config.training.log_every * config.training.log_every:
+            raise UsageError(f"{folder}/metrics.jsonl ends before the checkpoint of step {step}: lines have been lost.")
         try:
             state = _loop(config, task, cell, optimizer, state, folder, checkpoints, metrics)
         finally:
@@ -82,12 +85,12 @@ def _open_folder(config: Config) -> Path:
             )
         return folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(
-            f"--out {folder} exists and is not empty: add --resume to go on with it, or give another --out."
-        )
+        remedy = "add --resume to go on with it, or give" if (folder / "config.json").exists() else "give"
+        raise UsageError(f"--out {folder} exists and is not empty: {remedy} another --out.")
     try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", to_json(config))
+        (folder / "figures").mkdir()
     except OSError as e:
         raise UsageError(f"--out {folder} cannot be written ({e.strerror}): give another folder.") from e
     return folder
@@ -176,18 +179,21 @@ def _loop(
             last = step == task.steps
             if step % log_every == 0 or last:
                 means = {name: float(total) / (step - logged) for name, total in state.sums.items()}
-                _check_finite(means, step, folder)
+                _check_finite(means, step, checkpoints)
                 metrics.write(step, **{f"train_{name}": value for name, value in means.items()})
                 state, logged = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums)), step
                 shown |= {name: f"{value:.4g}" for name, value in means.items()}
                 bar.set_postfix(shown, refresh=False)
             if step % eval_every == 0 or last:
                 tested = evaluate(state.params)
+                _check_finite({f"test {name}": value for name, value in tested.items()}, step, checkpoints)
                 metrics.write(step, **{f"test_{name}": value for name, value in tested.items()})
                 shown |= {f"test_{task.metric}": f"{tested[task.metric]:.4g}"}
                 bar.set_postfix(shown, refresh=False)
             if step % config.training.checkpoint_every == 0 or last or caught:
-                _check_finite(now, step, folder)
+                broken = [name for name, leaf in named(state) if not np.isfinite(np.asarray(leaf)).all()]
+                _check_finite({f"{name} of the batch": value for name, value in now.items()}, step, checkpoints)
+                _check_finite(dict.fromkeys(broken, math.nan), step, checkpoints)
                 metrics.sync()
                 checkpoints.save(step, state)
                 clock.save()
@@ -195,19 +201,21 @@ def _loop(
                 bar.close()
                 print(
                     f"stopped by {caught[0].name} and saved at step {step} of {task.steps}; go on with: python -m "
-                    f"experiments {command(config)} --out {folder} --resume",
+                    f"experiments {command(config)} --out {shlex.quote(str(folder))} --resume",
                     file=sys.stderr,
                 )
                 raise SystemExit(128 + caught[0])
     return state
 
 
-def _check_finite(values: dict[str, Any], step: int, folder: Path) -> None:
+def _check_finite(values: dict[str, Any], step: int, checkpoints: Checkpoints) -> None:
     for name, value in values.items():
         if not math.isfinite(float(value)):
+            last = checkpoints.latest()
+            kept = "no checkpoint had been saved" if last is None else f"the checkpoint of step {last} is kept"
             raise DivergedError(
-                f"{name} is {float(value)} at step {step}: training has diverged. {folder} keeps its last good "
-                "checkpoint; try a smaller --lr, a smaller --clip, or for asRNN --saturation bounded."
+                f"{name} is {float(value)} at step {step}: training has diverged; {kept}. Start again with a smaller "
+                "--lr, a smaller --clip, or for asRNN --saturation bounded."
             )
 
 
@@ -244,7 +252,7 @@ class _Clock:
 
     def __init__(self, path: Path):
         self._path = path
-        self._before = float(read_json(path)["seconds"]) if path.exists() else 0.0
+        self._before = float(read_json(path).get("seconds", 0.0)) if path.exists() else 0.0
         self._start = time.perf_counter()
 
     def save(self) -> None:

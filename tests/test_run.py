@@ -36,6 +36,10 @@ XS = jnp.ones((2, 7, 3), jnp.float32)
         (lambda: asrnn_jax.run(CELL, PARAMS, XS, carry=jnp.zeros((3, 5))), ValueError, "carry has shapes"),
         (lambda: asrnn_jax.run(CELL, PARAMS, XS, carry=lstm(3, 5).initial_carry((2,))), ValueError, "carry has shapes"),
         (lambda: asrnn_jax.run(CELL, PARAMS, XS, block=0), ValueError, "block=0"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS, dtype=jnp.int32), TypeError, "dtype=int32"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS, lengths=np.array([1, 9])), ValueError, r"lengths range over \[1, 9\]"),
+        (lambda: jax.jit(lambda x: asrnn_jax.run(CELL, PARAMS, x, lengths=np.array([1, 9])))(XS), ValueError, "range"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, XS, carry=jnp.zeros((2, 5), int)), TypeError, "carry has dtype int"),
         (lambda: asrnn_jax.run(CELL, tanh_rnn(3, 5).init(jax.random.key(0)), XS), ValueError, r"params\['D_f'\]"),
         (
             lambda: asrnn_jax.run(CELL, asrnn(3, 6).init(jax.random.key(0)), XS),
@@ -93,3 +97,65 @@ def test_the_batch_may_be_spread_over_devices():
     spread = gradient(params, jax.device_put(xs, NamedSharding(mesh, PartitionSpec("batch"))))
     for a, b in zip(jax.tree.leaves(spread), jax.tree.leaves(gradient(params, xs))):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_lengths_may_be_constants_of_a_jitted_function():
+    lengths = jnp.array([3, 4])
+    constant = jax.jit(lambda xs: asrnn_jax.run(CELL, PARAMS, xs, lengths=lengths)[1])(XS)
+    np.testing.assert_array_equal(constant, asrnn_jax.run(CELL, PARAMS, XS, lengths=lengths)[1])
+
+
+def test_an_empty_batch_is_no_error():
+    xs, flags = jnp.zeros((0, 7, 3)), jnp.zeros((0, 7), bool)
+    gradient = jax.grad(lambda p: jnp.sum(asrnn_jax.run(CELL, p, xs, mask=flags, reset=flags)[1]))(PARAMS)
+    assert all(bool((leaf == 0).all()) for leaf in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize("block", [1, 16])
+def test_half_precision_gradients_do_not_depend_on_the_block(block):
+    """The sum over 1000 blocks is kept in float32; the rest of bfloat16's rounding is the same for every block."""
+    cell = tanh_rnn(3, 16)
+    params = cell.init(jax.random.key(0))
+    xs = jax.random.normal(jax.random.key(1), (1, 1000, 3), jnp.float32)
+
+    def bias_gradient(block):
+        loss = lambda p: jnp.sum(asrnn_jax.run(cell, p, xs, dtype=jnp.bfloat16, block=block)[1].astype(jnp.float32))  # noqa: E731
+        return jax.grad(loss)(params)["b"]
+
+    whole = bias_gradient(1000)
+    assert float(jnp.abs(bias_gradient(block) - whole).max() / jnp.abs(whole).max()) < 0.02
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_params_in_half_precision(name, dtype):
+    cell = CELLS[name](3, 5, dtype=dtype)
+    params = cell.init(jax.random.key(0))
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(dtype)}
+    assert bool(jnp.isfinite(asrnn_jax.run(cell, params, XS)[1]).all())
+
+
+def test_a_scan_over_step_keeps_the_dtype_of_its_carry():
+    carry = CELL.initial_carry((2,), jnp.bfloat16)
+    weights = CELL.prepare(PARAMS)
+    end, ys = jax.lax.scan(lambda c, x: asrnn_jax.step(CELL, weights, c, x), carry, jnp.swapaxes(XS, 0, 1))
+    assert end.dtype == jnp.bfloat16
+    assert ys.shape == (7, 2, 5)
+
+
+def test_frozen_dicts_rebase_and_any_tree_gets_labels():
+    from flax.core import freeze
+
+    cell = asrnn(3, 5, map="expm", dynamic=True)
+    params = freeze(cell.init(jax.random.key(0)))
+    for done in (1, 10):
+        moved = asrnn_jax.optim.rebase(cell, params, jnp.array(done), 10)
+        assert jax.tree.structure(moved) == jax.tree.structure(params)
+    labels = asrnn_jax.optim.labels
+    assert labels(jnp.zeros(3)) == "other"
+    assert labels({"skew": jnp.zeros(3)}) == {"skew": "other"}
+    assert labels({"head": {"base": jnp.zeros(3)}}) == {"head": {"base": "other"}}
+    assert labels({"W_hh": {"skew": 0, "base": 0}, "U_f": {"skew": 0}}) == {
+        "W_hh": {"skew": "orthogonal", "base": "frozen"},
+        "U_f": {"skew": "other"},
+    }

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory, rebase_within
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.affine import affine
+from asrnn_jax.cells.dense import affine, orthogonal_kernel
 from asrnn_jax.cells.tanh_rnn import tanh_pullback
 from asrnn_jax.orthogonal import parametrization
 
@@ -62,10 +62,11 @@ def asrnn(
       init: of ``W_hh``: "cayley", "henaff", "haar" or "identity". ``U_f`` starts at the identity.
       dynamic: ``W_hh`` by dynamic trivialisation, see `asrnn_jax.orthogonal.parametrization`.
       saturation: "abs" is the paper's ``D_f = |s| + eps``; "bounded" is ``D_f = d kappa^(tanh(s)/2)`` with
-        one trained scale ``d = sqrt(p^2 + eps^2 / 4)``: never below eps / 2, and the ratio of the largest entry to the
-        smallest never passes `kappa`.
+        one trained scale ``d = sqrt(p^2 + eps^2 / 4)``: at least ``eps / (2 sqrt(kappa))``, and the ratio of its
+        largest to its smallest entry never passes `kappa`.
       a, b: ``s ~ U(a, b)`` at the start.
-      eps: floor of ``D_f`` in the paper's form; both forms start at ``|s| + eps``.
+      eps: floor of ``D_f`` in the paper's form. Both forms start at ``|s| + eps`` (the bounded one as near as its bound
+        allows).
       slope: derivative of ``|s|`` at ``s = 0``. 0 is the authors' framework: started at a = b = 0, ``D_f`` then stays
         at eps. With 1 the same start was seen to blow up; prefer "bounded" to train from a small ``D_f``.
       kappa: bound of ``max(D_f) / min(D_f)`` in the bounded form.
@@ -95,7 +96,7 @@ def asrnn(
         keys = jax.random.split(key, 4)
         s = jax.random.uniform(keys[3], (hidden,), dtype, a, b)
         return {
-            "W_xh": jax.nn.initializers.orthogonal()(keys[0], (inputs, hidden), dtype),
+            "W_xh": orthogonal_kernel(keys[0], (inputs, hidden), dtype),
             "b": jnp.zeros(hidden, dtype),
             "W_hh": W_hh.init(keys[1]),
             "U_f": U_f.init(keys[2]),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 
 def sizes(**values: int) -> None:
     """Raises unless every value is a positive integer."""
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, Integral):
             raise TypeError(f"{name}={value!r}: give a whole number.")
         if value < 1:
             raise ValueError(f"{name}={value}: give at least 1.")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.affine import affine
+from asrnn_jax.cells.dense import affine, orthogonal_kernel
 
 
 class Weights(NamedTuple):
@@ -50,8 +50,7 @@ def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float3
 
     def init(key):
         k_x, k_h = jax.random.split(key)
-        orthogonal = jax.nn.initializers.orthogonal()
-        recurrent = [orthogonal(k, (hidden, hidden), dtype) for k in jax.random.split(k_h, 4)]
+        recurrent = [orthogonal_kernel(k, (hidden, hidden), dtype) for k in jax.random.split(k_h, 4)]
         return {
             "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, 4 * hidden), dtype),
             "W_hh": jnp.concatenate(recurrent, axis=1),

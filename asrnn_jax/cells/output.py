@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory, rebase_within
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.affine import affine
+from asrnn_jax.cells.dense import affine
 
 
 class Weights(NamedTuple):

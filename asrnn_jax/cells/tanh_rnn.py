@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.affine import affine
+from asrnn_jax.cells.dense import affine, orthogonal_kernel
 
 
 class Weights(NamedTuple):
@@ -40,7 +40,7 @@ def tanh_rnn(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
         k_x, k_h = jax.random.split(key)
         return {
             "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, hidden), dtype),
-            "W_hh": jax.nn.initializers.orthogonal()(k_h, (hidden, hidden), dtype),
+            "W_hh": orthogonal_kernel(k_h, (hidden, hidden), dtype),
             "b": jnp.zeros(hidden, dtype),
         }
 

@@ -40,9 +40,9 @@ def cayley(key, n: int, angle_to_entry: Callable, from_matrix: Callable, dtype) 
 
 def haar(key, n: int, angle_to_entry: Callable, from_matrix: Callable, dtype) -> jax.Array:
     """A rotation drawn uniformly (Haar measure on SO(n))."""
-    Q = jax.random.orthogonal(key, n, dtype=dtype)
+    Q = jax.random.orthogonal(key, n, dtype=jnp.promote_types(dtype, jnp.float32))
     Q = Q.at[:, 0].multiply(jnp.sign(jnp.linalg.det(Q)))
-    return entries(from_matrix(Q))
+    return entries(from_matrix(Q)).astype(dtype)
 
 
 INITS = {"henaff": henaff, "cayley": cayley, "haar": haar, "identity": identity}

@@ -26,6 +26,8 @@ TINY = ("copy-memory", "--symbols", 2, "--delay", 5, "--hidden", 4, "--batch", 4
         ((*TINY, "--clip", "0"), "--clip 0.0"),
         ((*TINY, "--hidden", "0"), "--hidden 0"),
         ((*TINY, "--delay", "0"), "--delay 0"),
+        ((*TINY, "--seed", "-1"), "--seed -1"),
+        ((*TINY, "--resume", "--preset", "paper-copy-1000"), "leave out --preset"),
         ((*TINY, "--batch", "0"), "--batch 0"),
         ((*TINY, "--optimizer", "rmspop"), "perhaps you meant rmsprop"),
         ((*TINY, "--schedule", "cosin"), "perhaps you meant cosine"),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,7 +130,8 @@ def test_an_unreadable_newest_checkpoint_costs_only_its_steps(straight, cli, tmp
         if path.is_file():
             path.write_bytes(path.read_bytes()[:10])
     (tmp_path / "run" / "checkpoints" / "999").mkdir()
-    done = cli("copy-memory", "--out", "run", "--resume")
+    # Another rhythm of checkpoints: a step below the unreadable one must be saved all the same.
+    done = cli("copy-memory", "--out", "run", "--resume", "--checkpoint-every", 2)
     assert done.returncode == 0, done.stderr
     assert "cannot be read" in done.stderr
     same(tmp_path / "run", straight)
@@ -182,6 +184,87 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(cli, tmp_path):
     assert "diverged" in done.stderr
     assert "Traceback" not in done.stderr
     assert any((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_a_run_that_ends_diverged_is_no_result(cli, tmp_path):
+    """One step takes the parameters to infinity: neither a checkpoint nor a result may come of it."""
+    done = cli(
+        "copy-memory",
+        "--symbols",
+        2,
+        "--delay",
+        5,
+        "--hidden",
+        4,
+        "--batch",
+        4,
+        "--steps",
+        1,
+        "--lr",
+        "1e38",
+        "--optimizer",
+        "sgd",
+        "--clip",
+        "None",
+        "--out",
+        "run",
+    )
+    assert done.returncode == 1, done.stderr
+    assert "no checkpoint had been saved" in done.stderr
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_lost_metrics_are_not_passed_over(straight, cli, tmp_path):
+    shutil.copytree(straight, tmp_path / "run")
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    done = cli("copy-memory", "--out", "run", "--resume")
+    assert done.returncode == 2
+    assert "lines have been lost" in done.stderr
+
+
+def test_a_preset_with_another_cell_leaves_the_cell_options_behind(cli, tmp_path):
+    done = cli(
+        "copy-memory",
+        "--preset",
+        "paper-copy-1000",
+        "--cell",
+        "lstm",
+        "--hidden",
+        4,
+        "--delay",
+        5,
+        "--steps",
+        2,
+        "--batch",
+        4,
+        "--out",
+        "run",
+    )
+    assert done.returncode == 0, done.stderr
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["model"]["cell"], config["model"]["map"], config["optim"]["lr"]) == ("lstm", None, 2e-4)
+
+
+def test_report_keeps_runs_of_one_name_apart_and_names_what_it_cannot_use(straight, cli, tmp_path):
+    for parent in ("a", "b"):
+        shutil.copytree(straight, tmp_path / parent / "run")
+    shutil.copytree(straight, tmp_path / "unfinished")
+    (tmp_path / "unfinished" / "result.json").unlink()
+    from experiments import figures
+
+    labels = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        patch.setattr("asrnn_jax.plot.learning_curves", lambda curves, ax, **_: labels.extend(curves))
+        figures.learning_curves([Path("a/run"), Path("b/run")], tmp_path / "figure.png")
+    assert len(set(labels)) == 2
+    done = cli("report", "a/run", "unfinished")
+    assert done.returncode == 0
+    assert "unfinished is not finished" in done.stderr
+    assert cli("report", "a").returncode == 2
+    done = cli("report", "a/run", "--figure", "nowhere/x.png")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
 
 
 def test_pixels_learns_the_embedded_digits(cli, tmp_path):
