@@ -16,7 +16,7 @@ TINY = ("copy-memory", "--symbols", 2, "--delay", 5, "--hidden", 4, "--batch", 4
         (("copy-memry",), "perhaps you meant copy-memory"),
         ((*TINY, "--cell", "asrrn"), "perhaps you meant asrnn"),
         (("copy-memory", "--preset", "paper-copy-100"), "perhaps you meant paper-copy-1000"),
-        (("pixels", "--preset", "paper-copy-1000"), "another command"),
+        (("pixels", "--preset", "paper-copy-1000"), "belongs to command copy-memory, not to pixels"),
         (("pixels", "--dataset", "mnst"), "perhaps you meant mnist"),
         (("pixels", "--dataset", "mnist"), "train-images-idx3-ubyte"),
         (("pixels", "--dataset", "mnist", "--data-dir", "nowhere"), "nowhere"),
@@ -63,12 +63,16 @@ def test_an_existing_run_folder_is_not_touched(cli, tmp_path):
     (tmp_path / "run" / "notes.txt").write_text("mine")
     done = cli(*TINY, "--out", "run")
     assert done.returncode == 2
-    assert "--resume" in done.stderr
+    assert "give another --out" in done.stderr
+    assert "--resume" not in done.stderr  # it is no run
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(cli, tmp_path):
     assert cli(*TINY, "--out", "a").returncode == 0
+    done = cli(*TINY, "--out", "a")
+    assert done.returncode == 2
+    assert "add --resume" in done.stderr
     done = cli(*TINY, "--out", "a", "--resume", "--lr", "0.5")
     assert done.returncode == 2
     assert "lr 0.001 -> 0.5" in done.stderr
