@@ -78,9 +78,10 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     values = []
     for number, line in enumerate(lines):
         try:
-            values.append(json.loads(line))
-            if not isinstance(values[-1]["step"], int):
+            value = json.loads(line)
+            if not isinstance(value["step"], int):
                 raise TypeError("step is no whole number")
+            values.append(value)
         except (ValueError, TypeError, KeyError) as e:
             if number == len(lines) - 1:
                 break

@@ -47,9 +47,8 @@ def report(config: Report) -> str:
             print(f"{folder} is not finished and left out; --out {folder} --resume goes on with it", file=sys.stderr)
     if not finished:
         raise UsageError("report: none of these runs is finished.")
-    folders = finished
-    rows = [row(read_json(folder / "result.json"), folder) for folder in folders]
-    figures.learning_curves(folders, Path(config.figure))
+    rows = [row(read_json(folder / "result.json"), folder) for folder in finished]
+    figures.learning_curves(finished, Path(config.figure))
     return table([HEADER, *rows]) + f"\n\nfigure: {config.figure}"
 
 

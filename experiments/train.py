@@ -155,10 +155,8 @@ def _loop(
     config, task: Task, cell: Cell, optimizer, state: State, folder: Path, checkpoints, metrics: Metrics
 ) -> State:
     train_step, evaluate = make_step(config, task, cell, optimizer), make_evaluate(task, cell)
-    log_every, eval_every = (
-        config.training.log_every,
-        config.training.eval_every or task.epoch or max(1, task.steps // 10),
-    )
+    log_every = config.training.log_every
+    eval_every = config.training.eval_every or task.epoch or max(1, task.steps // 10)
     step, logged = int(state.step), int(state.step) // log_every * log_every
     clock = _Clock(folder / "timing.json")
     shown: dict[str, str] = {}
