@@ -19,6 +19,7 @@ trained weights (for a dense cell: one matrix product), `update` touches none. T
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, ParamSpec, cast
 
@@ -78,10 +79,117 @@ class Cell(NamedTuple):
     Only cells with a dynamic base have it. `project` (bool) also sends the base to the nearest
     orthogonal matrix.
     """
+    trained_start: Callable[..., PyTree] | None = None
+    """``(weights, batch_shape, dtype) -> carry`` where the start is trained; `None`: `initial_carry`."""
+    elements: Callable[[Weights, PyTree], PyTree] | None = None
+    """``(weights, zs (T, *B, ...)) -> elements``: what each step does to the carry, for linear cells.
+
+    An element is ``(decay, drive)``, both like the carry: ``carry = decay * carry + drive``.
+    """
+    combine: Callable[[PyTree, PyTree], PyTree] | None = None
+    """``(first, second) -> element`` that does what both do one after the other; associative."""
+    through: Callable[..., tuple[PyTree, jax.Array]] | None = None
+    """``(go, weights, carry, xs, key) -> (carry, ys)``: a cell made of cells, see `composite`."""
+    parts: tuple[Cell, ...] = ()
+    """The cells that a cell is made of, see `composite`."""
+    both_directions: bool = False
+    """Whether ys at a step also depend on later steps."""
 
     def step(self, weights: Weights, carry: PyTree, z: PyTree) -> PyTree:
         """One step of the loop: ``(weights, carry, z) -> carry``."""
         return self.update(carry, z, self.mix(weights, carry))
+
+    def start(self, weights: Weights, batch_shape: tuple[int, ...] = (), dtype: Any = jnp.float32) -> PyTree:
+        """The carry a sequence starts from: the trained one, else `initial_carry`."""
+        if self.trained_start is None:
+            return self.initial_carry(batch_shape, dtype)
+        return self.trained_start(weights, batch_shape, dtype)
+
+
+def linear(first: PyTree, second: PyTree) -> PyTree:
+    """`Cell.combine` of every diagonal linear cell: elements ``(decay, drive)``, one after the other."""
+    (a, b), (c, d) = first, second
+    return jax.tree.map(jnp.multiply, c, a), jax.tree.map(lambda c, b, d: c * b + d, c, b, d)
+
+
+def composite(
+    name: str,
+    cells: tuple[Cell, ...],
+    sizes: tuple[int, int],
+    init: Callable[[jax.Array], Params],
+    prepare: Callable[[Params], Weights],
+    weights_of: Callable[[Weights], tuple[Weights, ...]],
+    through: Callable[..., tuple[PyTree, jax.Array]],
+    rebase: Callable[..., Params] | None = None,
+) -> Cell:
+    """A cell made of `cells`, from one function that says how data go through them.
+
+    ``through(go, weights, carry, xs, key) -> (carry, ys)`` calls
+    ``go(cell, weights, carry, xs, key=None, reverse=False) -> (carry, ys)`` for each of its cells. There are three
+    `go`: over a whole sequence (`asrnn_jax.run`: every cell with its own projection, fused gradient or parallel
+    scan), one step, and reading out carries that are already there. So one definition serves all phases of the
+    contract.
+
+    Args:
+      cells: the parts; the carry is a tuple with one of each.
+      sizes: (I, O).
+      weights_of: from the composite's weights, those of each part.
+      through: as above. `key` is a PRNG key for dropout, None where there is none.
+    """
+
+    def each(function: str, weights: Weights, trees: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
+        return tuple(getattr(cell, function)(w, tree) for cell, w, tree in zip(cells, weights_of(weights), trees))
+
+    def one_step(cell, weights, carry, x, key=None, reverse=False):
+        if reverse:
+            raise ValueError(f"cell {name!r} runs in both directions and cannot take one step: use run.")
+        carry = cell.step(weights, carry, cell.project(weights, x))
+        return carry, cell.readout(weights, carry, x)
+
+    def reading(cell, weights, carry, x, key=None, reverse=False):
+        return carry, cell.readout(weights, carry, x)
+
+    return Cell(
+        name=name,
+        inputs=sizes[0],
+        hidden=sum(cell.hidden for cell in cells),
+        outputs=sizes[1],
+        init=init,
+        prepare=prepare,
+        initial_carry=lambda batch_shape=(), dtype=jnp.float32: tuple(
+            c.initial_carry(batch_shape, dtype) for c in cells
+        ),
+        project=lambda weights, xs: xs,
+        mix=lambda weights, carry: weights,
+        update=lambda carry, z, a: through(one_step, a, carry, z, None)[0],
+        readout=lambda weights, carries, xs: through(reading, weights, carries, xs, None)[1],
+        to_state=lambda weights, carry: each("to_state", weights, carry),
+        to_carry=lambda weights, state: each("to_carry", weights, state),
+        rebase=rebase,
+        trained_start=lambda weights, batch_shape=(), dtype=jnp.float32: tuple(
+            cell.start(w, batch_shape, dtype) for cell, w in zip(cells, weights_of(weights))
+        ),
+        through=through,
+        parts=cells,
+        both_directions=any(cell.both_directions for cell in cells),
+    )
+
+
+def within(cell: Cell, inner: Callable[[Weights], Weights]) -> Cell:
+    """The cell with all its functions taking weights that hold its own as ``inner(weights)``; for wrappers."""
+    elements, through = cell.elements, cell.through
+    return cell._replace(
+        project=lambda weights, xs: cell.project(inner(weights), xs),
+        mix=lambda weights, carry: cell.mix(inner(weights), carry),
+        readout=lambda weights, carries, xs: cell.readout(inner(weights), carries, xs),
+        to_state=lambda weights, carry: cell.to_state(inner(weights), carry),
+        to_carry=lambda weights, state: cell.to_carry(inner(weights), state),
+        trained_start=lambda weights, batch_shape=(), dtype=jnp.float32: cell.start(inner(weights), batch_shape, dtype),
+        elements=None if elements is None else lambda weights, zs: elements(inner(weights), zs),
+        through=None
+        if through is None
+        else lambda go, weights, carry, xs, key: through(go, inner(weights), carry, xs, key),
+    )
 
 
 def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
@@ -90,7 +198,17 @@ def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
     Cells are static arguments of jitted functions and compare by their functions' identity: the same cell made
     twice would otherwise compile twice.
     """
-    return cast("Callable[Options, Cell]", functools.cache(make))
+    signature, made = inspect.signature(make), functools.cache(make)
+
+    @functools.wraps(make)
+    def once(*args, **kwargs) -> Cell:
+        call = signature.bind(*args, **kwargs)
+        call.apply_defaults()
+        if "dtype" in call.arguments:
+            call.arguments["dtype"] = jnp.dtype(call.arguments["dtype"])
+        return made(*call.args, **call.kwargs)
+
+    return cast("Callable[Options, Cell]", once)
 
 
 def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
@@ -104,10 +222,18 @@ def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
                     f"{cell.hidden} hidden) has {expected.get(name)} there: pass the params this cell's init made."
                 )
         return cell.prepare(dict(params_or_weights))
+    weights = jax.eval_shape(lambda key: cell.prepare(cell.init(key)), jax.random.key(0))
+    if jax.tree.structure(weights) != jax.tree.structure(params_or_weights) or _shapes(weights) != _shapes(
+        params_or_weights
+    ):
+        raise ValueError(
+            f"weights have shapes {_shapes(params_or_weights)}, but cell {cell.name!r} ({cell.inputs} inputs, "
+            f"{cell.hidden} hidden) prepares {_shapes(weights)}: pass its params (a dict) or its weights."
+        )
     return params_or_weights
 
 
-def _shapes(params: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def _shapes(params: PyTree) -> dict[str, tuple[int, ...]]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf) for path, leaf in leaves}
 

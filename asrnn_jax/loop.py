@@ -8,7 +8,7 @@ step, so the sequential part is as short backward as it is forward.
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +62,33 @@ def plain(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
 
     end, (ys, raw) = _scan_blocks(over_block, carry, (xs, mask, reset), options.block, options.reverse)
     return end, ys, raw
+
+
+def parallel(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
+    """`plain` for a linear cell in about 2 log2(T) parallel steps: ``-> (end, ys | None)``.
+
+    A masked step becomes the element (1, 0), a reset (0, drive + decay fresh); the start goes into the first drive.
+    """
+    elements: Any = cell.elements
+    decays, drives = elements(weights, _by_row(cell.project, weights, xs))
+    if mask is not None:
+        decays = where(mask, decays, jax.tree.map(jnp.ones_like, decays))
+        drives = where(mask, drives, jax.tree.map(jnp.zeros_like, drives))
+
+    def applied(decays, drives, carry):
+        return jax.tree.map(lambda a, b, c: b + a * jnp.broadcast_to(c, a.shape), decays, drives, carry)
+
+    if reset is not None:
+        drives = where(reset, applied(decays, drives, fresh), drives)
+        decays = where(reset, jax.tree.map(jnp.zeros_like, decays), decays)
+    first = -1 if options.reverse else 0
+    at = partial(jax.tree.map, lambda e: e[first])
+    begun = applied(at(decays), at(drives), carry)
+    drives = jax.tree.map(lambda d, b: d.at[first].set(b), drives, begun)
+    combine: Any = cell.combine
+    _, carries = lax.associative_scan(combine, (decays, drives), reverse=options.reverse)
+    ys = _by_row(cell.readout, weights, carries, xs) if options.readout else None
+    return jax.tree.map(lambda c: c[0 if options.reverse else -1], carries), ys
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))

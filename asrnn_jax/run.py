@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from asrnn_jax.loop import hold, restart, where
 
 Outputs = Literal["all", "last"]
 Gradient = Literal["fused", "plain"]
+How = Literal["auto", "sequential", "parallel"]
 
 
 def run(
@@ -33,7 +34,9 @@ def run(
     reverse: bool = False,
     time_major: bool = False,
     outputs: Outputs = "all",
+    how: How = "auto",
     gradient: Gradient = "fused",
+    key: jax.Array | None = None,
     block: int | None = None,
     dtype: Any = None,
 ) -> tuple[PyTree, jax.Array]:
@@ -50,9 +53,13 @@ def run(
       reset: bool, like `mask`: where True that batch element starts afresh before the step.
       reverse: run from the last step to the first; ``ys`` keep the order of ``xs``.
       time_major: axis order of ``xs``, `mask`, `reset` and ``ys``.
-      outputs: "all" returns ``ys (*B, T, O)``; "last" only the final ``y (*B, O)`` and never builds the rest.
+      outputs: "all" returns ``ys (*B, T, O)``; "last" only the final ``y (*B, O)``, of the last valid step of each
+        element, and never builds the rest.
+      how: "sequential"; "parallel", an associative scan, which only linear cells have; "auto" takes the parallel way
+        for them on accelerators, where it is faster.
       gradient: "fused" (fast reverse mode) or "plain": JAX's own differentiation of the scan, which is
         slower and also supports forward mode (`jax.jacfwd`, `jax.jvp`) and higher derivatives.
+      key: PRNG key for the dropout of cells that have it; None for none.
       block: steps evaluated together; by default chosen for the cache on CPU, everything on accelerators.
       dtype: compute in this dtype (for example ``jnp.bfloat16``). Weights are prepared before they are
         cast to it, orthogonal maps in at least float32. By default the promoted dtype of ``xs`` and the weights.
@@ -79,6 +86,8 @@ def run(
         raise ValueError(f"outputs={outputs!r}: choose 'all' (every step) or 'last' (the final one).")
     if gradient not in ("fused", "plain"):
         raise ValueError(f"gradient={gradient!r}: choose 'fused' (fast reverse mode) or 'plain' (forward mode too).")
+    if how not in ("auto", "sequential", "parallel"):
+        raise ValueError(f"how={how!r}: choose 'auto', 'sequential' or 'parallel' (linear cells).")
     if block is not None and (not isinstance(block, int) or block < 1):
         raise ValueError(f"block={block}: give a positive number of steps, or None to have it chosen.")
     xs = jnp.asarray(xs)
@@ -96,8 +105,20 @@ def run(
     dtype = None if dtype is None else jnp.dtype(dtype)
     if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype={dtype}: compute in a floating-point type, for example jnp.bfloat16.")
-    static = (outputs, gradient, reverse, time_major, block, dtype)
-    return _run(cell, static, params, xs, carry, lengths, mask, reset)
+    static = Static(outputs, how, gradient, reverse, time_major, block, dtype)
+    return _run(cell, static, params, xs, carry, lengths, mask, reset, key)
+
+
+class Static(NamedTuple):
+    """Options of `run` that decide what is compiled."""
+
+    outputs: Outputs
+    how: How
+    gradient: Gradient
+    reverse: bool
+    time_major: bool
+    block: int | None
+    dtype: Any
 
 
 def step(
@@ -137,7 +158,8 @@ def step(
 @partial(jax.jit, static_argnums=0)
 def _step(cell: Cell, params: Params | Weights, carry: PyTree, x: jax.Array, mask: Any, reset: Any):
     weights = as_weights(cell, params)
-    start = restart(reset, cell.initial_carry(x.shape[:-1], x.dtype), carry)
+    fresh = cell.start(weights, x.shape[:-1], x.dtype) if reset is not None else None
+    start = restart(reset, fresh, carry)
     x = hold(mask, x, jnp.zeros_like(x))
     end = hold(mask, cell.step(weights, start, cell.project(weights, x)), start)
     y = cell.readout(weights, end, x)
@@ -145,12 +167,11 @@ def _step(cell: Cell, params: Params | Weights, carry: PyTree, x: jax.Array, mas
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _run(cell: Cell, static: tuple, params: Params | Weights, xs: jax.Array, carry, lengths, mask, reset):
-    outputs, gradient, reverse, time_major, block, dtype = static
+def _run(cell: Cell, static: Static, params: Params | Weights, xs: jax.Array, carry, lengths, mask, reset, key):
     weights = as_weights(cell, params)
-    dtype = dtype or _compute_dtype(weights, xs)
+    dtype = static.dtype or _compute_dtype(weights, xs)
     weights, xs = _cast(weights, dtype), xs.astype(dtype)
-    if not time_major:
+    if not static.time_major:
         xs = jnp.moveaxis(xs, -2, 0)
         mask, reset = (None if flags is None else jnp.moveaxis(flags, -1, 0) for flags in (mask, reset))
     steps, batch = xs.shape[0], xs.shape[1:-1]
@@ -162,28 +183,64 @@ def _run(cell: Cell, static: tuple, params: Params | Weights, xs: jax.Array, car
     one = (prod(batch),)
     xs = xs.reshape(steps, *one, xs.shape[-1])
     mask, reset = (None if flags is None else flags.reshape(steps, *one) for flags in (mask, reset))
-    fresh = cell.initial_carry(one, dtype)
+    fresh = cell.start(weights, one, dtype)
     start = fresh if carry is None else jax.tree.map(lambda c, f: jnp.reshape(c, f.shape).astype(f.dtype), carry, fresh)
     xs = hold(mask, xs, jnp.zeros_like(xs))
     poisoned = None
     if reset is not None and steps > 0:
-        xs, start, poisoned = _quarantine(xs, start, mask, reset, reverse)
-
-    options = loop.Options(outputs == "all", reverse, block or loop.choose_block(steps, fresh))
-    engine: Any = loop.fused if gradient == "fused" and steps > 0 else loop.plain
-    end, ys, *_ = engine(cell, options, weights, start, fresh, xs, mask, reset)
-    if outputs == "last":
-        ys = cell.readout(weights, end, _last_input(xs, mask, reverse))
+        xs, start, poisoned = _quarantine(cell, xs, start, mask, reset, static.reverse)
+    end, ys = _evaluate(cell, static._replace(dtype=dtype), weights, start, xs, mask, reset, key)
     if poisoned is not None:
-        last = _last(poisoned, reverse)
+        last = _last(poisoned, static.reverse)
+        if cell.both_directions:
+            last |= _last(poisoned, not static.reverse)
         end = where(last, jax.tree.map(lambda e: jnp.full_like(e, jnp.nan), end), end)
-        ys = where(poisoned if outputs == "all" else last, jnp.full_like(ys, jnp.nan), ys)
+        ys = where(poisoned if static.outputs == "all" else last, jnp.full_like(ys, jnp.nan), ys)
 
     end = jax.tree.map(lambda e: e.reshape(*batch, *e.shape[1:]), end)
-    if outputs == "last":
+    if static.outputs == "last":
         return end, ys.reshape(*batch, ys.shape[-1])
     ys = ys.reshape(steps, *batch, ys.shape[-1])
-    return end, ys if time_major else jnp.moveaxis(ys, 0, -2)
+    return end, ys if static.time_major else jnp.moveaxis(ys, 0, -2)
+
+
+def _evaluate(cell: Cell, static: Static, weights, start, xs, mask, reset, key) -> tuple[PyTree, Any]:
+    """``-> (end, ys)``, ys for all steps or for the last one."""
+    steps, everything = len(xs), static.outputs == "all"
+    if cell.through is None:
+        end, ys = _over_time(static, mask, reset, cell, weights, start, xs, readout=everything)
+        if not everything:
+            ys = cell.readout(weights, end, _last_valid(xs, mask, static.reverse)).astype(static.dtype)
+        return end, ys
+    if steps == 0:  # one held step, so that there is something to read out
+        xs, mask, reset = jnp.zeros((1, *xs.shape[1:]), xs.dtype), jnp.zeros((1, xs.shape[1]), bool), None
+    end, ys = cell.through(partial(_over_time, static, mask, reset), weights, start, xs, key)
+    return end, ys[:steps] if everything else _last_valid(ys, mask, static.reverse)
+
+
+def _over_time(static: Static, mask, reset, cell: Cell, weights, start, xs, key=None, reverse=False, readout=True):
+    """One cell over the whole sequence, the other way round if `reverse`; what composites call `go`."""
+    if reverse:
+        reset = _starts_of_the_other_way(reset, static.reverse)
+        static = static._replace(reverse=not static.reverse)
+    if cell.through is not None:
+        return cell.through(partial(_over_time, static, mask, reset), weights, start, xs, key)
+    fresh = cell.start(weights, xs.shape[1:2], static.dtype)
+    options = loop.Options(readout, static.reverse, static.block or loop.choose_block(len(xs), fresh))
+    end, ys, *_ = _engine(cell, static, len(xs))(cell, options, weights, start, fresh, xs, mask, reset)
+    return end, None if ys is None else ys.astype(static.dtype)
+
+
+def _engine(cell: Cell, static: Static, steps: int) -> Any:
+    if static.how == "parallel" and cell.combine is None:
+        raise ValueError(
+            f"how='parallel', but cell {cell.name!r} is not linear in its carry: use how='sequential' or 'auto'."
+        )
+    if steps == 0:
+        return loop.plain
+    if static.how == "parallel" or (static.how == "auto" and cell.combine and jax.default_backend() != "cpu"):
+        return loop.parallel
+    return loop.fused if static.gradient == "fused" else loop.plain
 
 
 def _compute_dtype(weights: Weights, xs: jax.Array) -> Any:
@@ -191,8 +248,14 @@ def _compute_dtype(weights: Weights, xs: jax.Array) -> Any:
 
 
 def _cast(weights: Weights, dtype: Any) -> Weights:
-    """Real weights in `dtype`; complex ones stay complex, there is no half-precision complex number."""
-    return jax.tree.map(lambda w: w.astype(dtype) if jnp.issubdtype(w.dtype, jnp.floating) else w, weights)
+    """Real weights in `dtype`, complex ones in the complex type of at least float32: there is no narrower one."""
+    wide = jnp.result_type(jnp.promote_types(dtype, jnp.float32), jnp.complex64)
+
+    def cast(w):
+        kinds = ((jnp.floating, dtype), (jnp.complexfloating, wide))
+        return next((w.astype(to) for kind, to in kinds if jnp.issubdtype(w.dtype, kind)), w)
+
+    return jax.tree.map(cast, weights)
 
 
 def _flags(name: str, flags: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array | None:
@@ -222,14 +285,22 @@ def _last(a: jax.Array, reverse: bool) -> jax.Array:
     return a[0 if reverse else -1]
 
 
-def _last_input(xs: jax.Array, mask: jax.Array | None, reverse: bool) -> jax.Array:
-    """The input of the last valid step of each element ``(N, I)``; zeros where there is none."""
-    if xs.shape[0] == 0:
-        return jnp.zeros(xs.shape[1:], xs.dtype)
+def _last_valid(a: jax.Array, mask: jax.Array | None, reverse: bool) -> jax.Array:
+    """Of ``a (T, N, ...)`` the last valid step of each element; where there is none, zeros or the first step."""
+    if a.shape[0] == 0:
+        return jnp.zeros(a.shape[1:], a.dtype)
     if mask is None:
-        return _last(xs, reverse)
-    last = jnp.argmax(jnp.where(mask, _order(xs.shape[0], reverse), 0), axis=0)
-    return jnp.take_along_axis(xs, last[None, :, None], axis=0)[0]
+        return _last(a, reverse)
+    last = jnp.argmax(jnp.where(mask, _order(a.shape[0], reverse), 0), axis=0)
+    return jnp.take_along_axis(a, last[None, :, None], axis=0)[0]
+
+
+def _starts_of_the_other_way(reset: jax.Array | None, reverse: bool) -> jax.Array | None:
+    """Where sequences begin for a pass the other way: at the step before each reset, in the order of the run."""
+    if reset is None:
+        return None
+    none = jnp.zeros_like(reset[:1])
+    return jnp.concatenate([none, reset[:-1]] if reverse else [reset[1:], none])
 
 
 def _order(steps: int, reverse: bool) -> jax.Array:
@@ -238,20 +309,27 @@ def _order(steps: int, reverse: bool) -> jax.Array:
     return order[::-1] if reverse else order
 
 
-def _quarantine(xs, carry, mask, reset, reverse):
+def _quarantine(cell: Cell, xs, carry, mask, reset, reverse):
     """Replaces non-finite inputs by 0 and says which steps they would have reached: until the next reset.
 
     Computing with NaN and discarding the result by `where` keeps values clean but not gradients
     (0 * NaN = NaN), so the NaN is taken out before the loop and put back after it.
     """
-
-    def latest(flags):
-        return lax.cummax(jnp.where(flags, _order(len(xs), reverse), -1), axis=0, reverse=reverse)
-
     bad = ~jnp.isfinite(xs).all(-1)
     bad = bad if mask is None else bad & mask
     good_start = jnp.stack([jnp.isfinite(c).all(tuple(range(1, c.ndim))) for c in jax.tree.leaves(carry)]).all(0)
-    last_bad = jnp.maximum(latest(bad), jnp.where(good_start, -1, 0)[None])
-    poisoned = (last_bad >= latest(reset)) & (last_bad >= 0)
+    poisoned = _reached(bad, good_start, reset, reverse)
+    if cell.both_directions:
+        poisoned |= _reached(bad, good_start, _starts_of_the_other_way(reset, reverse), not reverse)
     xs = jnp.where(bad[..., None], 0, xs)
     return xs, where(good_start, carry, jax.tree.map(jnp.zeros_like, carry)), poisoned
+
+
+def _reached(bad: jax.Array, good_start: jax.Array, reset: Any, reverse: bool) -> jax.Array:
+    """Steps ``(T, N)`` at or after a bad one, or a bad start, with no reset between."""
+
+    def latest(flags):
+        return lax.cummax(jnp.where(flags, _order(len(bad), reverse), -1), axis=0, reverse=reverse)
+
+    last_bad = jnp.maximum(latest(bad), jnp.where(good_start, -1, 0)[None])
+    return (last_bad >= latest(reset)) & (last_bad >= 0)

@@ -20,7 +20,9 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   adding        sum two marked numbers of a long sequence
   pixels        images as sequences: mnist, fashion_mnist, digits
   report        table and figure of finished runs
+  list          the cells: family, size, source
   presets       the papers' recipes by name
+  zoo           every cell for a short while on two tasks, one table
   bench         a training step beside its rivals
 
   python -m experiments COMMAND --help explains every flag.
@@ -40,12 +42,20 @@ def main(arguments: list[str]) -> int:
             from experiments.bench import Bench, bench
 
             print(bench(tyro.cli(Bench, args=rest, prog="python -m experiments bench")))
+        elif name == "list":
+            from experiments.zoo import list_cells
+
+            print(list_cells())
+        elif name == "zoo":
+            from experiments.zoo import Zoo, zoo
+
+            print(zoo(tyro.cli(Zoo, args=rest, prog="python -m experiments zoo")))
         elif name == "presets":
             print(table([("preset", "what, and what to expect"), *((n, p.about) for n, p in PRESETS.items())]))
         elif name in COMMANDS:
             _train(name, rest)
         else:
-            raise unknown("command", name, [*COMMANDS, "report", "presets", "bench"])
+            raise unknown("command", name, [*COMMANDS, "report", "list", "presets", "zoo", "bench"])
     except UsageError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2

@@ -60,17 +60,31 @@ class Model:
     """Cell orthogonal: modrelu or linear."""
     forget_bias: float | None = None
     """LSTM: initial bias of the forget gate."""
+    options: tuple[str, ...] = ()
+    """Any other option of the cell as NAME=VALUE, for example surrogate=slayer; its docstring has them."""
+    layers: int = 1
+    """Cells on top of each other."""
+    residual: bool = False
+    """Each in a residual block (layer norm, cell, gated output) of width --hidden, behind a linear input layer."""
+    dropout: float = 0.0
+    """Residual blocks: share dropped, outside the recurrence."""
+    trained_start: bool = False
+    """Train the state that sequences start from."""
 
     def __post_init__(self):
-        _positive(self, "hidden")
+        _positive(self, "hidden", "layers")
+        _check(0 <= self.dropout < 1, "dropout", self.dropout, "give a number in [0, 1)")
+        _check(self.residual or self.dropout == 0, "dropout", self.dropout, "it belongs to --residual, add that")
         for name in ("rho", "a", "b", "eps", "slope", "kappa", "forget_bias"):
             value = getattr(self, name)
             _check(value is None or math.isfinite(value), name, value, "give a finite number")
 
-    def options(self) -> dict[str, Any]:
-        """The cell options that were set."""
-        fields = dataclasses.asdict(self)
-        return {name: value for name, value in fields.items() if name not in ("cell", "hidden") and value is not None}
+    def cell_flags(self) -> dict[str, Any]:
+        """The cell options that were set by flags of their own."""
+        own = ("cell", "hidden", "options", "layers", "residual", "dropout", "trained_start")
+        return {
+            name: value for name, value in dataclasses.asdict(self).items() if name not in own and value is not None
+        }
 
 
 @dataclass(frozen=True)
@@ -223,6 +237,8 @@ def from_json(values: dict[str, Any]) -> Config:
     try:
         kind = COMMANDS[values["command"]]
         fields = {name: value for name, value in values.items() if name != "command"}
+        if "options" in fields.get("model", {}):
+            fields["model"] = {**fields["model"], "options": tuple(fields["model"]["options"])}
         return kind(**{name: parts[name](**value) if name in parts else value for name, value in fields.items()})
     except (TypeError, KeyError, AttributeError) as e:
         raise UsageError(f"config.json was made by another version or program ({e}).") from e

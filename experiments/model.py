@@ -1,8 +1,10 @@
-"""The network of every experiment: a recurrent cell with a linear output layer, which is again a cell."""
+"""The network of every experiment: recurrent cells with a linear output layer, which is again a cell."""
 
 from __future__ import annotations
 
 import inspect
+from functools import partial
+from typing import Any
 
 import asrnn_jax
 from asrnn_jax.cell import Cell
@@ -19,13 +21,54 @@ def make_model(model: Model, inputs: int, outputs: int) -> Cell:
     """
     if model.cell not in CELLS:
         raise unknown("--cell", model.cell, CELLS)
-    options = model.options()
-    accepted = set(inspect.signature(CELLS[model.cell]).parameters)
-    for name in options:
-        if name not in accepted:
-            raise UsageError(f"--{name.replace('_', '-')} is no option of cell {model.cell}: leave it out.")
+    make = partial(asrnn_jax.cells.make, model.cell, hidden=model.hidden, **cell_options(model))
     try:
-        cell = asrnn_jax.cells.make(model.cell, inputs, model.hidden, **options)
+        return asrnn_jax.cells.with_output(_recurrent(model, make, inputs), outputs)
     except (ValueError, TypeError) as e:
         raise UsageError(f"--cell {model.cell}: {e}") from e
-    return asrnn_jax.cells.with_output(cell, outputs)
+
+
+def _recurrent(model: Model, make: Any, inputs: int) -> Cell:
+    cells = asrnn_jax.cells
+    started = cells.with_trained_start if model.trained_start else lambda cell: cell
+    if model.residual:
+        block = cells.residual(started(make(inputs=model.hidden)), dropout=model.dropout)
+        return cells.with_input(cells.stack([block] * model.layers), inputs)
+    layers = [make(inputs=inputs)]
+    while len(layers) < model.layers:
+        layers.append(make(inputs=layers[-1].outputs))
+    return cells.stack([started(cell) for cell in layers]) if model.layers > 1 else started(layers[0])
+
+
+def cell_options(model: Model) -> dict[str, Any]:
+    """The options for the cell's factory, from flags and NAME=VALUE pairs.
+
+    Raises:
+      UsageError: an option the cell does not have, or a value of another type.
+    """
+    accepted = inspect.signature(CELLS[model.cell]).parameters
+    names = [name for name in accepted if name not in ("inputs", "hidden", "dtype")]
+    options = model.cell_flags()
+    for name in options:
+        if name not in names:
+            raise UsageError(f"--{name.replace('_', '-')} is no option of cell {model.cell}: leave it out.")
+    for pair in model.options:
+        name, _, text = pair.partition("=")
+        if name not in names:
+            has = f"has {', '.join(names)}" if names else "has none"
+            raise UsageError(f"--options {pair}: give NAME=VALUE with an option of cell {model.cell}, which {has}.")
+        options[name] = _value(pair, text, accepted[name].default)
+    return options
+
+
+def _value(pair: str, text: str, default: Any) -> Any:
+    """`text` as the type of `default`; a number where the default is None."""
+    if isinstance(default, bool):
+        if text not in ("true", "false"):
+            raise UsageError(f"--options {pair}: give true or false.")
+        return text == "true"
+    kind = float if default is None else type(default)
+    try:
+        return int(text) if default is None and text.isdigit() else kind(text)
+    except ValueError:
+        raise UsageError(f"--options {pair}: give {'a whole number' if kind is int else 'a number'}.") from None

@@ -104,22 +104,23 @@ def _initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTr
     return State(params, optimizer.init(params), jnp.zeros((), jnp.int32), sums)
 
 
-def _apply(cell: Cell, params: Any, xs: jax.Array, outputs: Any = "all") -> jax.Array:
-    return asrnn_jax.run(cell, params, xs, outputs=outputs)[1]
+def _apply(cell: Cell, params: Any, xs: jax.Array, outputs: Any = "all", key: jax.Array | None = None) -> jax.Array:
+    return asrnn_jax.run(cell, params, xs, outputs=outputs, key=key)[1]
 
 
 def make_step(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation):
     """The jitted training step ``(state, batch) -> (state, metrics of this batch)``."""
-    apply = partial(_apply, cell)
+    root = jax.random.fold_in(jax.random.key(config.training.seed), 3)
 
-    def mean_loss(params, batch):
-        loss, metrics = task.loss(apply, params, batch)
+    def mean_loss(params, batch, step):
+        dropout = jax.random.fold_in(root, step) if config.model.dropout else None
+        loss, metrics = task.loss(partial(_apply, cell, key=dropout), params, batch)
         metrics = {name: value.mean() for name, value in {"loss": loss, **metrics}.items()}
         return metrics["loss"], metrics
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: State, batch) -> tuple[State, dict[str, jax.Array]]:
-        (_, metrics), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.params, batch)
+        (_, metrics), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.params, batch, state.step)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         done = state.step + 1
@@ -179,6 +180,7 @@ def _loop(
                 means = {name: float(total) / (step - logged) for name, total in state.sums.items()}
                 _check_finite(means, step, checkpoints)
                 metrics.write(step, **{f"train_{name}": value for name, value in means.items()})
+                clock.lap(step - logged)
                 state, logged = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums)), step
                 shown |= {name: f"{value:.4g}" for name, value in means.items()}
                 bar.set_postfix(shown, refresh=False)
@@ -186,6 +188,7 @@ def _loop(
                 tested = evaluate(state.params)
                 _check_finite({f"test {name}": value for name, value in tested.items()}, step, checkpoints)
                 metrics.write(step, **{f"test_{name}": value for name, value in tested.items()})
+                clock.pause()
                 shown |= {f"test_{task.metric}": f"{tested[task.metric]:.4g}"}
                 bar.set_postfix(shown, refresh=False)
             if step % config.training.checkpoint_every == 0 or last or caught:
@@ -195,6 +198,7 @@ def _loop(
                 metrics.sync()
                 checkpoints.save(step, state)
                 clock.save()
+                clock.pause()
             if caught and not last:
                 bar.close()
                 print(
@@ -246,15 +250,31 @@ def _finish(config: Config, task: Task, state: State, folder: Path) -> dict[str,
 
 
 class _Clock:
-    """Seconds spent on a run, over all its sessions."""
+    """Seconds spent on a run, over all its sessions, and the time of one training step in this one."""
 
     def __init__(self, path: Path):
         self._path = path
         self._before = float(read_json(path).get("seconds", 0.0)) if path.exists() else 0.0
         self._start = time.perf_counter()
+        self._lap: float | None = None
+        self._laps: list[float] = []
+
+    def lap(self, steps: int) -> None:
+        """`steps` training steps are done since the last lap or pause."""
+        now = time.perf_counter()
+        if self._lap is not None:
+            self._laps.append((now - self._lap) / steps)
+        self._lap = now
+
+    def pause(self) -> None:
+        """Something else than training happened since the last lap."""
+        self._lap = None
 
     def save(self) -> None:
-        write_json(self._path, {"seconds": round(self._before + time.perf_counter() - self._start, 2)})
+        timing = {"seconds": round(self._before + time.perf_counter() - self._start, 2)}
+        if self._laps:
+            timing["ms_per_step"] = round(1000 * float(np.median(self._laps)), 3)
+        write_json(self._path, timing)
 
 
 @contextmanager

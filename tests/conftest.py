@@ -16,13 +16,17 @@ from jaxtyping import install_import_hook  # noqa: E402
 install_import_hook("asrnn_jax", "beartype.beartype")
 
 import gc  # noqa: E402
+import itertools  # noqa: E402
 
 import pytest  # noqa: E402
 
+_tests = itertools.count(1)
 
-@pytest.fixture(autouse=True, scope="module")
+
+@pytest.fixture(autouse=True)
 def _forget_compiled_programs():
     """Every compiled program holds memory maps, of which a process may have only so many."""
     yield
-    jax.clear_caches()
-    gc.collect()
+    if next(_tests) % 50 == 0:
+        jax.clear_caches()
+        gc.collect()

@@ -7,18 +7,83 @@ from collections.abc import Callable
 
 from asrnn_jax.cell import Cell
 from asrnn_jax.cells.asrnn import asrnn
+from asrnn_jax.cells.compose import bidirectional, residual, stack
+from asrnn_jax.cells.differential import antisymmetric, cornn, lipschitz
+from asrnn_jax.cells.feedback import input_gated, surprisal
+from asrnn_jax.cells.gru import gru, mgu
+from asrnn_jax.cells.lru import lru, rg_lru
 from asrnn_jax.cells.lstm import lstm
-from asrnn_jax.cells.orthogonal import orthogonal
-from asrnn_jax.cells.output import with_output
-from asrnn_jax.cells.tanh_rnn import tanh_rnn
+from asrnn_jax.cells.minimal import min_gru, min_lstm
+from asrnn_jax.cells.nonnormal import nnrnn
+from asrnn_jax.cells.orthogonal import dtriv, exprnn, orthogonal, scornn
+from asrnn_jax.cells.s5 import s5
+from asrnn_jax.cells.spiking import alif, lif
+from asrnn_jax.cells.unitary import urnn
+from asrnn_jax.cells.vanilla import indrnn, irnn, tanh_rnn
+from asrnn_jax.cells.wrappers import with_input, with_output, with_trained_start
 
-__all__ = ["CELLS", "asrnn", "lstm", "make", "orthogonal", "tanh_rnn", "with_output"]
+__all__ = [
+    "CELLS",
+    "alif",
+    "antisymmetric",
+    "asrnn",
+    "bidirectional",
+    "cornn",
+    "dtriv",
+    "exprnn",
+    "gru",
+    "indrnn",
+    "input_gated",
+    "irnn",
+    "lif",
+    "lipschitz",
+    "lru",
+    "lstm",
+    "make",
+    "mgu",
+    "min_gru",
+    "min_lstm",
+    "nnrnn",
+    "orthogonal",
+    "residual",
+    "rg_lru",
+    "s5",
+    "scornn",
+    "stack",
+    "surprisal",
+    "tanh_rnn",
+    "urnn",
+    "with_input",
+    "with_output",
+    "with_trained_start",
+]
 
 CELLS: dict[str, Callable[..., Cell]] = {
-    "asrnn": asrnn,
     "tanh_rnn": tanh_rnn,
+    "irnn": irnn,
+    "indrnn": indrnn,
+    "asrnn": asrnn,
     "orthogonal": orthogonal,
+    "scornn": scornn,
+    "exprnn": exprnn,
+    "dtriv": dtriv,
+    "urnn": urnn,
+    "nnrnn": nnrnn,
+    "antisymmetric": antisymmetric,
+    "lipschitz": lipschitz,
+    "cornn": cornn,
     "lstm": lstm,
+    "gru": gru,
+    "mgu": mgu,
+    "min_gru": min_gru,
+    "min_lstm": min_lstm,
+    "surprisal": surprisal,
+    "input_gated": input_gated,
+    "lru": lru,
+    "s5": s5,
+    "rg_lru": rg_lru,
+    "lif": lif,
+    "alif": alif,
 }
 
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory, rebase_within
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, orthogonal_kernel
-from asrnn_jax.cells.tanh_rnn import tanh_pullback
+from asrnn_jax.cells.dense import affine, orthogonal_kernel, zeros
+from asrnn_jax.cells.vanilla import tanh_pullback
 from asrnn_jax.orthogonal import parametrization
 
 
@@ -123,7 +123,7 @@ def asrnn(
         outputs=hidden,
         init=init_params,
         prepare=prepare,
-        initial_carry=lambda batch_shape=(), dtype=jnp.float32: jnp.zeros((*batch_shape, hidden), dtype),
+        initial_carry=zeros(hidden),
         project=lambda weights, xs: affine(xs, weights.V, weights.c),
         mix=lambda weights, g: g @ weights.M,
         update=lambda g, z, a: jnp.tanh(z + a),

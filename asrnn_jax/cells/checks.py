@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from numbers import Integral
 
+from asrnn_jax.cell import Cell
+
 
 def sizes(**values: int) -> None:
     """Raises unless every value is a positive integer."""
@@ -26,3 +28,21 @@ def at_least(name: str, value: float, least: float) -> None:
     """Raises unless `value` is a finite number of at least `least`."""
     if not math.isfinite(value) or value < least:
         raise ValueError(f"{name}={value}: give a number of at least {least:g}.")
+
+
+def between(name: str, value: float, least: float, most: float) -> None:
+    """Raises unless `value` lies in [least, most]."""
+    if not least <= value <= most:
+        raise ValueError(f"{name}={value}: give a number from {least:g} to {most:g}.")
+
+
+def above(name: str, value: float, least: float) -> None:
+    """Raises unless `value` is a finite number above `least`."""
+    if not math.isfinite(value) or value <= least:
+        raise ValueError(f"{name}={value}: give a number above {least:g}.")
+
+
+def cell(name: str, value: object) -> None:
+    """Raises unless `value` is a cell."""
+    if not isinstance(value, Cell):
+        raise TypeError(f"{name}={value!r}: give a cell, as the factories of asrnn_jax.cells make them.")

@@ -1,4 +1,4 @@
-"""What dense cells share: the input product and orthogonal kernels."""
+"""What cells share: products, kernels, carries and activations."""
 
 from __future__ import annotations
 
@@ -12,6 +12,42 @@ def affine(xs: jax.Array, W: jax.Array, b: jax.Array) -> jax.Array:
     return product + jnp.broadcast_to(b, product.shape)
 
 
+def per_unit(a: jax.Array, like: jax.Array) -> jax.Array:
+    """One number a unit ``(H,)`` for every row of ``like (..., H)``."""
+    return jnp.broadcast_to(a, like.shape)
+
+
 def orthogonal_kernel(key: jax.Array, shape: tuple[int, int], dtype) -> jax.Array:
     """A random kernel with orthonormal rows or columns, drawn in at least float32."""
     return jax.nn.initializers.orthogonal()(key, shape, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
+
+
+def orthogonal_kernels(key: jax.Array, hidden: int, gates: int, dtype) -> jax.Array:
+    """Recurrent kernels of several gates side by side ``(H, gates H)``, each orthogonal."""
+    keys = jax.random.split(key, gates)
+    return jnp.concatenate([orthogonal_kernel(k, (hidden, hidden), dtype) for k in keys], axis=1)
+
+
+def zeros(hidden: int, kind=None):
+    """`Cell.initial_carry` of one array ``(*B, H)`` of zeros; complex if `kind` is complex."""
+
+    def initial_carry(batch_shape=(), dtype=jnp.float32):
+        wide = jnp.promote_types(dtype, jnp.float32)
+        chosen = dtype if kind is None else jnp.result_type(wide, jnp.complex64)
+        return jnp.zeros((*batch_shape, hidden), chosen)
+
+    return initial_carry
+
+
+def the_carry(weights, carries, xs):
+    """`Cell.readout` of a cell whose output is its carry."""
+    return carries
+
+
+def modrelu(z: jax.Array, b: jax.Array) -> jax.Array:
+    """``z / |z| max(|z| + b, 0)``, real or complex, 0 at z = 0. Source: arXiv:1511.06464."""
+    if not jnp.iscomplexobj(z):
+        return jnp.sign(z) * jnp.maximum(jnp.abs(z) + b, 0)
+    zero = z == 0
+    modulus = jnp.abs(jnp.where(zero, 1, z))  # the derivative of |z| at 0 is not a number
+    return jnp.where(zero, 0, z * (jnp.maximum(modulus + b, 0) / modulus))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, orthogonal_kernel
+from asrnn_jax.cells.dense import affine, orthogonal_kernels
 
 
 class Weights(NamedTuple):
@@ -50,20 +50,11 @@ def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float3
 
     def init(key):
         k_x, k_h = jax.random.split(key)
-        recurrent = [orthogonal_kernel(k, (hidden, hidden), dtype) for k in jax.random.split(k_h, 4)]
         return {
             "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, 4 * hidden), dtype),
-            "W_hh": jnp.concatenate(recurrent, axis=1),
+            "W_hh": orthogonal_kernels(k_h, hidden, 4, dtype),
             "b": jnp.zeros(4 * hidden, dtype).at[hidden : 2 * hidden].set(forget_bias),
         }
-
-    def initial_carry(batch_shape=(), dtype=jnp.float32):
-        return Carry(jnp.zeros((*batch_shape, hidden), dtype), jnp.zeros((*batch_shape, hidden), dtype))
-
-    def update(carry, z, a):
-        i, f, g, o = jnp.split(z + a, 4, axis=-1)
-        c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        return Carry(jax.nn.sigmoid(o) * jnp.tanh(c), c)
 
     return Cell(
         name="lstm",
@@ -72,9 +63,25 @@ def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float3
         outputs=hidden,
         init=init,
         prepare=lambda params: Weights(params["W_xh"], params["b"], params["W_hh"]),
-        initial_carry=initial_carry,
+        initial_carry=initial_carry(hidden),
         project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
         mix=lambda weights, carry: carry.h @ weights.W_hh,
-        update=update,
+        update=lambda carry, z, a: gated(carry, z + a),
         readout=lambda weights, carries, xs: carries.h,
     )
+
+
+def initial_carry(hidden: int):
+    """`Cell.initial_carry` of an LSTM: h = c = 0."""
+
+    def start(batch_shape=(), dtype=jnp.float32):
+        return Carry(jnp.zeros((*batch_shape, hidden), dtype), jnp.zeros((*batch_shape, hidden), dtype))
+
+    return start
+
+
+def gated(carry: Carry, gates: jax.Array) -> Carry:
+    """The LSTM's update from what the gates i, f, g, o ``(..., 4 H)`` are before their sigmoids and tanh."""
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return Carry(jax.nn.sigmoid(o) * jnp.tanh(c), c)

@@ -1,4 +1,4 @@
-"""The orthogonal RNN, which scoRNN and expRNN specialise."""
+"""The orthogonal RNN; scoRNN, expRNN and dtriv are settings of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory, rebase_within
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine
+from asrnn_jax.cells.dense import affine, modrelu, per_unit, the_carry, zeros
 from asrnn_jax.orthogonal import parametrization
 
 
@@ -34,7 +34,7 @@ def orthogonal(
     """Orthogonal RNN, ``h_t = f(W_xh x_t + W_hh h_{t-1})`` with ``W_hh`` orthogonal.
 
     ``f`` is modReLU, ``f(z) = sign(z) max(|z| + b, 0)``, or for "linear" ``f(z) = z + b``.
-    scoRNN is ``map="scaled_cayley", init="cayley"``; expRNN is ``map="expm"``; with ``dynamic=True`` it is dtriv.
+    `scornn`, `exprnn` and `dtriv` are settings of it.
 
     Args:
       inputs: I.
@@ -56,44 +56,115 @@ def orthogonal(
     checks.sizes(inputs=inputs, hidden=hidden)
     checks.choice("activation", activation, ("modrelu", "linear"))
     W_hh = parametrization(hidden, map, init, dynamic=dynamic, rho=rho, dtype=dtype)
-    modrelu = activation == "modrelu"
 
     def init_params(key):
         k_x, k_h, k_b = jax.random.split(key, 3)
-        b = jax.random.uniform(k_b, (hidden,), dtype, -0.01, 0.01) if modrelu else jnp.zeros(hidden, dtype)
-        kernel = jax.nn.initializers.he_normal()(k_x, (inputs, hidden), dtype)
-        return {"W_xh": kernel, "W_hh": W_hh.init(k_h), "b": b}
+        modrelu_start = jax.random.uniform(k_b, (hidden,), dtype, -0.01, 0.01)
+        return {
+            "W_xh": jax.nn.initializers.he_normal()(k_x, (inputs, hidden), dtype),
+            "W_hh": W_hh.init(k_h),
+            "b": modrelu_start if activation == "modrelu" else jnp.zeros(hidden, dtype),
+        }
 
-    def mix(weights, h):
-        product = h @ weights.W_hh
-        return (product, jnp.broadcast_to(weights.b, h.shape)) if modrelu else product
+    def prepare(params):
+        return Weights(params["W_xh"], params["b"], W_hh.matrix(params["W_hh"]).T)
+
+    cell = modrelu_rnn("orthogonal", inputs, hidden, init_params, prepare)
+    cell = cell._replace(rebase=rebase_within(W_hh.rebase, "W_hh"))
+    if activation == "modrelu":
+        return cell
+    return cell._replace(
+        project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
+        mix=lambda weights, h: h @ weights.W_hh,
+        update=lambda h, z, a: z + a,
+        pullback=lambda prev, h, z, a, ct: (jnp.zeros_like(prev), ct, ct),
+    )
+
+
+@factory
+def scornn(inputs: int, hidden: int, *, rho: float = 0.5, dtype=jnp.float32) -> Cell:
+    """scoRNN: `orthogonal` by the scaled Cayley transform, ``W_hh = (I + A)^{-1} (I - A) D``, with modReLU.
+
+    Args:
+      inputs: I.
+      hidden: H.
+      rho: share of -1 among the signs D; the paper took 1/10 for sequential MNIST and 1/2 otherwise.
+      dtype: of the params.
+
+    Params: as `orthogonal`.
+
+    Raises:
+      ValueError: sizes below 1, rho outside [0, 1].
+
+    Source: Helfrich, Willmott, Ye 2018, arXiv:1707.09520.
+    """
+    cell = orthogonal(inputs, hidden, map="scaled_cayley", init="cayley", rho=rho, dtype=dtype)
+    return cell._replace(name="scornn")
+
+
+@factory
+def exprnn(inputs: int, hidden: int, *, init: str = "henaff", dtype=jnp.float32) -> Cell:
+    """expRNN: `orthogonal` by the matrix exponential, ``W_hh = exp(A)``, with modReLU.
+
+    Args:
+      inputs: I.
+      hidden: H.
+      init: of A: "henaff" (the paper's for copying), "cayley" (for MNIST), "haar" or "identity".
+      dtype: of the params.
+
+    Params: as `orthogonal`.
+
+    Raises:
+      ValueError: sizes below 1, an unknown init.
+
+    Source: Lezcano-Casado, Martinez-Rubio 2019, arXiv:1901.08428.
+    """
+    return orthogonal(inputs, hidden, map="expm", init=init, dtype=dtype)._replace(name="exprnn")
+
+
+@factory
+def dtriv(inputs: int, hidden: int, *, init: str = "henaff", dtype=jnp.float32) -> Cell:
+    """dtriv: expRNN with a dynamic base, ``W_hh = B exp(A)``; see `asrnn_jax.optim.rebase`.
+
+    Args:
+      inputs: I.
+      hidden: H.
+      init: of the first base, as `exprnn`.
+      dtype: of the params.
+
+    Params: as `orthogonal`, with the base beside the skew matrix.
+
+    Raises:
+      ValueError: sizes below 1, an unknown init.
+
+    Source: Lezcano-Casado 2019, arXiv:1909.09501.
+    """
+    return orthogonal(inputs, hidden, map="expm", init=init, dynamic=True, dtype=dtype)._replace(name="dtriv")
+
+
+def modrelu_rnn(name: str, inputs: int, hidden: int, init, prepare) -> Cell:
+    """``h_t = modReLU(W_xh x_t + W_hh h_{t-1})`` for any ``W_hh``."""
 
     def update(h, z, a):
-        if not modrelu:
-            return z + a
         product, b = a
-        z = z + product
-        return jnp.sign(z) * jnp.maximum(jnp.abs(z) + b, 0)
+        return modrelu(z + product, b)
 
     def pullback(prev, h, z, a, ct):
-        if not modrelu:
-            return jnp.zeros_like(prev), ct, ct
         # Where modReLU is open its slope is 1 and h has the sign of z; where it is closed h = 0.
         delta = jnp.where(h == 0, 0, ct)
         return jnp.zeros_like(prev), delta, (delta, delta * jnp.sign(h))
 
     return Cell(
-        name="orthogonal",
+        name=name,
         inputs=inputs,
         hidden=hidden,
         outputs=hidden,
-        init=init_params,
-        prepare=lambda params: Weights(params["W_xh"], params["b"], W_hh.matrix(params["W_hh"]).T),
-        initial_carry=lambda batch_shape=(), dtype=jnp.float32: jnp.zeros((*batch_shape, hidden), dtype),
-        project=lambda weights, xs: xs @ weights.W_xh if modrelu else affine(xs, weights.W_xh, weights.b),
-        mix=mix,
+        init=init,
+        prepare=prepare,
+        initial_carry=zeros(hidden),
+        project=lambda weights, xs: xs @ weights.W_xh,
+        mix=lambda weights, h: (h @ weights.W_hh, per_unit(weights.b, h)),
         update=update,
-        readout=lambda weights, hs, xs: hs,
+        readout=the_carry,
         pullback=pullback,
-        rebase=rebase_within(W_hh.rebase, "W_hh"),
     )

@@ -1,0 +1,87 @@
+"""Linear cells with a diagonal recurrence, ``h_t = decay_t * h_{t-1} + drive_t``: what they share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from asrnn_jax.cell import Cell, linear
+from asrnn_jax.cells.dense import per_unit, the_carry, zeros
+
+
+class Element(NamedTuple):
+    """What one step does to the carry; the z of a cell whose decay depends on the input."""
+
+    decay: jax.Array  # (..., H)
+    drive: jax.Array  # (..., H)
+
+
+def gated_diagonal(name: str, inputs: int, hidden: int, init, prepare, project) -> Cell:
+    """A real linear cell whose decay and drive both follow from the input: ``project`` returns `Element`."""
+    return Cell(
+        name=name,
+        inputs=inputs,
+        hidden=hidden,
+        outputs=hidden,
+        init=init,
+        prepare=prepare,
+        initial_carry=zeros(hidden),
+        project=project,
+        mix=lambda weights, h: (),
+        update=lambda h, z, a: z.decay * h + z.drive,
+        readout=the_carry,
+        pullback=lambda prev, h, z, a, ct: (ct * z.decay, Element(ct * prev, ct), ()),
+        elements=lambda weights, zs: tuple(zs),
+        combine=linear,
+    )
+
+
+class Weights(NamedTuple):
+    """Of a state space model with constant complex decay."""
+
+    decay: jax.Array  # (H,) complex
+    B: jax.Array  # (I, 2 H): real parts, imaginary parts
+    C: jax.Array  # (2 H, O): for real parts, for imaginary parts
+    D: jax.Array  # (O,) elementwise, or (I, O)
+
+
+def state_space(name: str, inputs: int, hidden: int, outputs: int, init, prepare) -> Cell:
+    """``h_t = decay * h_{t-1} + B x_t``, ``y_t = C [Re h_t, Im h_t] + D x_t`` with complex h."""
+
+    def project(weights, xs):
+        drive = (xs @ weights.B).astype(weights.decay.real.dtype)
+        return jax.lax.complex(drive[..., :hidden], drive[..., hidden:])
+
+    def readout(weights, hs, xs):
+        parts = jnp.concatenate([hs.real, hs.imag], axis=-1).astype(weights.C.dtype)
+        through = xs * per_unit(weights.D, xs) if weights.D.ndim == 1 else xs @ weights.D
+        return parts @ weights.C + through
+
+    def elements(weights, zs):
+        return per_unit(weights.decay, zs), zs
+
+    return Cell(
+        name=name,
+        inputs=inputs,
+        hidden=hidden,
+        outputs=outputs,
+        init=init,
+        prepare=prepare,
+        initial_carry=zeros(hidden, complex),
+        project=project,
+        mix=lambda weights, h: per_unit(weights.decay, h),
+        update=lambda h, z, a: a * h + z,
+        readout=readout,
+        pullback=lambda prev, h, z, a, ct: (ct * a, ct, ct * prev),
+        elements=elements,
+        combine=linear,
+    )
+
+
+def feedthrough(key: jax.Array, inputs: int, outputs: int, dtype) -> jax.Array:
+    """D: one number a feature where input and output have the same ones, as in the papers, else a kernel (I, O)."""
+    if inputs == outputs:
+        return jax.random.normal(key, (inputs,), dtype)
+    return jax.nn.initializers.lecun_normal()(key, (inputs, outputs), dtype)

@@ -1,0 +1,217 @@
+"""RNNs that are steps of a differential equation: antisymmetric, Lipschitz, coupled oscillators."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from asrnn_jax.cell import Cell, factory
+from asrnn_jax.cells import checks
+from asrnn_jax.cells.dense import affine, the_carry, zeros
+from asrnn_jax.orthogonal import size, skew
+
+
+class Weights(NamedTuple):
+    W_xh: jax.Array  # (I, H), gated antisymmetric (I, 2 H)
+    b: jax.Array  # (H,) or (2 H,)
+    W_hh: jax.Array  # all recurrent products side by side, as rows
+
+
+class Oscillators(NamedTuple):
+    y: jax.Array  # (*B, H) positions
+    z: jax.Array  # (*B, H) velocities
+
+
+@factory
+def antisymmetric(
+    inputs: int, hidden: int, *, epsilon: float = 0.1, gamma: float = 0.01, gated: bool = False, dtype=jnp.float32
+) -> Cell:
+    """Antisymmetric RNN, ``h_t = h_{t-1} + epsilon tanh(M h_{t-1} + W_xh x_t + b)`` with ``M = A - A^T - gamma I``.
+
+    Gated: ``z_t = sigmoid(M h_{t-1} + W_xz x_t + b_z)`` multiplies the tanh. The eigenvalues of ``M`` have real part
+    -gamma, so that small steps neither grow nor (for small gamma) forget.
+
+    Args:
+      inputs: I.
+      hidden: H.
+      epsilon: step of the forward Euler method.
+      gamma: diffusion that makes the discrete steps stable.
+      gated: with the gate z.
+      dtype: of the params.
+
+    Params: ``{"W_xh": (I, H), "A": (H (H - 1) / 2,), "b": (H,)}``, gated also ``{"W_xz": (I, H), "b_z": (H,)}``; A is
+    the strict upper triangle, starts normal with variance 1 / H.
+
+    Raises:
+      ValueError: sizes below 1, epsilon or gamma negative.
+
+    Source: Chang et al. 2019, arXiv:1902.09689.
+    """
+    checks.sizes(inputs=inputs, hidden=hidden)
+    checks.at_least("epsilon", epsilon, 0.0)
+    checks.at_least("gamma", gamma, 0.0)
+    kernel = jax.nn.initializers.lecun_normal()
+
+    def init(key):
+        k_x, k_z, k_A = jax.random.split(key, 3)
+        params = {
+            "W_xh": kernel(k_x, (inputs, hidden), dtype),
+            "A": jax.random.normal(k_A, (size(hidden),), dtype) / hidden**0.5,
+            "b": jnp.zeros(hidden, dtype),
+        }
+        gate = {"W_xz": kernel(k_z, (inputs, hidden), dtype), "b_z": jnp.zeros(hidden, dtype)}
+        return {**params, **gate} if gated else params
+
+    def prepare(params):
+        M = skew(params["A"], hidden) - gamma * jnp.eye(hidden, dtype=dtype)
+        if not gated:
+            return Weights(params["W_xh"], params["b"], M.T)
+        W_xh = jnp.concatenate([params["W_xh"], params["W_xz"]], axis=1)
+        return Weights(W_xh, jnp.concatenate([params["b"], params["b_z"]]), M.T)
+
+    def update(h, z, a):
+        if not gated:
+            return h + epsilon * jnp.tanh(z + a)
+        z_h, z_z = jnp.split(z, 2, axis=-1)
+        return h + epsilon * jax.nn.sigmoid(z_z + a) * jnp.tanh(z_h + a)
+
+    return _cell("antisymmetric", inputs, hidden, init, prepare, update)
+
+
+@factory
+def lipschitz(
+    inputs: int,
+    hidden: int,
+    *,
+    epsilon: float = 0.03,
+    beta: float = 0.75,
+    gamma: float = 0.001,
+    dtype=jnp.float32,
+) -> Cell:
+    """Lipschitz RNN, ``h_t = h_{t-1} + epsilon (A h_{t-1} + tanh(W h_{t-1} + W_xh x_t + b))``.
+
+    A and W are ``(1 - beta)(M + M^T) + beta (M - M^T) - gamma I``, each of its own M: beta goes from symmetric to skew,
+    gamma bounds the real parts of the eigenvalues.
+
+    Args:
+      inputs: I.
+      hidden: H.
+      epsilon: step of the forward Euler method.
+      beta: share of the skew part, in [0.5, 1]; gamma: shift. The defaults are the authors' for sequential MNIST.
+      dtype: of the params.
+
+    Params: ``{"W_xh": (I, H), "M_A": (H, H), "M_W": (H, H), "b": (H,)}``; both M start normal with deviation 0.1 / H.
+
+    Raises:
+      ValueError: sizes below 1, epsilon or gamma negative, beta outside [0, 1].
+
+    Source: Erichson et al. 2021, arXiv:2006.12070.
+    """
+    checks.sizes(inputs=inputs, hidden=hidden)
+    checks.at_least("epsilon", epsilon, 0.0)
+    checks.at_least("gamma", gamma, 0.0)
+    checks.between("beta", beta, 0.0, 1.0)
+
+    def init(key):
+        k_x, k_A, k_W = jax.random.split(key, 3)
+        return {
+            "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, hidden), dtype),
+            "M_A": 0.1 / hidden * jax.random.normal(k_A, (hidden, hidden), dtype),
+            "M_W": 0.1 / hidden * jax.random.normal(k_W, (hidden, hidden), dtype),
+            "b": jnp.zeros(hidden, dtype),
+        }
+
+    def shaped(M):
+        return (1 - beta) * (M + M.T) + beta * (M - M.T) - gamma * jnp.eye(hidden, dtype=dtype)
+
+    def prepare(params):
+        both = [shaped(params["M_A"]).T, shaped(params["M_W"]).T]
+        return Weights(params["W_xh"], params["b"], jnp.concatenate(both, axis=1))
+
+    def update(h, z, a):
+        A_h, W_h = jnp.split(a, 2, axis=-1)
+        return h + epsilon * (A_h + jnp.tanh(W_h + z))
+
+    return _cell("lipschitz", inputs, hidden, init, prepare, update)
+
+
+@factory
+def cornn(
+    inputs: int,
+    hidden: int,
+    *,
+    dt: float = 0.042,
+    gamma: float = 2.7,
+    epsilon: float = 4.7,
+    dtype=jnp.float32,
+) -> Cell:
+    """Coupled oscillatory RNN, ``y'' = tanh(W_hy y + W_hz y' + W_xh x + b) - gamma y - epsilon y'`` in steps of dt.
+
+        z_t = z_{t-1} + dt (tanh(W_hy y_{t-1} + W_hz z_{t-1} + W_xh x_t + b) - gamma y_{t-1} - epsilon z_{t-1})
+        y_t = y_{t-1} + dt z_t
+
+    Args:
+      inputs: I.
+      hidden: H oscillators.
+      dt, gamma, epsilon: step, stiffness and damping. The defaults are the authors' for sequential MNIST.
+      dtype: of the params.
+
+    Params: ``{"W_xh": (I, H), "W_hy": (H, H), "W_hz": (H, H), "b": (H,)}``; all start uniform in +-(I + 2 H)^-1/2.
+    The carry is ``(y, z)``, ``ys`` are y.
+
+    Raises:
+      ValueError: sizes below 1, dt, gamma or epsilon negative.
+
+    Source: Rusch, Mishra 2021, arXiv:2010.00951.
+    """
+    checks.sizes(inputs=inputs, hidden=hidden)
+    for name, value in (("dt", dt), ("gamma", gamma), ("epsilon", epsilon)):
+        checks.at_least(name, value, 0.0)
+
+    def init(key):
+        k_x, k_y, k_z, k_b = jax.random.split(key, 4)
+        most = (inputs + 2 * hidden) ** -0.5
+
+        def uniform(key, *shape):
+            return jax.random.uniform(key, shape, dtype, -most, most)
+
+        return {
+            "W_xh": uniform(k_x, inputs, hidden),
+            "W_hy": uniform(k_y, hidden, hidden),
+            "W_hz": uniform(k_z, hidden, hidden),
+            "b": uniform(k_b, hidden),
+        }
+
+    def initial_carry(batch_shape=(), dtype=jnp.float32):
+        return Oscillators(*(jnp.zeros((*batch_shape, hidden), dtype) for _ in range(2)))
+
+    def prepare(params):
+        return Weights(params["W_xh"], params["b"], jnp.concatenate([params["W_hy"], params["W_hz"]]))
+
+    def update(carry, z, a):
+        velocity = carry.z + dt * (jnp.tanh(z + a) - gamma * carry.y - epsilon * carry.z)
+        return Oscillators(carry.y + dt * velocity, velocity)
+
+    return _cell("cornn", inputs, hidden, init, prepare, update)._replace(
+        initial_carry=initial_carry,
+        mix=lambda weights, carry: jnp.concatenate([carry.y, carry.z], axis=-1) @ weights.W_hh,
+        readout=lambda weights, carries, xs: carries.y,
+    )
+
+
+def _cell(name: str, inputs: int, hidden: int, init, prepare, update: Any) -> Cell:
+    return Cell(
+        name=name,
+        inputs=inputs,
+        hidden=hidden,
+        outputs=hidden,
+        init=init,
+        prepare=prepare,
+        initial_carry=zeros(hidden),
+        project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
+        mix=lambda weights, h: h @ weights.W_hh,
+        update=update,
+        readout=the_carry,
+    )

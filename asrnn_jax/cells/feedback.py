@@ -1,0 +1,161 @@
+"""Cells that decide from the input how much to take in: surprisal-driven feedback and input-gated recurrence."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from asrnn_jax.cell import Cell, factory
+from asrnn_jax.cells import checks
+from asrnn_jax.cells.dense import affine, orthogonal_kernel, orthogonal_kernels, per_unit, the_carry, zeros
+from asrnn_jax.cells.lstm import gated, initial_carry
+
+
+class Surprisal(NamedTuple):
+    W_xh: jax.Array  # (I, 4 H)
+    b: jax.Array  # (4 H,)
+    W_h: jax.Array  # (H, 4 H + I): recurrent kernels, then the prediction's
+    b_p: jax.Array  # (I,)
+    V: jax.Array  # (4 H,)
+
+
+@factory
+def surprisal(
+    inputs: int,
+    hidden: int,
+    *,
+    prediction: str = "softmax",
+    forget_bias: float = 1.0,
+    dtype=jnp.float32,
+) -> Cell:
+    """LSTM with surprisal-driven feedback: it predicts its next input, and its gates see how wrong it was.
+
+        p    = W_hp h_{t-1} + b_p                      prediction of x_t
+        s_t  = - sum_i x_t,i log softmax(p)_i          "softmax", for one-hot or probability inputs
+        s_t  = 1/2 mean_i (x_t,i - p_i)^2              "gaussian", for real inputs
+        gates from W x_t + U h_{t-1} + V s_t + b, the rest as `asrnn_jax.cells.lstm`
+
+    Args:
+      inputs: I.
+      hidden: H.
+      prediction: "softmax" (the paper's) or "gaussian".
+      forget_bias: what the bias of the forget gate starts at.
+      dtype: of the params.
+
+    Params: ``{"W_xh": (I, 4 H), "W_hh": (H, 4 H), "V": (4 H,), "b": (4 H,), "W_hp": (H, I), "b_p": (I,)}``, gates in
+    the order i, f, g, o. V starts 0, as the LSTM. The prediction is trained by what it does for the task; the paper,
+    whose task is prediction, also trains it by its own loss. The carry is ``(h, c)``.
+
+    Raises:
+      ValueError: sizes below 1, an unknown prediction.
+
+    Source: Rocki 2016, arXiv:1608.06027.
+    """
+    checks.sizes(inputs=inputs, hidden=hidden)
+    checks.choice("prediction", prediction, ("softmax", "gaussian"))
+
+    def init(key):
+        k_x, k_h, k_p = jax.random.split(key, 3)
+        kernel = jax.nn.initializers.lecun_normal()
+        return {
+            "W_xh": kernel(k_x, (inputs, 4 * hidden), dtype),
+            "W_hh": orthogonal_kernels(k_h, hidden, 4, dtype),
+            "V": jnp.zeros(4 * hidden, dtype),
+            "b": jnp.zeros(4 * hidden, dtype).at[hidden : 2 * hidden].set(forget_bias),
+            "W_hp": kernel(k_p, (hidden, inputs), dtype),
+            "b_p": jnp.zeros(inputs, dtype),
+        }
+
+    def prepare(params):
+        W_h = jnp.concatenate([params["W_hh"], params["W_hp"]], axis=1)
+        return Surprisal(params["W_xh"], params["b"], W_h, params["b_p"], params["V"])
+
+    def mix(weights, carry):
+        product = carry.h @ weights.W_h
+        p = product[..., 4 * hidden :]
+        gates = product[..., : 4 * hidden]
+        return gates, p + per_unit(weights.b_p, p), per_unit(weights.V, gates)
+
+    def update(carry, z, a):
+        (z_gates, x), (a_gates, p, V) = z, a
+        if prediction == "softmax":
+            s = -jnp.sum(x * jax.nn.log_softmax(p), axis=-1, keepdims=True)
+        else:
+            s = 0.5 * jnp.mean((x - p) ** 2, axis=-1, keepdims=True)
+        return gated(carry, z_gates + a_gates + s * V)
+
+    return Cell(
+        name="surprisal",
+        inputs=inputs,
+        hidden=hidden,
+        outputs=hidden,
+        init=init,
+        prepare=prepare,
+        initial_carry=initial_carry(hidden),
+        project=lambda weights, xs: (affine(xs, weights.W_xh, weights.b), xs),
+        mix=mix,
+        update=update,
+        readout=lambda weights, carries, xs: carries.h,
+    )
+
+
+class InputGated(NamedTuple):
+    W_xh: jax.Array  # (I, 2 H)
+    b: jax.Array  # (2 H,)
+    W_hh: jax.Array  # (H, H)
+
+
+@factory
+def input_gated(inputs: int, hidden: int, *, gate_bias: float = -1.0, dtype=jnp.float32) -> Cell:
+    """RNN whose input alone decides how far the state moves.
+
+        i   = sigmoid(W_i x_t + b_i)
+        n   = tanh(W_n x_t + U h_{t-1} + b_n)
+        h_t = (1 - i) * h_{t-1} + i * n
+
+    An input that shuts the gate (silence) holds the state. It is a GRU without reset gate whose update gate does not
+    see the state; the family of gates by the input alone (strongly-typed and light recurrences) is where it comes from.
+
+    Args:
+      inputs: I.
+      hidden: H.
+      gate_bias: what b_i starts at; -1 lets about a quarter in.
+      dtype: of the params.
+
+    Params: ``{"W_xh": (I, 2 H), "W_hh": (H, H), "b": (2 H,)}``, in the order i, n; ``W_xh`` starts LeCun normal,
+    ``W_hh`` orthogonal.
+
+    Raises:
+      ValueError: sizes below 1.
+
+    Source: gates by the input alone, Balduzzi, Ghifary 2016, arXiv:1602.02218; here with the recurrence inside tanh.
+    """
+    checks.sizes(inputs=inputs, hidden=hidden)
+
+    def init(key):
+        k_x, k_h = jax.random.split(key)
+        return {
+            "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, 2 * hidden), dtype),
+            "W_hh": orthogonal_kernel(k_h, (hidden, hidden), dtype),
+            "b": jnp.zeros(2 * hidden, dtype).at[:hidden].set(gate_bias),
+        }
+
+    def update(h, z, a):
+        i = jax.nn.sigmoid(z[..., :hidden])
+        return (1 - i) * h + i * jnp.tanh(z[..., hidden:] + a)
+
+    return Cell(
+        name="input_gated",
+        inputs=inputs,
+        hidden=hidden,
+        outputs=hidden,
+        init=init,
+        prepare=lambda params: InputGated(params["W_xh"], params["b"], params["W_hh"]),
+        initial_carry=zeros(hidden),
+        project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
+        mix=lambda weights, h: h @ weights.W_hh,
+        update=update,
+        readout=the_carry,
+    )

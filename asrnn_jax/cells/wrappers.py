@@ -1,0 +1,171 @@
+"""A cell with an input layer, an output layer or a trained start; each is again a cell."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from asrnn_jax.cell import Cell, factory, rebase_within, within
+from asrnn_jax.cells import checks
+from asrnn_jax.cells.dense import affine
+
+
+class Layer(NamedTuple):
+    cell: Any
+    kernel: (
+        jax.Array
+    )  # behind: (O of the cell, O), or (H, O) with the cell's readout folded in; before: (I, I of the cell)
+    bias: jax.Array
+
+
+@factory
+def with_output(cell: Cell, outputs: int, *, dtype=jnp.float32) -> Cell:
+    """The cell with a linear layer behind it, ``y_t = readout_t K + bias``; again a cell.
+
+    `asrnn_jax.run` then computes the O outputs block by block, and the H-wide sequence never exists. Where the
+    cell's readout is itself a matrix (asRNN: ``W_f^{-1}``), both are multiplied once a call instead of every step.
+
+    Args:
+      cell: any cell.
+      outputs: O.
+      dtype: of the layer's params.
+
+    Params: ``{"cell": the cell's, "output": {"kernel": (cell.outputs, O), "bias": (O,)}}``; the kernel starts He
+    normal, the bias 0.
+
+    Raises:
+      TypeError: no cell. ValueError: outputs below 1.
+    """
+    checks.cell("cell", cell)
+    checks.sizes(outputs=outputs)
+
+    def init(key):
+        k_cell, k_out = jax.random.split(key)
+        kernel = jax.nn.initializers.he_normal()(k_out, (cell.outputs, outputs), dtype)
+        return {"cell": cell.init(k_cell), "output": {"kernel": kernel, "bias": jnp.zeros(outputs, dtype)}}
+
+    def prepare(params):
+        weights, kernel = cell.prepare(params["cell"]), params["output"]["kernel"]
+        if cell.linear_readout:
+            eye = jnp.eye(cell.hidden, dtype=kernel.dtype)
+            with jax.default_matmul_precision("highest"):
+                kernel = cell.readout(weights, eye, jnp.zeros((cell.hidden, cell.inputs), kernel.dtype)) @ kernel
+        return Layer(weights, kernel, params["output"]["bias"])
+
+    def readout(weights, carries, xs):
+        ys = carries if cell.linear_readout else cell.readout(weights.cell, carries, xs)
+        return affine(ys, weights.kernel, weights.bias)
+
+    def through(go, weights, carry, xs, key):
+        carry, ys = go(cell, weights.cell, carry, xs, key)
+        return carry, affine(ys, weights.kernel, weights.bias)
+
+    return within(cell, lambda weights: weights.cell)._replace(
+        name=f"{cell.name} with output",
+        outputs=outputs,
+        init=init,
+        prepare=prepare,
+        readout=readout,
+        linear_readout=False,
+        rebase=rebase_within(cell.rebase, "cell"),
+        through=None if cell.through is None else through,
+    )
+
+
+@factory
+def with_input(cell: Cell, inputs: int, *, dtype=jnp.float32) -> Cell:
+    """The cell with a linear layer before it, ``x_t K + bias``; again a cell.
+
+    Args:
+      cell: any cell.
+      inputs: I.
+      dtype: of the layer's params.
+
+    Params: ``{"cell": the cell's, "input": {"kernel": (I, cell.inputs), "bias": (cell.inputs,)}}``; the kernel starts
+    LeCun normal, the bias 0.
+
+    Raises:
+      TypeError: no cell. ValueError: inputs below 1.
+    """
+    checks.cell("cell", cell)
+    checks.sizes(inputs=inputs)
+
+    def init(key):
+        k_cell, k_in = jax.random.split(key)
+        kernel = jax.nn.initializers.lecun_normal()(k_in, (inputs, cell.inputs), dtype)
+        return {"cell": cell.init(k_cell), "input": {"kernel": kernel, "bias": jnp.zeros(cell.inputs, dtype)}}
+
+    def before(weights, xs):
+        return affine(xs, weights.kernel, weights.bias)
+
+    def through(go, weights, carry, xs, key):
+        return go(cell, weights.cell, carry, before(weights, xs), key)
+
+    return within(cell, lambda weights: weights.cell)._replace(
+        name=f"{cell.name} with input",
+        inputs=inputs,
+        init=init,
+        prepare=lambda params: Layer(cell.prepare(params["cell"]), params["input"]["kernel"], params["input"]["bias"]),
+        project=lambda weights, xs: cell.project(weights.cell, before(weights, xs)),
+        readout=lambda weights, carries, xs: cell.readout(weights.cell, carries, before(weights, xs)),
+        rebase=rebase_within(cell.rebase, "cell"),
+        through=None if cell.through is None else through,
+    )
+
+
+class Started(NamedTuple):
+    cell: Any
+    start: Any  # the state a sequence starts from
+
+
+@factory
+def with_trained_start(cell: Cell, *, dtype=jnp.float32) -> Cell:
+    """The cell with the state it starts from, and goes back to at a reset, among its params; again a cell.
+
+    What is trained is the state h, not the carry. ``cell.initial_carry`` still returns zeros; the trained start is
+    ``cell.start(weights, batch_shape, dtype)``, which `asrnn_jax.run` takes by itself.
+
+    Args:
+      cell: any cell that is not made of cells (wrap the parts of a stack instead).
+      dtype: of the state.
+
+    Params: ``{"cell": the cell's, "start": {"0": (H,), ...}}``, one entry a leaf of the state, complex ones with a last
+    axis of real and imaginary part; they start at 0.
+
+    Raises:
+      TypeError: no cell. ValueError: a cell made of cells.
+    """
+    checks.cell("cell", cell)
+    if cell.through is not None:
+        raise ValueError(f"cell={cell.name}: it is made of cells; give its parts a trained start each.")
+    leaves, structure = jax.tree.flatten(jax.eval_shape(lambda: cell.initial_carry((), dtype)))
+
+    def init(key):
+        pair = [(2,) if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else () for leaf in leaves]
+        start = {str(i): jnp.zeros((*leaf.shape, *p), dtype) for i, (leaf, p) in enumerate(zip(leaves, pair))}
+        return {"cell": cell.init(key), "start": start}
+
+    def prepare(params):
+        start = [params["start"][str(i)] for i in range(len(leaves))]
+        state = [_complex(s) if s.ndim > leaf.ndim else s for s, leaf in zip(start, leaves)]
+        return Started(cell.prepare(params["cell"]), jax.tree.unflatten(structure, state))
+
+    def trained_start(weights, batch_shape=(), dtype=jnp.float32):
+        carry = cell.to_carry(weights.cell, weights.start)
+        kinds = jax.eval_shape(lambda: cell.initial_carry((), dtype))
+        return jax.tree.map(lambda c, k: jnp.broadcast_to(c.astype(k.dtype), (*batch_shape, *c.shape)), carry, kinds)
+
+    return within(cell, lambda weights: weights.cell)._replace(
+        name=f"{cell.name} with trained start",
+        init=init,
+        prepare=prepare,
+        trained_start=trained_start,
+        rebase=rebase_within(cell.rebase, "cell"),
+    )
+
+
+def _complex(pair: jax.Array) -> jax.Array:
+    pair = pair.astype(jnp.promote_types(pair.dtype, jnp.float32))
+    return jax.lax.complex(pair[..., 0], pair[..., 1])

@@ -1,0 +1,281 @@
+"""Weights to and from other libraries: PyTorch's recurrent layers and flax's own cells.
+
+Nothing of PyTorch is imported: a ``state_dict`` is a mapping of names to arrays or tensors.
+
+    >>> import numpy as np, jax.numpy as jnp, asrnn_jax.interop
+    >>> state_dict = {  # or torch.nn.GRU(3, 5, batch_first=True).state_dict()
+    ...     "weight_ih_l0": np.zeros((15, 3)), "weight_hh_l0": np.zeros((15, 5)),
+    ...     "bias_ih_l0": np.zeros(15), "bias_hh_l0": np.zeros(15),
+    ... }
+    >>> cell, params = asrnn_jax.interop.from_torch(state_dict)
+    >>> carry, ys = asrnn_jax.run(cell, params, jnp.ones((4, 20, 3)))
+    >>> cell.name, ys.shape
+    ('gru', (4, 20, 5))
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from asrnn_jax import cells
+from asrnn_jax.cell import Cell, Params, as_weights
+
+KINDS = {1: "rnn", 3: "gru", 4: "lstm"}  # rows of weight_hh for each of its columns
+TORCH_KINDS = ("tanh_rnn", "irnn", "lstm", "gru")
+TORCH_NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(\d+)(_reverse)?")
+# flax's cells: ours, and the letters flax gives to the gates, in our order.
+FLAX = {
+    "LSTMCell": ("lstm", "ifgo"),
+    "OptimizedLSTMCell": ("lstm", "ifgo"),
+    "GRUCell": ("gru", "rzn"),
+    "MGUCell": ("mgu", "fn"),
+    "SimpleCell": ("tanh_rnn", ("",)),
+}
+
+
+def from_torch(
+    state_dict: Mapping[str, Any], kind: str | None = None, *, nonlinearity: str = "tanh"
+) -> tuple[Cell, Params]:
+    """The cell and params that compute what a torch.nn.RNN, LSTM or GRU with this ``state_dict()`` computes.
+
+    Args:
+      state_dict: names to arrays or torch tensors, of any number of layers, one or both directions, with or without
+        biases. Dropout between layers is not part of it.
+      kind: "rnn", "lstm" or "gru"; by default what the shapes say.
+      nonlinearity: of a torch.nn.RNN: "tanh" or "relu". Its weights do not tell.
+
+    Returns:
+      ``(cell, params)`` for `asrnn_jax.run`. Both directions of a layer become `asrnn_jax.cells.bidirectional`, several
+      layers `asrnn_jax.cells.stack`. torch's two biases become one, their sum.
+
+    Raises:
+      ValueError: names or shapes of another kind of layer, an incomplete ``state_dict``, ``proj_size``.
+    """
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f"nonlinearity={nonlinearity!r}: choose tanh or relu.")
+    parts = _parts(state_dict)
+    layers = 1 + max(layer for layer, _ in parts)
+    directions = 1 + any(reverse for _, reverse in parts)
+    missing = [(k, d) for k in range(layers) for d in range(directions) if (k, bool(d)) not in parts]
+    if missing:
+        raise ValueError(
+            f"state_dict has {layers} layers and {directions} directions, but layer {missing[0][0]}, direction "
+            f"{missing[0][1]} is not in it: pass the whole state_dict of the layer."
+        )
+    made = {where: _layer(part, kind, nonlinearity, _suffix(*where)) for where, part in parts.items()}
+    each = [_both_directions([made[k, bool(d)] for d in range(directions)]) for k in range(layers)]
+    if layers == 1:
+        return each[0]
+    return cells.stack(tuple(cell for cell, _ in each)), {f"layers_{k}": params for k, (_, params) in enumerate(each)}
+
+
+def to_torch(cell: Cell, params: Params) -> dict[str, np.ndarray]:
+    """The inverse of `from_torch`: a ``state_dict`` of numpy arrays for the torch layer that computes the same.
+
+    Load it with ``rnn.load_state_dict({name: torch.as_tensor(a) for name, a in to_torch(cell, params).items()})``.
+    ``bias_ih`` holds the bias and ``bias_hh`` zeros (for a GRU also ``b_hn``), so `from_torch` gives back the same
+    params, bit for bit.
+
+    Args:
+      cell: tanh_rnn, irnn (a torch.nn.RNN with ``nonlinearity="relu"``), lstm or gru; also `bidirectional` pairs and
+        `stack` of these.
+      params: of the cell.
+
+    Raises:
+      ValueError: a cell that torch does not have, layers of different sizes, params of another cell.
+    """
+    jax.eval_shape(lambda p: as_weights(cell, p), params)  # raises for params of another cell
+    layers = [params[f"layers_{k}"] for k in range(len(cell.parts))] if "layers_0" in params else [params]
+    stacked = cell.parts if "layers_0" in params else (cell,)
+    kinds = {tuple(p.name for p in layer.parts) if layer.both_directions else (layer.name,) for layer in stacked}
+    if len(kinds) > 1 or len(set(kind := kinds.pop())) > 1 or kind[0] not in TORCH_KINDS:
+        raise ValueError(
+            f"cell={cell.name!r}: torch has tanh_rnn, irnn, lstm and gru, each alone, bidirectional, or stacked with "
+            "others of its kind."
+        )
+    state_dict = {}
+    for k, layer in enumerate(layers):
+        directions = [layer["forward"], layer["backward"]] if "forward" in layer else [layer]
+        for d, part in enumerate(directions):
+            state_dict |= {name + _suffix(k, bool(d)): array for name, array in _to_torch(part).items()}
+    sizes = {a.shape[1] for name, a in state_dict.items() if name.startswith("weight_hh")}
+    if len(sizes) > 1:
+        raise ValueError(f"cell={cell.name!r} has layers of {sorted(sizes)} hidden units: in torch all have as many.")
+    return state_dict
+
+
+def from_flax(name: str, params: Mapping[str, Any]) -> tuple[Cell, Params]:
+    """The cell and params that compute what a cell of flax computes with these params.
+
+    Args:
+      name: of the class: "LSTMCell", "OptimizedLSTMCell", "GRUCell", "MGUCell" or "SimpleCell", with the activations it
+        has by default, not residual.
+      params: ``variables["params"]`` of a flax.linen cell (inside a flax.linen.RNN: its entry of the cell's name), or
+        ``nnx.state(cell, nnx.Param)`` of a flax.nnx cell, also as pure dict.
+
+    Raises:
+      ValueError: an unknown name, params of another cell.
+    """
+    kind, gates = _flax_cell(name)
+    bias_side = "h" if kind == "lstm" else "i"
+    if "dense_i" in params:
+        W_xh, W_hh = (_entry(name, params, f"dense_{side}", "kernel") for side in "ih")
+        ours = {"W_xh": W_xh, "W_hh": W_hh, "b": _entry(name, params, f"dense_{bias_side}", "bias")}
+        if kind == "gru":  # nnx leaves out the only bias inside the reset gate
+            ours["b_hn"] = jnp.zeros(W_hh.shape[0], W_hh.dtype)
+    else:
+
+        def side_by_side(side: str, leaf: str) -> jax.Array:
+            found = [_entry(name, params, _gate_name(params, side + gate), leaf) for gate in gates]
+            return jnp.concatenate(found, axis=-1)
+
+        ours = {"W_xh": side_by_side("i", "kernel"), "W_hh": side_by_side("h", "kernel")}
+        ours["b"] = side_by_side(bias_side, "bias")
+        if kind in ("gru", "mgu"):
+            ours["b_hn"] = _entry(name, params, "hn", "bias")
+    return _make(kind, ours), ours
+
+
+def to_flax(name: str, params: Params, *, api: str = "linen") -> dict[str, Any]:
+    """The inverse of `from_flax`: params of flax's cell `name`, a nested dict of arrays.
+
+    Args:
+      name: see `from_flax`.
+      params: of our lstm, gru, mgu or tanh_rnn.
+      api: "linen" gives ``variables["params"]``; "nnx" a pure dict for ``nnx.replace_by_pure_dict``.
+
+    Raises:
+      ValueError: an unknown name or api, params of another cell; a GRU for nnx whose ``b_hn`` is not 0, which flax.nnx
+        does not have.
+    """
+    kind, gates = _flax_cell(name)
+    if api not in ("linen", "nnx") or (api == "nnx" and name == "MGUCell"):
+        raise ValueError(f"api={api!r} for {name}: choose 'linen'{'' if name == 'MGUCell' else ' or nnx'}.")
+    _check_ours(kind, params, name)
+    bias_side = "h" if kind == "lstm" else "i"
+    if api == "nnx" and name != "LSTMCell":
+        if kind == "gru" and np.any(np.asarray(params["b_hn"])):
+            raise ValueError("params['b_hn'] is not 0, but flax.nnx.GRUCell has no such bias: use api='linen'.")
+        fused = {"dense_i": {"kernel": params["W_xh"]}, "dense_h": {"kernel": params["W_hh"]}}
+        fused[f"dense_{bias_side}"]["bias"] = params["b"]
+        return fused
+    tree: dict[str, Any] = {}
+    for side, kernel in (("i", "W_xh"), ("h", "W_hh")):
+        for gate, columns in zip(gates, jnp.split(params[kernel], len(gates), axis=1)):
+            tree[side + gate] = {"kernel": columns}
+    for gate, bias in zip(gates, jnp.split(params["b"], len(gates))):
+        tree[bias_side + gate]["bias"] = bias
+    if kind in ("gru", "mgu"):
+        tree["hn"]["bias"] = params["b_hn"]
+    if api == "nnx":
+        tree["if_"] = tree.pop("if")
+    return tree
+
+
+def _parts(state_dict: Mapping[str, Any]) -> dict[tuple[int, bool], dict[str, np.ndarray]]:
+    """``{(layer, reverse): {"weight_ih": array, ...}}``"""
+    parts: dict[tuple[int, bool], dict[str, np.ndarray]] = {}
+    for name, value in state_dict.items():
+        match = TORCH_NAME.fullmatch(name)
+        if match is None:
+            raise ValueError(
+                f"state_dict has {name!r}, which no torch.nn.RNN, LSTM or GRU has: pass the state_dict() of that layer "
+                "alone, not of the model around it."
+            )
+        if match[1] == "weight_hr":
+            raise ValueError(f"state_dict has {name!r}: an LSTM with proj_size has no counterpart; train one without.")
+        parts.setdefault((int(match[2]), match[3] is not None), {})[match[1]] = _numpy(value)
+    if not parts:
+        raise ValueError("state_dict is empty: pass the state_dict() of a torch.nn.RNN, LSTM or GRU.")
+    return parts
+
+
+def _numpy(value: Any) -> np.ndarray:
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+
+
+def _suffix(layer: int, reverse: bool) -> str:
+    return f"_l{layer}{'_reverse' if reverse else ''}"
+
+
+def _layer(part: dict[str, np.ndarray], kind: str | None, nonlinearity: str, suffix: str) -> tuple[Cell, Params]:
+    """One layer in one direction."""
+    if not {"weight_ih", "weight_hh"} <= part.keys():
+        raise ValueError(f"state_dict has {sorted(part)} at {suffix!r}: both weight_ih and weight_hh are needed.")
+    W_ih, W_hh = part["weight_ih"], part["weight_hh"]
+    found = f"weight_ih{suffix} has shape {W_ih.shape} and weight_hh{suffix} {W_hh.shape}"
+    rows, hidden = W_hh.shape if W_hh.ndim == 2 else (0, 1)
+    inferred = KINDS.get(rows // hidden) if rows % hidden == 0 else None
+    if inferred is None or W_ih.ndim != 2 or len(W_ih) != rows:
+        raise ValueError(f"{found}: expected (k H, I) and (k H, H) with k = 4 (LSTM), 3 (GRU) or 1 (RNN).")
+    if kind not in (None, inferred):
+        raise ValueError(f"kind={kind!r}, but {found}, which is {inferred!r}: leave kind out, or pass its weights.")
+    if nonlinearity != "tanh" and inferred != "rnn":
+        raise ValueError(f"nonlinearity={nonlinearity!r}, but {found}, which is {inferred!r}: only RNN has a choice.")
+    zeros = np.zeros(rows, W_ih.dtype)
+    b_ih, b_hh = part.get("bias_ih", zeros), part.get("bias_hh", zeros)
+    if not b_ih.shape == b_hh.shape == (rows,):
+        raise ValueError(
+            f"bias_ih{suffix}, bias_hh{suffix} have shapes {b_ih.shape}, {b_hh.shape}: expected ({rows},)."
+        )
+    both = np.where(b_hh == 0, b_ih, b_ih + b_hh)  # adding 0 would lose the sign of -0
+    params = {"W_xh": W_ih.T, "W_hh": W_hh.T, "b": both}
+    if inferred == "gru":  # the reset gate multiplies the hidden part of n, its bias included
+        params["b"] = np.concatenate([both[: 2 * hidden], b_ih[2 * hidden :]])
+        params["b_hn"] = b_hh[2 * hidden :]
+    name = {"rnn": "tanh_rnn" if nonlinearity == "tanh" else "irnn"}.get(inferred, inferred)
+    params = {key: jnp.asarray(value) for key, value in params.items()}
+    return _make(name, params), params
+
+
+def _both_directions(made: list[tuple[Cell, Params]]) -> tuple[Cell, Params]:
+    if len(made) == 1:
+        return made[0]
+    (forward, forward_params), (backward, backward_params) = made
+    return cells.bidirectional(forward, backward), {"forward": forward_params, "backward": backward_params}
+
+
+def _to_torch(params: Params) -> dict[str, np.ndarray]:
+    """One layer in one direction, names without suffix."""
+    W_xh, W_hh, b = (np.array(params[name]) for name in ("W_xh", "W_hh", "b"))
+    b_hh = np.zeros_like(b)
+    if "b_hn" in params:
+        b_hh[2 * len(W_hh) :] = params["b_hn"]
+    return {"weight_ih": W_xh.T, "weight_hh": W_hh.T, "bias_ih": b, "bias_hh": b_hh}
+
+
+def _make(name: str, params: Mapping[str, jax.Array]) -> Cell:
+    inputs, hidden = params["W_xh"].shape[0], params["W_hh"].shape[0]
+    return cells.make(name, inputs, hidden, dtype=params["W_xh"].dtype)
+
+
+def _flax_cell(name: str) -> tuple[str, Any]:
+    if name not in FLAX:
+        raise ValueError(f"name={name!r}: the cells of flax that have a counterpart are {', '.join(FLAX)}.")
+    return FLAX[name]
+
+
+def _gate_name(params: Mapping[str, Any], name: str) -> str:
+    return f"{name}_" if f"{name}_" in params else name  # nnx: "if" is a word of Python
+
+
+def _entry(cell: str, params: Mapping[str, Any], layer: str, leaf: str) -> jax.Array:
+    if layer not in params or leaf not in params[layer]:
+        raise ValueError(
+            f"params with entries {sorted(params)} have no ['{layer}']['{leaf}'], which a {cell} with default options "
+            "has: pass the params of the cell itself, not of a module around it."
+        )
+    return jnp.asarray(params[layer][leaf])
+
+
+def _check_ours(kind: str, params: Params, name: str) -> None:
+    cell = _make(kind, params) if {"W_xh", "W_hh"} <= params.keys() else None
+    expected = cell and jax.tree.map(jnp.shape, dict(jax.eval_shape(cell.init, jax.random.key(0))))
+    if expected is None or expected != jax.tree.map(jnp.shape, dict(params)):
+        raise ValueError(f"params have shapes {jax.tree.map(jnp.shape, dict(params))}: {name} needs those of {kind}.")

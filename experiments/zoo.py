@@ -1,0 +1,143 @@
+"""What cells there are, and whether each of them trains."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import asrnn_jax
+from asrnn_jax.cells import CELLS
+from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Training
+from experiments.errors import DivergedError, UsageError, unknown
+from experiments.folder import read_json
+from experiments.report import table
+
+
+def list_cells() -> str:
+    """The cells with family, size at n = 128 and one input, ways over time, and source."""
+    rows = [("cell", "family", "parameters", "over time", "source")]
+    for name, factory in CELLS.items():
+        cell = factory(1, 128)
+        params = jax.eval_shape(cell.init, jax.random.key(0))
+        way = "sequential, parallel" if cell.combine else "sequential"
+        rows.append((name, family(name), f"{asrnn_jax.optim.count(params):,}", way, source(name)))
+    return table(rows) + "\n\nparameters: n = 128, one input, no output layer"
+
+
+def family(name: str) -> str:
+    """The file a cell is in."""
+    return CELLS[name].__module__.rsplit(".", 1)[-1]
+
+
+def source(name: str) -> str:
+    """The paper, from the factory's docstring."""
+    found = re.search(r"Source: (.*?)\s*\Z", inspect.getdoc(CELLS[name]) or "", re.DOTALL)
+    return " ".join(found[1].split()).rstrip(".") if found else "-"
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """Train every cell for a short while on copy memory (L = 100) and on digits, pixel by pixel; one table.
+
+    Runs that are finished are kept, so that the command goes on where it was stopped.
+    """
+
+    out: str = "runs/zoo"
+    """Folder of the run folders and of zoo.md."""
+    cells: tuple[str, ...] = ()
+    """Only these cells. None: all."""
+    copy_steps: int = 2000
+    """Optimiser steps on copy memory."""
+    epochs: int = 60
+    """Epochs on digits."""
+
+    def __post_init__(self):
+        for name in self.cells:
+            if name not in CELLS:
+                raise unknown("--cells", name, CELLS)
+        for name in ("copy_steps", "epochs"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: give at least 1.")
+
+
+# What a cell needs beside the common recipe, from its paper: model fields for both tasks, for copying, for digits.
+BOTH: dict[str, dict[str, Any]] = {}
+COPY: dict[str, dict[str, Any]] = {}
+DIGITS: dict[str, dict[str, Any]] = {"surprisal": {"options": ("prediction=gaussian",)}}
+
+
+def recipes(config: Zoo, name: str) -> dict[str, Config]:
+    """The two runs of a cell."""
+    common = Optimizer("adam", lr=2e-3, lr_orthogonal=4e-4, clip=1.0)
+    folder = Path(config.out)
+    return {
+        "copy": CopyMemory(
+            delay=100,
+            steps=config.copy_steps,
+            model=Model(name, **{"hidden": 96, **BOTH.get(name, {}), **COPY.get(name, {})}),
+            optim=common,
+            training=Training(batch=64, log_every=20, checkpoint_every=500, out=str(folder / f"copy-{name}")),
+        ),
+        "digits": Pixels(
+            epochs=config.epochs,
+            model=Model(name, **{"hidden": 96, **BOTH.get(name, {}), **DIGITS.get(name, {})}),
+            optim=common,
+            training=Training(batch=64, log_every=5, checkpoint_every=500, out=str(folder / f"digits-{name}")),
+        ),
+    }
+
+
+def zoo(config: Zoo) -> str:
+    """Carries out the runs that are not finished and returns the table, which is also written to zoo.md."""
+    from experiments.train import train
+
+    rows: list[tuple[str, ...]] = []
+    for name in config.cells or CELLS:
+        results = {}
+        for task, recipe in recipes(config, name).items():
+            folder = Path(str(recipe.training.out))
+            try:
+                results[task] = (
+                    read_json(folder / "result.json") if (folder / "result.json").exists() else train(recipe)
+                )
+                results[task]["timing"] = read_json(folder / "timing.json")
+            except DivergedError as e:
+                print(f"{folder}: {e}")
+        rows.append(_row(name, results))
+    text = table([HEADER, *rows])
+    about = ABOUT.format(steps=config.copy_steps, epochs=config.epochs)
+    Path(config.out, "zoo.md").write_text(f"{about}\n{text}\n")
+    return text
+
+
+HEADER = ("cell", "copy: parameters", "loss", "recalled", "ms/step", "digits: parameters", "accuracy", "ms/step")
+
+ABOUT = """# Every cell trains
+
+Copy memory, K = 10, L = 100: {steps:,} steps of batch 64. A network without memory has loss 0.173; recalled is the
+share of the ten symbols, chance 12.5 %. Digits, pixel by pixel: best test accuracy in {epochs} epochs of batch 64.
+Seed 0 and one recipe for all: Adam at 2e-3 (orthogonal matrices 4e-4), gradients clipped at norm 1. Times are medians
+of training steps in one process on the CPU.
+
+    python -m experiments zoo
+"""
+
+
+def _row(name: str, results: dict[str, Any]) -> tuple[str, ...]:
+    cells = [name]
+    for task, figures in (("copy", ("loss", "accuracy")), ("digits", ("accuracy",))):
+        result = results.get(task)
+        if result is None:
+            cells += ["-", *("diverged" for _ in figures), "-"]
+            continue
+        cells.append(f"{result['parameters']:,}")
+        for figure in figures:
+            value = result["best"][f"test_{figure}"]
+            cells.append(f"{value:.2g}" if figure == "loss" else f"{100 * value:.1f} %")
+        cells.append(f"{result['timing'].get('ms_per_step', float('nan')):.1f}")
+    return tuple(cells)

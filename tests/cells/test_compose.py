@@ -1,0 +1,149 @@
+"""Cells made of cells against doing the same by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import asrnn_jax
+from asrnn_jax import cells, run
+from tests.naive import TABLE
+from tests.test_laws import close, flags, inputs, make, of
+
+F64 = jnp.float64
+XS, MASK, RESET = inputs(4, 13, 3), flags(5), flags(6, 0.2)
+
+
+def init(cell, seed=0):
+    return cell.init(jax.random.key(seed))
+
+
+def test_a_stack_is_its_cells_one_after_the_other():
+    lower, upper = cells.gru(3, 6, dtype=F64), cells.lstm(6, 5, dtype=F64)
+    stack = cells.stack([lower, upper])
+    params = init(stack)
+    (end_lower, end_upper), ys = run(stack, params, XS, mask=MASK, reset=RESET)
+    expected_lower, between = run(lower, params["layers_0"], XS, mask=MASK, reset=RESET)
+    expected_upper, expected = run(upper, params["layers_1"], between, mask=MASK, reset=RESET)
+    close((end_lower, end_upper, ys), (expected_lower, expected_upper, expected))
+
+
+def test_bidirectional_is_both_directions_side_by_side():
+    forward, backward = cells.gru(3, 6, dtype=F64), cells.tanh_rnn(3, 5, dtype=F64)
+    both = cells.bidirectional(forward, backward)
+    params, lengths = init(both), jnp.array([0, 1, 7, 13])
+    (one, other), ys = run(both, params, XS, lengths=lengths)
+    expected_one, there = run(forward, params["forward"], XS, lengths=lengths)
+    expected_other, back = run(backward, params["backward"], XS, lengths=lengths, reverse=True)
+    close((one, other, ys), (expected_one, expected_other, jnp.concatenate([there, back], axis=-1)))
+
+
+def test_bidirectional_has_no_step():
+    both = cells.bidirectional(cells.gru(3, 6))
+    with pytest.raises(ValueError, match="both directions"):
+        asrnn_jax.step(both, init(both), both.initial_carry((2,)), jnp.ones((2, 3), jnp.float32))
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+@pytest.mark.parametrize(("norm", "gate"), [("layer", "glu"), ("rms", "half_glu"), ("none", "none")])
+def test_a_residual_block_is_its_equation(norm, gate):
+    cell = cells.tanh_rnn(3, 3, dtype=F64)
+    block = cells.residual(cell, norm=norm, gate=gate, dtype=F64)
+    params = jax.tree.map(lambda p: p + 0.3 * inputs(*p.shape), init(block))
+    x = np.asarray(XS)
+    if norm == "layer":
+        x = x - x.mean(-1, keepdims=True)
+    if norm != "none":
+        x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * np.asarray(params["norm"]["scale"])
+    if norm == "layer":
+        x = x + np.asarray(params["norm"]["bias"])
+    y = gelu(np.asarray(run(cell, params["cell"], jnp.asarray(x))[1]))
+    if gate != "none":
+        opening = y @ np.asarray(params["gate"]["kernel"]) + np.asarray(params["gate"]["bias"])
+        y = opening[..., :3] * sigmoid(opening[..., 3:]) if gate == "glu" else y * sigmoid(opening)
+    np.testing.assert_allclose(run(block, params, XS)[1], XS + y, rtol=1e-10, atol=1e-10)
+
+
+def test_dropout_only_with_a_key():
+    block = cells.residual(cells.irnn(64, 64), norm="none", gate="none", dropout=0.25)
+    params = init(block)
+    params["cell"]["b"] += 5.0  # no output is 0 by itself
+    xs = jnp.ones((8, 20, 64), jnp.float32)
+    kept = run(block, params, xs)[1] - xs
+    dropped = run(block, params, xs, key=jax.random.key(1))[1] - xs
+    np.testing.assert_array_equal(dropped, run(block, params, xs, key=jax.random.key(1))[1] - xs)
+    assert abs(float((dropped == 0).mean()) - (1 - 0.75**2)) < 0.02  # behind the cell and behind the gate
+    np.testing.assert_allclose(dropped.mean(), kept.mean(), rtol=0.05)
+    assert not bool((run(block, params, xs, key=jax.random.key(2))[1] - xs == dropped).all())
+
+
+def test_layers_drop_independently():
+    block = cells.residual(cells.irnn(64, 64), norm="none", gate="none", dropout=0.5)
+    stack = cells.stack([block, block])
+    params = init(block)
+    params["cell"]["b"] += 5.0
+    xs = jnp.zeros((2, 20, 64), jnp.float32)
+    first = run(block, params, xs, key=jax.random.split(jax.random.key(1), 2)[0])[1]
+    both = run(stack, {"layers_0": params, "layers_1": params}, xs, key=jax.random.key(1))[1]
+    added = both - first
+    assert abs(float(((added == 0) == (first == 0)).mean()) - (0.75**2 + 0.25**2)) < 0.05
+
+
+@pytest.mark.parametrize("name", ["asrnn", "lstm", "urnn"])
+def test_a_trained_start_is_where_sequences_begin_and_begin_again(name):
+    cell, _ = make(next(of(row) for row in TABLE if row.cell == name))
+    started = cells.with_trained_start(cell, dtype=F64)
+    params = init(started)
+    close(run(started, params, XS)[1], run(cell, params["cell"], XS)[1])
+    params["start"] = jax.tree.map(lambda s: s + inputs(*s.shape), params["start"])
+    carry = started.start(started.prepare(params), (4,), F64)
+    close(run(started, params, XS)[1], run(cell, params["cell"], XS, carry=carry)[1])
+    again = jnp.zeros((4, 13), bool).at[:, 6].set(True)
+    close(run(started, params, XS, reset=again)[1][:, 6:], run(started, params, XS[:, 6:])[1])
+    gradient = jax.grad(lambda p: jnp.sum(run(started, p, XS)[1] ** 2))(params)["start"]
+    assert all(bool((jnp.abs(leaf) > 1e-12).any()) for leaf in jax.tree.leaves(gradient))
+
+
+def test_an_input_layer_is_a_product_before():
+    cell = cells.lru(4, 6, dtype=F64)
+    model = cells.with_input(cell, 3, dtype=F64)
+    params = init(model)
+    params["input"]["bias"] += 0.5
+    before = jnp.einsum("bti,ih->bth", XS, params["input"]["kernel"]) + params["input"]["bias"][None, None]
+    close(run(model, params, XS)[1], run(cell, params["cell"], before)[1])
+
+
+def test_bases_inside_a_stack_move():
+    cell = cells.stack([cells.dtriv(3, 6, dtype=F64), cells.gru(6, 5, dtype=F64), cells.dtriv(5, 4, dtype=F64)])
+    model = cells.with_output(cell, 2, dtype=F64)
+    params = init(model)
+    params["cell"]["layers_2"]["W_hh"]["skew"] += 0.1
+    moved = asrnn_jax.optim.rebase(model, params, jnp.array(100), 100)
+    assert not bool(moved["cell"]["layers_2"]["W_hh"]["skew"].any())
+    close(run(model, moved, XS)[1], run(model, params, XS)[1])
+    assert asrnn_jax.optim.labels(params)["cell"]["layers_0"]["W_hh"] == {"skew": "orthogonal", "base": "frozen"}
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: cells.stack([]), ValueError, "at least one cell"),
+        (lambda: cells.stack([cells.gru(3, 6), cells.gru(5, 6)]), ValueError, r"cells\[1\] takes inputs=5"),
+        (lambda: cells.bidirectional(cells.gru(3, 6), cells.gru(4, 6)), ValueError, "inputs=4"),
+        (lambda: cells.residual(cells.gru(3, 6), gate="none"), ValueError, "outputs=6"),
+        (lambda: cells.residual(cells.gru(3, 6), norm="batch"), ValueError, "norm='batch'"),
+        (lambda: cells.residual(cells.gru(3, 6), dropout=1.0), ValueError, "dropout=1.0"),
+        (lambda: cells.with_trained_start(cells.stack([cells.gru(3, 6)])), ValueError, "made of cells"),
+        (lambda: cells.with_input(cells.gru(3, 6), 0), ValueError, "inputs=0"),
+    ],
+)
+def test_what_does_not_fit_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
