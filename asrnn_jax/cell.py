@@ -89,9 +89,9 @@ class Cell(NamedTuple):
     combine: Callable[[PyTree, PyTree], PyTree] | None = None
     """``(first, second) -> element`` that does what both do one after the other; associative."""
     through: Callable[..., tuple[PyTree, jax.Array]] | None = None
-    """``(go, weights, carry, xs, key) -> (carry, ys)``: a cell made of cells, see `composite`."""
+    """``(go, weights, carry, xs, key) -> (carry, ys)``: a cell made of cells, see `asrnn_jax.composite`."""
     parts: tuple[Cell, ...] = ()
-    """The cells that a cell is made of, see `composite`."""
+    """The cells that a cell is made of, see `asrnn_jax.composite`."""
     both_directions: bool = False
     """Whether ys at a step also depend on later steps."""
 
@@ -110,86 +110,6 @@ def linear(first: PyTree, second: PyTree) -> PyTree:
     """`Cell.combine` of every diagonal linear cell: elements ``(decay, drive)``, one after the other."""
     (a, b), (c, d) = first, second
     return jax.tree.map(jnp.multiply, c, a), jax.tree.map(lambda c, b, d: c * b + d, c, b, d)
-
-
-def composite(
-    name: str,
-    cells: tuple[Cell, ...],
-    sizes: tuple[int, int],
-    init: Callable[[jax.Array], Params],
-    prepare: Callable[[Params], Weights],
-    weights_of: Callable[[Weights], tuple[Weights, ...]],
-    through: Callable[..., tuple[PyTree, jax.Array]],
-    rebase: Callable[..., Params] | None = None,
-) -> Cell:
-    """A cell made of `cells`, from one function that says how data go through them.
-
-    ``through(go, weights, carry, xs, key) -> (carry, ys)`` calls
-    ``go(cell, weights, carry, xs, key=None, reverse=False) -> (carry, ys)`` for each of its cells. There are three
-    `go`: over a whole sequence (`asrnn_jax.run`: every cell with its own projection, fused gradient or parallel
-    scan), one step, and reading out carries that are already there. So one definition serves all phases of the
-    contract.
-
-    Args:
-      cells: the parts; the carry is a tuple with one of each.
-      sizes: (I, O).
-      weights_of: from the composite's weights, those of each part.
-      through: as above. `key` is a PRNG key for dropout, None where there is none.
-    """
-
-    def each(function: str, weights: Weights, trees: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
-        return tuple(getattr(cell, function)(w, tree) for cell, w, tree in zip(cells, weights_of(weights), trees))
-
-    def one_step(cell, weights, carry, x, key=None, reverse=False):
-        if reverse:
-            raise ValueError(f"cell {name!r} runs in both directions and cannot take one step: use run.")
-        carry = cell.step(weights, carry, cell.project(weights, x))
-        return carry, cell.readout(weights, carry, x)
-
-    def reading(cell, weights, carry, x, key=None, reverse=False):
-        return carry, cell.readout(weights, carry, x)
-
-    return Cell(
-        name=name,
-        inputs=sizes[0],
-        hidden=sum(cell.hidden for cell in cells),
-        outputs=sizes[1],
-        init=init,
-        prepare=prepare,
-        initial_carry=lambda batch_shape=(), dtype=jnp.float32: tuple(
-            c.initial_carry(batch_shape, dtype) for c in cells
-        ),
-        project=lambda weights, xs: xs,
-        mix=lambda weights, carry: weights,
-        update=lambda carry, z, a: through(one_step, a, carry, z, None)[0],
-        readout=lambda weights, carries, xs: through(reading, weights, carries, xs, None)[1],
-        to_state=lambda weights, carry: each("to_state", weights, carry),
-        to_carry=lambda weights, state: each("to_carry", weights, state),
-        rebase=rebase,
-        trained_start=lambda weights, batch_shape=(), dtype=jnp.float32: tuple(
-            cell.start(w, batch_shape, dtype) for cell, w in zip(cells, weights_of(weights))
-        ),
-        through=through,
-        parts=cells,
-        both_directions=any(cell.both_directions for cell in cells),
-    )
-
-
-def within(cell: Cell, inner: Callable[[Weights], Weights]) -> Cell:
-    """The cell with all its functions taking weights that hold its own as ``inner(weights)``; for wrappers."""
-    elements, through = cell.elements, cell.through
-    return cell._replace(
-        project=lambda weights, xs: cell.project(inner(weights), xs),
-        mix=lambda weights, carry: cell.mix(inner(weights), carry),
-        readout=lambda weights, carries, xs: cell.readout(inner(weights), carries, xs),
-        to_state=lambda weights, carry: cell.to_state(inner(weights), carry),
-        to_carry=lambda weights, state: cell.to_carry(inner(weights), state),
-        trained_start=lambda weights, batch_shape=(), dtype=jnp.float32: cell.start(inner(weights), batch_shape, dtype),
-        elements=None if elements is None else lambda weights, zs: elements(inner(weights), zs),
-        through=None
-        if through is None
-        else lambda go, weights, carry, xs, key: through(go, inner(weights), carry, xs, key),
-    )
 
 
 def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
@@ -236,13 +156,6 @@ def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
 def _shapes(params: PyTree) -> dict[str, tuple[int, ...]]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf) for path, leaf in leaves}
-
-
-def rebase_within(rebase: Callable[..., Params] | None, name: str) -> Callable[..., Params] | None:
-    """`Cell.rebase` for params that hold under `name` what `rebase` moves; None where nothing moves."""
-    if rebase is None:
-        return None
-    return lambda params, project=False: {**params, name: rebase(params[name], project)}
 
 
 def check_inputs(cell: Cell, xs: jax.Array, least_rank: int, what: str) -> None:

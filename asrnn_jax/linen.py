@@ -33,6 +33,7 @@ from jax.typing import ArrayLike
 
 import asrnn_jax
 from asrnn_jax.cell import Cell, Params, PyTree, as_weights
+from asrnn_jax.run import cast
 
 FLAX_NAMES = {"initial_carry": "carry", "seq_lengths": "lengths"}
 
@@ -144,12 +145,8 @@ def step_in_dtype(cell: Cell, params: Params, carry: PyTree, x: ArrayLike, dtype
     """`asrnn_jax.step` in a given dtype, with weights cast as `asrnn_jax.run` casts them: after they are prepared."""
     if dtype is None:
         return asrnn_jax.step(cell, params, carry, x, **options)
-
-    def cast(w: jax.Array) -> jax.Array:
-        return w.astype(dtype) if jnp.issubdtype(w.dtype, jnp.floating) else w
-
-    weights = jax.tree.map(cast, as_weights(cell, params))
-    return asrnn_jax.step(cell, weights, carry, cast(jnp.asarray(x)), **options)
+    weights = cast(as_weights(cell, params), dtype)
+    return asrnn_jax.step(cell, weights, carry, jnp.asarray(x, dtype), **options)
 
 
 def start(cell: Cell, params: Params | None, batch: tuple[int, ...], dtype: Any) -> PyTree:

@@ -8,13 +8,11 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
-from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from asrnn_jax import loop
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights, check_carry, check_inputs
+from asrnn_jax.flags import as_flags, as_lengths, last_step, last_valid, quarantine, starts_of_the_other_way
 from asrnn_jax.loop import hold, restart, where
 
 Outputs = Literal["all", "last"]
@@ -96,10 +94,10 @@ def run(
     steps = xs.shape[0] if time_major else xs.shape[-2]
     batch = xs.shape[1:-1] if time_major else xs.shape[:-2]
     per_step = (steps, *batch) if time_major else (*batch, steps)
-    mask = _flags("mask", mask, per_step)
-    reset = _flags("reset", reset, per_step)
+    mask = as_flags("mask", mask, per_step)
+    reset = as_flags("reset", reset, per_step)
     if lengths is not None:
-        lengths = _check_lengths(lengths, batch, steps)
+        lengths = as_lengths(lengths, batch, steps)
     if carry is not None:
         check_carry(cell, carry, batch, xs.dtype)
     dtype = None if dtype is None else jnp.dtype(dtype)
@@ -149,8 +147,8 @@ def step(
     x = jnp.asarray(x)
     check_inputs(cell, x, 1, "pass one input (*B, I)")
     batch = x.shape[:-1]
-    mask = _flags("mask", mask, batch)
-    reset = _flags("reset", reset, batch)
+    mask = as_flags("mask", mask, batch)
+    reset = as_flags("reset", reset, batch)
     check_carry(cell, carry, batch, x.dtype)
     return _step(cell, params, carry, x, mask, reset)
 
@@ -170,7 +168,7 @@ def _step(cell: Cell, params: Params | Weights, carry: PyTree, x: jax.Array, mas
 def _run(cell: Cell, static: Static, params: Params | Weights, xs: jax.Array, carry, lengths, mask, reset, key):
     weights = as_weights(cell, params)
     dtype = static.dtype or _compute_dtype(weights, xs)
-    weights, xs = _cast(weights, dtype), xs.astype(dtype)
+    weights, xs = cast(weights, dtype), xs.astype(dtype)
     if not static.time_major:
         xs = jnp.moveaxis(xs, -2, 0)
         mask, reset = (None if flags is None else jnp.moveaxis(flags, -1, 0) for flags in (mask, reset))
@@ -188,12 +186,12 @@ def _run(cell: Cell, static: Static, params: Params | Weights, xs: jax.Array, ca
     xs = hold(mask, xs, jnp.zeros_like(xs))
     poisoned = None
     if reset is not None and steps > 0:
-        xs, start, poisoned = _quarantine(cell, xs, start, mask, reset, static.reverse)
+        xs, start, poisoned = quarantine(cell, xs, start, mask, reset, static.reverse)
     end, ys = _evaluate(cell, static._replace(dtype=dtype), weights, start, xs, mask, reset, key)
     if poisoned is not None:
-        last = _last(poisoned, static.reverse)
+        last = last_step(poisoned, static.reverse)
         if cell.both_directions:
-            last |= _last(poisoned, not static.reverse)
+            last |= last_step(poisoned, not static.reverse)
         end = where(last, jax.tree.map(lambda e: jnp.full_like(e, jnp.nan), end), end)
         ys = where(poisoned if static.outputs == "all" else last, jnp.full_like(ys, jnp.nan), ys)
 
@@ -210,18 +208,18 @@ def _evaluate(cell: Cell, static: Static, weights, start, xs, mask, reset, key) 
     if cell.through is None:
         end, ys = _over_time(static, mask, reset, cell, weights, start, xs, readout=everything)
         if not everything:
-            ys = cell.readout(weights, end, _last_valid(xs, mask, static.reverse)).astype(static.dtype)
+            ys = cell.readout(weights, end, last_valid(xs, mask, static.reverse)).astype(static.dtype)
         return end, ys
     if steps == 0:  # one held step, so that there is something to read out
         xs, mask, reset = jnp.zeros((1, *xs.shape[1:]), xs.dtype), jnp.zeros((1, xs.shape[1]), bool), None
     end, ys = cell.through(partial(_over_time, static, mask, reset), weights, start, xs, key)
-    return end, ys[:steps] if everything else _last_valid(ys, mask, static.reverse)
+    return end, ys[:steps] if everything else last_valid(ys, mask, static.reverse)
 
 
 def _over_time(static: Static, mask, reset, cell: Cell, weights, start, xs, key=None, reverse=False, readout=True):
     """One cell over the whole sequence, the other way round if `reverse`; what composites call `go`."""
     if reverse:
-        reset = _starts_of_the_other_way(reset, static.reverse)
+        reset = starts_of_the_other_way(reset, static.reverse)
         static = static._replace(reverse=not static.reverse)
     if cell.through is not None:
         return cell.through(partial(_over_time, static, mask, reset), weights, start, xs, key)
@@ -247,89 +245,12 @@ def _compute_dtype(weights: Weights, xs: jax.Array) -> Any:
     return jnp.result_type(xs, *(w.real.dtype for w in jax.tree.leaves(weights)))
 
 
-def _cast(weights: Weights, dtype: Any) -> Weights:
+def cast(weights: Weights, dtype: Any) -> Weights:
     """Real weights in `dtype`, complex ones in the complex type of at least float32: there is no narrower one."""
     wide = jnp.result_type(jnp.promote_types(dtype, jnp.float32), jnp.complex64)
 
-    def cast(w):
+    def one(w):
         kinds = ((jnp.floating, dtype), (jnp.complexfloating, wide))
         return next((w.astype(to) for kind, to in kinds if jnp.issubdtype(w.dtype, kind)), w)
 
-    return jax.tree.map(cast, weights)
-
-
-def _flags(name: str, flags: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array | None:
-    if flags is None:
-        return None
-    flags = jnp.asarray(flags)
-    if flags.dtype != bool:
-        raise TypeError(f"{name} has dtype {flags.dtype}: pass booleans, for example {name} > 0.")
-    if flags.shape != shape:
-        raise ValueError(f"{name} has shape {flags.shape}, but xs asks for {shape}: one flag a step and batch element.")
-    return flags
-
-
-def _check_lengths(lengths: ArrayLike, batch: tuple[int, ...], steps: int) -> jax.Array:
-    known = None if isinstance(lengths, Tracer) else np.asarray(lengths)
-    lengths = jnp.asarray(lengths)
-    if not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise TypeError(f"lengths has dtype {lengths.dtype}: pass integers.")
-    if lengths.shape != batch:
-        raise ValueError(f"lengths has shape {lengths.shape}, but the batch axes of xs are {batch}: one length each.")
-    if known is not None and known.size and not 0 <= known.min() <= known.max() <= steps:
-        raise ValueError(f"lengths range over [{known.min()}, {known.max()}], but xs has {steps} steps.")
-    return lengths
-
-
-def _last(a: jax.Array, reverse: bool) -> jax.Array:
-    return a[0 if reverse else -1]
-
-
-def _last_valid(a: jax.Array, mask: jax.Array | None, reverse: bool) -> jax.Array:
-    """Of ``a (T, N, ...)`` the last valid step of each element; where there is none, zeros or the first step."""
-    if a.shape[0] == 0:
-        return jnp.zeros(a.shape[1:], a.dtype)
-    if mask is None:
-        return _last(a, reverse)
-    last = jnp.argmax(jnp.where(mask, _order(a.shape[0], reverse), 0), axis=0)
-    return jnp.take_along_axis(a, last[None, :, None], axis=0)[0]
-
-
-def _starts_of_the_other_way(reset: jax.Array | None, reverse: bool) -> jax.Array | None:
-    """Where sequences begin for a pass the other way: at the step before each reset, in the order of the run."""
-    if reset is None:
-        return None
-    none = jnp.zeros_like(reset[:1])
-    return jnp.concatenate([none, reset[:-1]] if reverse else [reset[1:], none])
-
-
-def _order(steps: int, reverse: bool) -> jax.Array:
-    """When each step is taken, counted from 1, as ``(T, 1)``."""
-    order = jnp.arange(1, steps + 1)[:, None]
-    return order[::-1] if reverse else order
-
-
-def _quarantine(cell: Cell, xs, carry, mask, reset, reverse):
-    """Replaces non-finite inputs by 0 and says which steps they would have reached: until the next reset.
-
-    Computing with NaN and discarding the result by `where` keeps values clean but not gradients
-    (0 * NaN = NaN), so the NaN is taken out before the loop and put back after it.
-    """
-    bad = ~jnp.isfinite(xs).all(-1)
-    bad = bad if mask is None else bad & mask
-    good_start = jnp.stack([jnp.isfinite(c).all(tuple(range(1, c.ndim))) for c in jax.tree.leaves(carry)]).all(0)
-    poisoned = _reached(bad, good_start, reset, reverse)
-    if cell.both_directions:
-        poisoned |= _reached(bad, good_start, _starts_of_the_other_way(reset, reverse), not reverse)
-    xs = jnp.where(bad[..., None], 0, xs)
-    return xs, where(good_start, carry, jax.tree.map(jnp.zeros_like, carry)), poisoned
-
-
-def _reached(bad: jax.Array, good_start: jax.Array, reset: Any, reverse: bool) -> jax.Array:
-    """Steps ``(T, N)`` at or after a bad one, or a bad start, with no reset between."""
-
-    def latest(flags):
-        return lax.cummax(jnp.where(flags, _order(len(bad), reverse), -1), axis=0, reverse=reverse)
-
-    last_bad = jnp.maximum(latest(bad), jnp.where(good_start, -1, 0)[None])
-    return (last_bad >= latest(reset)) & (last_bad >= 0)
+    return jax.tree.map(one, weights)

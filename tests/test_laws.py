@@ -225,7 +225,7 @@ def test_parallel_equals_sequential(subject, reverse):
     close(value_and_gradient("parallel", params, xs, carry), value_and_gradient("sequential", params, xs, carry))
 
 
-@EVERY
+@LOOPS
 def test_fused_gradient_under_vmap_over_an_ensemble(subject):
     cell, _ = make(subject)
     params = jax.vmap(cell.init)(jax.random.split(jax.random.key(3), 3))
@@ -236,7 +236,7 @@ def test_fused_gradient_under_vmap_over_an_ensemble(subject):
 
 
 @pytest.mark.parametrize(
-    "subject", [subject for subject in SUBJECTS if not subject.spiking], ids=lambda subject: subject.id
+    "subject", [subject for subject in LOOP_SUBJECTS if not subject.spiking], ids=lambda subject: subject.id
 )
 def test_gradients_equal_finite_differences(subject):
     """Spiking cells have the derivative of their surrogate instead, which the naive loop builds another way."""
@@ -417,7 +417,7 @@ def test_forward_mode_through_the_plain_path(subject):
     close(jax.jit(jax.jacfwd(f))(xs), jax.jit(jax.jacrev(partial(f, gradient="fused")))(xs))
 
 
-@ROWS
+@pytest.mark.parametrize("row", LOOP_ROWS, ids=lambda row: row.id)
 def test_jacobian_of_step_equals_that_of_the_equation(row):
     """In real and imaginary parts, which all have derivatives; complex functions like modReLU do not."""
     cell, params = make(row)

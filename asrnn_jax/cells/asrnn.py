@@ -9,10 +9,11 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, factory, rebase_within
+from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import affine, orthogonal_kernel, zeros
 from asrnn_jax.cells.vanilla import tanh_pullback
+from asrnn_jax.composite import rebase_within
 from asrnn_jax.orthogonal import parametrization
 
 

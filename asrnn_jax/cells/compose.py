@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, composite, factory, rebase_within
+from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import affine, per_unit
+from asrnn_jax.composite import composite, rebase_within
 
 
 def stack(cells: Sequence[Cell]) -> Cell:

@@ -7,9 +7,10 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, factory, rebase_within
+from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import affine, modrelu, per_unit, the_carry, zeros
+from asrnn_jax.composite import rebase_within
 from asrnn_jax.orthogonal import parametrization
 
 

@@ -88,6 +88,7 @@ def indrnn(
     *,
     activation: str = "relu",
     bound: float | None = None,
+    least: float = 0.0,
     dtype=jnp.float32,
 ) -> Cell:
     """IndRNN, ``h_t = f(W_xh x_t + u * h_{t-1} + b)``: every unit remembers itself alone.
@@ -100,13 +101,14 @@ def indrnn(
       activation: f, "relu" or "tanh".
       bound: largest ``|u|``; the paper's ``2^(1/T)`` keeps a sequence of T steps from growing more than twofold. Values
         beyond are clipped, with the gradient of the clipped value. None: no bound.
+      least: what u starts at, at least. Near 1 for long memories, as in the paper's last layer.
       dtype: of the params.
 
-    Params: ``{"W_xh": (I, H), "u": (H,), "b": (H,)}``; ``W_xh`` starts He normal, ``u`` uniform in [0, 1] (or in
-    [0, bound]), ``b`` 0.
+    Params: ``{"W_xh": (I, H), "u": (H,), "b": (H,)}``; ``W_xh`` starts He normal, ``u`` uniform in [least, 1] (or
+    to bound), ``b`` 0.
 
     Raises:
-      ValueError: sizes below 1, an unknown activation, a negative bound.
+      ValueError: sizes below 1, an unknown activation, a negative bound, least beyond it.
 
     Source: Li et al. 2018, arXiv:1803.04831.
     """
@@ -114,12 +116,14 @@ def indrnn(
     checks.choice("activation", activation, ("relu", "tanh"))
     if bound is not None:
         checks.at_least("bound", bound, 0.0)
+    most = 1.0 if bound is None else bound
+    checks.between("least", least, 0.0, most)
 
     def init(key):
         k_x, k_u = jax.random.split(key)
         return {
             "W_xh": jax.nn.initializers.he_normal()(k_x, (inputs, hidden), dtype),
-            "u": jax.random.uniform(k_u, (hidden,), dtype, 0.0, 1.0 if bound is None else bound),
+            "u": jax.random.uniform(k_u, (hidden,), dtype, least, most),
             "b": jnp.zeros(hidden, dtype),
         }
 

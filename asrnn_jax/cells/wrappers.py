@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, factory, rebase_within, within
+from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import affine
+from asrnn_jax.composite import rebase_within, within
 
 
 class Layer(NamedTuple):

@@ -163,6 +163,7 @@ def test_a_constant_current_makes_a_neuron_fire_as_often_as_the_closed_form_says
         (lambda: cells.antisymmetric(3, 5, epsilon=float("nan")), "epsilon=nan"),
         (lambda: cells.indrnn(3, 5, activation="sin"), "activation='sin'"),
         (lambda: cells.irnn(3, 5, scale=-1.0), "scale=-1.0"),
+        (lambda: cells.indrnn(3, 5, least=1.5), "least=1.5"),
         (lambda: cells.min_gru(3, 5, candidate="log"), "candidate='log'"),
         (lambda: cells.surprisal(3, 5, prediction="mse"), "prediction='mse'"),
         (lambda: cells.gru(0, 5), "inputs=0"),
