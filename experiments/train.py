@@ -55,7 +55,7 @@ def train(config: Config) -> dict[str, Any]:
     cell = make_model(config.model, task.inputs, task.outputs)
     optimizer = make_optimizer(config.optim, task.steps)
     folder = _open_folder(config)
-    state = _initial(config, task, cell, optimizer)
+    state = initial(config, task, cell, optimizer)
     checkpoints = Checkpoints(folder / "checkpoints", fingerprint(config))
     try:
         found = checkpoints.restore(state) if config.training.resume else None
@@ -96,7 +96,8 @@ def _open_folder(config: Config) -> Path:
     return folder
 
 
-def _initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:
+def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:
+    """What a run starts from."""
     params = cell.init(jax.random.key(config.training.seed))
     apply = partial(_apply, cell)
     _, metrics = jax.eval_shape(lambda p, b: task.loss(apply, p, b), params, task.batch(0))
@@ -180,7 +181,6 @@ def _loop(
                 means = {name: float(total) / (step - logged) for name, total in state.sums.items()}
                 _check_finite(means, step, checkpoints)
                 metrics.write(step, **{f"train_{name}": value for name, value in means.items()})
-                clock.lap(step - logged)
                 state, logged = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums)), step
                 shown |= {name: f"{value:.4g}" for name, value in means.items()}
                 bar.set_postfix(shown, refresh=False)
@@ -188,7 +188,6 @@ def _loop(
                 tested = evaluate(state.params)
                 _check_finite({f"test {name}": value for name, value in tested.items()}, step, checkpoints)
                 metrics.write(step, **{f"test_{name}": value for name, value in tested.items()})
-                clock.pause()
                 shown |= {f"test_{task.metric}": f"{tested[task.metric]:.4g}"}
                 bar.set_postfix(shown, refresh=False)
             if step % config.training.checkpoint_every == 0 or last or caught:
@@ -198,7 +197,6 @@ def _loop(
                 metrics.sync()
                 checkpoints.save(step, state)
                 clock.save()
-                clock.pause()
             if caught and not last:
                 bar.close()
                 print(
@@ -250,31 +248,15 @@ def _finish(config: Config, task: Task, state: State, folder: Path) -> dict[str,
 
 
 class _Clock:
-    """Seconds spent on a run, over all its sessions, and the time of one training step in this one."""
+    """Seconds spent on a run, over all its sessions."""
 
     def __init__(self, path: Path):
         self._path = path
         self._before = float(read_json(path).get("seconds", 0.0)) if path.exists() else 0.0
         self._start = time.perf_counter()
-        self._lap: float | None = None
-        self._laps: list[float] = []
-
-    def lap(self, steps: int) -> None:
-        """`steps` training steps are done since the last lap or pause."""
-        now = time.perf_counter()
-        if self._lap is not None:
-            self._laps.append((now - self._lap) / steps)
-        self._lap = now
-
-    def pause(self) -> None:
-        """Something else than training happened since the last lap."""
-        self._lap = None
 
     def save(self) -> None:
-        timing = {"seconds": round(self._before + time.perf_counter() - self._start, 2)}
-        if self._laps:
-            timing["ms_per_step"] = round(1000 * float(np.median(self._laps)), 3)
-        write_json(self._path, timing)
+        write_json(self._path, {"seconds": round(self._before + time.perf_counter() - self._start, 2)})
 
 
 @contextmanager
