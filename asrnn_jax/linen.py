@@ -146,7 +146,7 @@ def step_in_dtype(cell: Cell, params: Params, carry: PyTree, x: ArrayLike, dtype
     if dtype is None:
         return asrnn_jax.step(cell, params, carry, x, **options)
     weights = cast(as_weights(cell, params), dtype)
-    return asrnn_jax.step(cell, weights, carry, jnp.asarray(x, dtype), **options)
+    return asrnn_jax.step(cell, weights, carry, cast(jnp.asarray(x), dtype), **options)
 
 
 def start(cell: Cell, params: Params | None, batch: tuple[int, ...], dtype: Any) -> PyTree:

@@ -149,13 +149,6 @@ def flags(seed, probability=0.6, shape=(B, T)):
     return jax.random.bernoulli(jax.random.key(seed), probability, shape)
 
 
-@ROWS
-def test_run_equals_the_naive_loop_of_the_equation(row):
-    cell, params = make(row)
-    xs, options = inputs(B, T, I), {"carry": some_carry(cell, (B,)), "mask": flags(5), "reset": flags(6, 0.2)}
-    close(state_run(cell, params, xs, **options), naive_run(row, cell, params, xs, **options))
-
-
 @pytest.mark.parametrize("row", LOOP_ROWS, ids=lambda row: row.id)
 def test_reverse_run_equals_the_naive_loop_from_the_end(row):
     cell, params = make(row)
@@ -166,16 +159,27 @@ def test_reverse_run_equals_the_naive_loop_from_the_end(row):
 
 
 @ROWS
-def test_gradients_equal_those_of_the_naive_loop(row):
+def test_run_equals_the_naive_loop_of_the_equation(row):
+    """Outputs, end states, and gradients with respect to params, inputs and start."""
     cell, params = make(row)
-    xs, mask, reset = inputs(2, 5, I), flags(5, shape=(2, 5)), flags(6, 0.3, (2, 5))
+    xs, carry, options = (
+        inputs(3, 8, I),
+        some_carry(cell, (3,)),
+        {"mask": flags(5, shape=(3, 8)), "reset": flags(6, 0.2, (3, 8))},
+    )
 
-    def loss(f, params, xs):
-        return scalar(f(cell, params, xs, mask=mask, reset=reset))
+    @partial(jax.jit, static_argnums=0)
+    def value_and_gradient(f, *arguments):
+        def loss(params, xs, carry):
+            result = f(cell, params, xs, carry=carry, **options)
+            return scalar(result), result
 
-    ours = jax.jit(jax.grad(partial(loss, state_run), (0, 1)))(params, xs)
-    naive = jax.jit(jax.grad(partial(loss, partial(naive_run, row)), (0, 1)))(params, xs)
-    close((trained(ours[0]), ours[1]), (trained(naive[0]), naive[1]))
+        (_, result), gradient = jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(*arguments)
+        return result, (trained(gradient[0]), *gradient[1:])
+
+    close(
+        value_and_gradient(state_run, params, xs, carry), value_and_gradient(partial(naive_run, row), params, xs, carry)
+    )
 
 
 def trained(gradient):
