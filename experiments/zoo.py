@@ -78,7 +78,7 @@ DEEP = {"residual": True, "layers": 2, "hidden": 64}  # mixing between units is 
 BOTH: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("min_gru", "min_lstm", "lru", "s5", "rg_lru"), DEEP),
     "indrnn": {**DEEP, "options": ("least=0.95", "bound=1.01")},
-    "cornn": {"options": ("dt=0.1", "gamma=0.2", "epsilon=6.4")},  # the paper's for sequences of 128 steps
+    "cornn": {"options": ("dt=0.3", "gamma=1", "epsilon=1")},  # the paper's step is for 784 steps, not for 64 or 120
 }
 DIGITS: dict[str, dict[str, Any]] = {"surprisal": {"options": ("prediction=gaussian",)}}
 
