@@ -80,11 +80,11 @@ def composite():
     return asrnn_jax.cells.stack([asrnn_jax.cells.with_trained_start(layers[0], dtype=jnp.float64), layers[1]])
 
 
-@pytest.mark.parametrize("cell", [composite(), make(ASRNN)[0]], ids=lambda cell: cell.name)
+@pytest.mark.parametrize("cell", [composite(), *(make(row)[0] for row in EACH)], ids=lambda cell: cell.name)
 def test_gradients_through_all_adapters_are_equal(cell):
     params, xs = random_params(cell), inputs(2, 6, I)
     expected, *results = (
-        jax.grad(lambda p: scalar(f(p, xs)))(params)  # noqa: B023
+        jax.jit(jax.grad(lambda p: scalar(f(p, xs))))(params)  # noqa: B023
         for f in adapters(cell).values()
     )
     for result in results:
