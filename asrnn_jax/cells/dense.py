@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+
+from asrnn_jax.cell import Cell
 
 
 def affine(xs: jax.Array, W: jax.Array, b: jax.Array) -> jax.Array:
@@ -39,9 +43,33 @@ def zeros(hidden: int, kind=None):
     return initial_carry
 
 
+def zeros_each(carry: Any, hidden: int):
+    """`Cell.initial_carry` of a NamedTuple `carry` of arrays ``(*B, H)`` of zeros."""
+
+    def initial_carry(batch_shape=(), dtype=jnp.float32):
+        return carry(*(jnp.zeros((*batch_shape, hidden), dtype) for _ in carry._fields))
+
+    return initial_carry
+
+
 def the_carry(weights, carries, xs):
     """`Cell.readout` of a cell whose output is its carry."""
     return carries
+
+
+def recurrent(name: str, inputs: int, hidden: int, **functions: Any) -> Cell:
+    """A cell with weights W_xh, b and W_hh whose carry ``h (*B, H)`` is its output; `functions` add to this or replace.
+
+    What is left to give is init, prepare and update of `Cell`.
+    """
+    usual = {
+        "outputs": hidden,
+        "initial_carry": zeros(hidden),
+        "project": lambda weights, xs: affine(xs, weights.W_xh, weights.b),
+        "mix": lambda weights, h: h @ weights.W_hh,
+        "readout": the_carry,
+    }
+    return Cell(name=name, inputs=inputs, hidden=hidden, **{**usual, **functions})
 
 
 def modrelu(z: jax.Array, b: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, linear
-from asrnn_jax.cells.dense import per_unit, the_carry, zeros
+from asrnn_jax.cells.dense import per_unit, recurrent, zeros
 
 
 class Element(NamedTuple):
@@ -20,18 +20,15 @@ class Element(NamedTuple):
 
 def gated_diagonal(name: str, inputs: int, hidden: int, init, prepare, project) -> Cell:
     """A real linear cell whose decay and drive both follow from the input: ``project`` returns `Element`."""
-    return Cell(
-        name=name,
-        inputs=inputs,
-        hidden=hidden,
-        outputs=hidden,
+    return recurrent(
+        name,
+        inputs,
+        hidden,
         init=init,
         prepare=prepare,
-        initial_carry=zeros(hidden),
         project=project,
         mix=lambda weights, h: (),
         update=lambda h, z, a: z.decay * h + z.drive,
-        readout=the_carry,
         pullback=lambda prev, h, z, a, ct: (ct * z.decay, Element(ct * prev, ct), ()),
         elements=lambda weights, zs: tuple(zs),
         combine=linear,

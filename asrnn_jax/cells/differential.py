@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, the_carry, zeros
+from asrnn_jax.cells.dense import recurrent, zeros_each
 from asrnn_jax.orthogonal import size, skew
 
 
@@ -77,7 +77,7 @@ def antisymmetric(
         z_h, z_z = jnp.split(z, 2, axis=-1)
         return h + epsilon * jax.nn.sigmoid(z_z + a) * jnp.tanh(z_h + a)
 
-    return _cell("antisymmetric", inputs, hidden, init, prepare, update)
+    return recurrent("antisymmetric", inputs, hidden, init=init, prepare=prepare, update=update)
 
 
 @factory
@@ -134,7 +134,7 @@ def lipschitz(
         A_h, W_h = jnp.split(a, 2, axis=-1)
         return h + epsilon * (A_h + jnp.tanh(W_h + z))
 
-    return _cell("lipschitz", inputs, hidden, init, prepare, update)
+    return recurrent("lipschitz", inputs, hidden, init=init, prepare=prepare, update=update)
 
 
 @factory
@@ -184,9 +184,6 @@ def cornn(
             "b": uniform(k_b, hidden),
         }
 
-    def initial_carry(batch_shape=(), dtype=jnp.float32):
-        return Oscillators(*(jnp.zeros((*batch_shape, hidden), dtype) for _ in range(2)))
-
     def prepare(params):
         return Weights(params["W_xh"], params["b"], jnp.concatenate([params["W_hy"], params["W_hz"]]))
 
@@ -194,24 +191,14 @@ def cornn(
         velocity = carry.z + dt * (jnp.tanh(z + a) - gamma * carry.y - epsilon * carry.z)
         return Oscillators(carry.y + dt * velocity, velocity)
 
-    return _cell("cornn", inputs, hidden, init, prepare, update)._replace(
-        initial_carry=initial_carry,
-        mix=lambda weights, carry: jnp.concatenate([carry.y, carry.z], axis=-1) @ weights.W_hh,
-        readout=lambda weights, carries, xs: carries.y,
-    )
-
-
-def _cell(name: str, inputs: int, hidden: int, init, prepare, update: Any) -> Cell:
-    return Cell(
-        name=name,
-        inputs=inputs,
-        hidden=hidden,
-        outputs=hidden,
+    return recurrent(
+        "cornn",
+        inputs,
+        hidden,
         init=init,
         prepare=prepare,
-        initial_carry=zeros(hidden),
-        project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
-        mix=lambda weights, h: h @ weights.W_hh,
         update=update,
-        readout=the_carry,
+        initial_carry=zeros_each(Oscillators, hidden),
+        mix=lambda weights, carry: jnp.concatenate([carry.y, carry.z], axis=-1) @ weights.W_hh,
+        readout=lambda weights, carries, xs: carries.y,
     )

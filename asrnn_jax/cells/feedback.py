@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, orthogonal_kernel, orthogonal_kernels, per_unit, the_carry, zeros
-from asrnn_jax.cells.lstm import gated, initial_carry
+from asrnn_jax.cells.dense import affine, orthogonal_kernel, orthogonal_kernels, per_unit, recurrent, zeros_each
+from asrnn_jax.cells.lstm import Carry, gated
 
 
 class Surprisal(NamedTuple):
@@ -86,14 +86,13 @@ def surprisal(
             s = 0.5 * jnp.mean((x - p) ** 2, axis=-1, keepdims=True)
         return gated(carry, z_gates + a_gates + s * V)
 
-    return Cell(
-        name="surprisal",
-        inputs=inputs,
-        hidden=hidden,
-        outputs=hidden,
+    return recurrent(
+        "surprisal",
+        inputs,
+        hidden,
         init=init,
         prepare=prepare,
-        initial_carry=initial_carry(hidden),
+        initial_carry=zeros_each(Carry, hidden),
         project=lambda weights, xs: (affine(xs, weights.W_xh, weights.b), xs),
         mix=mix,
         update=update,
@@ -146,16 +145,7 @@ def input_gated(inputs: int, hidden: int, *, gate_bias: float = -1.0, dtype=jnp.
         i = jax.nn.sigmoid(z[..., :hidden])
         return (1 - i) * h + i * jnp.tanh(z[..., hidden:] + a)
 
-    return Cell(
-        name="input_gated",
-        inputs=inputs,
-        hidden=hidden,
-        outputs=hidden,
-        init=init,
-        prepare=lambda params: InputGated(params["W_xh"], params["b"], params["W_hh"]),
-        initial_carry=zeros(hidden),
-        project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
-        mix=lambda weights, h: h @ weights.W_hh,
-        update=update,
-        readout=the_carry,
-    )
+    def prepare(params):
+        return InputGated(params["W_xh"], params["b"], params["W_hh"])
+
+    return recurrent("input_gated", inputs, hidden, init=init, prepare=prepare, update=update)

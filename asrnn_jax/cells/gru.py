@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, orthogonal_kernels, per_unit, the_carry, zeros
+from asrnn_jax.cells.dense import orthogonal_kernels, per_unit, recurrent
 
 
 class Weights(NamedTuple):
@@ -100,16 +100,7 @@ def _gated(name: str, inputs: int, hidden: int, gates: int, update, dtype) -> Ce
         bias = jnp.concatenate([jnp.zeros((gates - 1) * hidden, weights.b_hn.dtype), weights.b_hn])
         return product + per_unit(bias, product)
 
-    return Cell(
-        name=name,
-        inputs=inputs,
-        hidden=hidden,
-        outputs=hidden,
-        init=init,
-        prepare=lambda params: Weights(params["W_xh"], params["b"], params["W_hh"], params["b_hn"]),
-        initial_carry=zeros(hidden),
-        project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
-        mix=mix,
-        update=update,
-        readout=the_carry,
-    )
+    def prepare(params):
+        return Weights(params["W_xh"], params["b"], params["W_hh"], params["b_hn"])
+
+    return recurrent(name, inputs, hidden, init=init, prepare=prepare, mix=mix, update=update)

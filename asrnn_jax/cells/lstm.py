@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, orthogonal_kernels
+from asrnn_jax.cells.dense import orthogonal_kernels, recurrent, zeros_each
 
 
 class Weights(NamedTuple):
@@ -56,28 +56,17 @@ def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float3
             "b": jnp.zeros(4 * hidden, dtype).at[hidden : 2 * hidden].set(forget_bias),
         }
 
-    return Cell(
-        name="lstm",
-        inputs=inputs,
-        hidden=hidden,
-        outputs=hidden,
+    return recurrent(
+        "lstm",
+        inputs,
+        hidden,
         init=init,
         prepare=lambda params: Weights(params["W_xh"], params["b"], params["W_hh"]),
-        initial_carry=initial_carry(hidden),
-        project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
+        initial_carry=zeros_each(Carry, hidden),
         mix=lambda weights, carry: carry.h @ weights.W_hh,
         update=lambda carry, z, a: gated(carry, z + a),
         readout=lambda weights, carries, xs: carries.h,
     )
-
-
-def initial_carry(hidden: int):
-    """`Cell.initial_carry` of an LSTM: h = c = 0."""
-
-    def start(batch_shape=(), dtype=jnp.float32):
-        return Carry(jnp.zeros((*batch_shape, hidden), dtype), jnp.zeros((*batch_shape, hidden), dtype))
-
-    return start
 
 
 def gated(carry: Carry, gates: jax.Array) -> Carry:

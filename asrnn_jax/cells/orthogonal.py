@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, modrelu, per_unit, the_carry, zeros
+from asrnn_jax.cells.dense import affine, modrelu, per_unit, recurrent
 from asrnn_jax.composite import rebase_within
 from asrnn_jax.orthogonal import parametrization
 
@@ -155,17 +155,14 @@ def modrelu_rnn(name: str, inputs: int, hidden: int, init, prepare) -> Cell:
         delta = jnp.where(h == 0, 0, ct)
         return jnp.zeros_like(prev), delta, (delta, delta * jnp.sign(h))
 
-    return Cell(
-        name=name,
-        inputs=inputs,
-        hidden=hidden,
-        outputs=hidden,
+    return recurrent(
+        name,
+        inputs,
+        hidden,
         init=init,
         prepare=prepare,
-        initial_carry=zeros(hidden),
         project=lambda weights, xs: xs @ weights.W_xh,
         mix=lambda weights, h: (h @ weights.W_hh, per_unit(weights.b, h)),
         update=update,
-        readout=the_carry,
         pullback=pullback,
     )

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, orthogonal_kernel, per_unit, zeros
+from asrnn_jax.cells.dense import orthogonal_kernel, per_unit, zeros_each
+from asrnn_jax.cells.dense import recurrent as recurrent_cell
 from asrnn_jax.cells.surrogate import SURROGATES, spike
 
 
@@ -87,8 +88,7 @@ def lif(
         heard, (beta,) = a
         return integrated(u, beta, z + heard, spikes(u), threshold)
 
-    cell = _spiking("lif", inputs, hidden, recurrent, {"log_tau": tau}, spikes, dtype)
-    return cell._replace(initial_carry=zeros(hidden), update=update)
+    return _spiking("lif", inputs, hidden, recurrent, {"log_tau": tau}, spikes, update, dtype)
 
 
 @factory
@@ -143,12 +143,9 @@ def alif(
         u = integrated(carry.u, beta, z + heard, s, level(carry))
         return Adaptive(u, rho * carry.a + (1 - rho) * s)
 
-    def initial_carry(batch_shape=(), dtype=jnp.float32):
-        return Adaptive(*(jnp.zeros((*batch_shape, hidden), dtype) for _ in range(2)))
-
     constants = {"log_tau": tau, "log_tau_adapt": tau_adapt}
-    cell = _spiking("alif", inputs, hidden, recurrent, constants, spikes, dtype)
-    return cell._replace(initial_carry=initial_carry, update=update)
+    start = zeros_each(Adaptive, hidden)
+    return _spiking("alif", inputs, hidden, recurrent, constants, spikes, update, dtype, initial_carry=start)
 
 
 def _check(inputs: int, hidden: int, surrogate: str, slope: float | None, reset: str, **positive: float) -> None:
@@ -159,7 +156,9 @@ def _check(inputs: int, hidden: int, surrogate: str, slope: float | None, reset:
         checks.above(name, value, 0.0)
 
 
-def _spiking(name: str, inputs: int, hidden: int, recurrent: bool, constants: dict[str, float], spikes, dtype) -> Cell:
+def _spiking(
+    name: str, inputs: int, hidden: int, hears: bool, constants: dict[str, float], spikes, update, dtype, **others
+) -> Cell:
     """All but the update: params, input currents, the recurrent product of spikes, decays, outputs."""
 
     def init(key):
@@ -169,27 +168,25 @@ def _spiking(name: str, inputs: int, hidden: int, recurrent: bool, constants: di
             "b": jnp.zeros(hidden, dtype),
             **{name: jnp.full(hidden, math.log(start), dtype) for name, start in constants.items()},
         }
-        return {**params, "W_hh": orthogonal_kernel(k_h, (hidden, hidden), dtype)} if recurrent else params
+        return {**params, "W_hh": orthogonal_kernel(k_h, (hidden, hidden), dtype)} if hears else params
 
     def prepare(params):
         decays = jnp.stack([jnp.exp(-jnp.exp(-params[name])) for name in constants])
-        return Weights(params["W_xh"], params["b"], params["W_hh"] if recurrent else (), decays)
+        return Weights(params["W_xh"], params["b"], params["W_hh"] if hears else (), decays)
 
     def mix(weights, carry):
         s = spikes(carry)
-        heard = s @ weights.W_hh if recurrent else jnp.zeros_like(s)
+        heard = s @ weights.W_hh if hears else jnp.zeros_like(s)
         return heard, tuple(per_unit(weights.decays[k], s) for k in range(len(constants)))
 
-    return Cell(
-        name=name,
-        inputs=inputs,
-        hidden=hidden,
-        outputs=hidden,
+    return recurrent_cell(
+        name,
+        inputs,
+        hidden,
         init=init,
         prepare=prepare,
-        initial_carry=zeros(hidden),
-        project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
         mix=mix,
-        update=lambda carry, z, a: carry,
+        update=update,
         readout=lambda weights, carries, xs: spikes(carries),
+        **others,
     )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, orthogonal_kernel, per_unit, the_carry, zeros
+from asrnn_jax.cells.dense import orthogonal_kernel, per_unit, recurrent
 
 
 class Weights(NamedTuple):
@@ -44,9 +44,8 @@ def tanh_rnn(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
             "b": jnp.zeros(hidden, dtype),
         }
 
-    return _dense("tanh_rnn", inputs, hidden, init)._replace(
-        update=lambda h, z, a: jnp.tanh(z + a), pullback=tanh_pullback
-    )
+    update = lambda h, z, a: jnp.tanh(z + a)  # noqa: E731
+    return recurrent("tanh_rnn", inputs, hidden, init=init, prepare=_prepare, update=update, pullback=tanh_pullback)
 
 
 @factory
@@ -76,9 +75,8 @@ def irnn(inputs: int, hidden: int, *, scale: float = 1.0, dtype=jnp.float32) -> 
             "b": jnp.zeros(hidden, dtype),
         }
 
-    return _dense("irnn", inputs, hidden, init)._replace(
-        update=lambda h, z, a: jax.nn.relu(z + a), pullback=_relu_pullback
-    )
+    update = lambda h, z, a: jax.nn.relu(z + a)  # noqa: E731
+    return recurrent("irnn", inputs, hidden, init=init, prepare=_prepare, update=update, pullback=_relu_pullback)
 
 
 @factory
@@ -134,7 +132,11 @@ def indrnn(
         return Weights(params["W_xh"], params["b"], u)
 
     f, pullback = (jax.nn.relu, _relu_pullback) if activation == "relu" else (jnp.tanh, tanh_pullback)
-    return _dense("indrnn", inputs, hidden, init)._replace(
+    return recurrent(
+        "indrnn",
+        inputs,
+        hidden,
+        init=init,
         prepare=prepare,
         mix=lambda weights, h: per_unit(weights.W_hh, h) * h,
         update=lambda h, z, a: f(z + a),
@@ -142,21 +144,8 @@ def indrnn(
     )
 
 
-def _dense(name: str, inputs: int, hidden: int, init) -> Cell:
-    """``h_t = f(W_xh x_t + b + W_hh h_{t-1})``, f still the identity."""
-    return Cell(
-        name=name,
-        inputs=inputs,
-        hidden=hidden,
-        outputs=hidden,
-        init=init,
-        prepare=lambda params: Weights(params["W_xh"], params["b"], params["W_hh"]),
-        initial_carry=zeros(hidden),
-        project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
-        mix=lambda weights, h: h @ weights.W_hh,
-        update=lambda h, z, a: z + a,
-        readout=the_carry,
-    )
+def _prepare(params):
+    return Weights(params["W_xh"], params["b"], params["W_hh"])
 
 
 def tanh_pullback(prev, h, z, a, ct):
