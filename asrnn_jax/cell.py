@@ -67,11 +67,17 @@ class Cell(NamedTuple):
     linear_readout: bool = False
     """Whether the carry is one array ``(*B, H)`` and `readout` one matrix times it, so that a linear layer
     behind the cell can be multiplied with it once (see `asrnn_jax.cells.with_output`)."""
-    pullback: Callable[..., tuple[PyTree, PyTree, PyTree]] | None = None
-    """``(prev, carry, z, a, ct) -> (d_prev, d_z, d_a)``: the vector-Jacobian product of `update`.
+    keep: Callable[[PyTree, PyTree], PyTree] | None = None
+    """``(z, a) -> kept``: what of each step is kept for the backward pass, for example activated gates.
 
-    Optional. `None` derives it with `jax.vjp`, which evaluates `update` again; a cell whose
-    derivative follows from the new carry alone (tanh) states it here and saves that work.
+    `None` keeps nothing but the carry: z and a are computed again, which for a dense cell is one more matrix product.
+    """
+    pullback: Callable[..., tuple[PyTree, PyTree, PyTree]] | None = None
+    """``(prev, carry, kept, ct) -> (d_prev, d_z, d_a)``: the vector-Jacobian product of `update`.
+
+    ``kept`` is what `keep` returned, ``(z, a)`` where that is `None`. Optional. `None` derives it with `jax.vjp`,
+    which evaluates `update` again; a cell whose derivative follows from the new carry alone (tanh), or from its
+    activated gates, states it here and saves that work.
     """
     rebase: Callable[[Params, Any], Params] | None = None
     """``(params, project) -> params`` with the same weights and the skew parameters back at zero.

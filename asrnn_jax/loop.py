@@ -23,7 +23,7 @@ class Options(NamedTuple):
     readout: bool  # compute ys for every step
     reverse: bool
     block: int  # steps a block
-    keep: bool = False  # also return the carry entering each step, the residual of the backward pass
+    keep: bool = False  # also return the residuals of the backward pass: the carry entering each step, `Cell.keep`
 
 
 def where(flags: jax.Array, yes: PyTree, no: PyTree) -> PyTree:
@@ -46,22 +46,24 @@ def restart(reset: jax.Array | None, fresh: PyTree, carry: PyTree) -> PyTree:
 
 
 def plain(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
-    """``-> (end, ys | None, raw | None)``; ``raw[t]`` is the carry entering step t, before a reset."""
+    """``-> (end, ys | None, (raw, kept) | None)``; ``raw[t]`` is the carry entering step t, before a reset."""
 
     def body(carry, inputs):
         z, valid, afresh = inputs
         start = restart(afresh, fresh, carry)
-        return hold(valid, cell.step(weights, start, z), start), carry
+        a = cell.mix(weights, start)
+        kept = cell.keep(z, a) if options.keep and cell.keep else None
+        return hold(valid, cell.update(start, z, a), start), (carry, kept)
 
     def over_block(carry, inputs):
         xs, mask, reset = inputs
         zs = _by_row(cell.project, weights, xs)
-        end, raw = lax.scan(body, carry, (zs, mask, reset), reverse=options.reverse)
+        end, (raw, kept) = lax.scan(body, carry, (zs, mask, reset), reverse=options.reverse)
         ys = _by_row(cell.readout, weights, _after(raw, end, options.reverse), xs) if options.readout else None
-        return end, (ys, raw if options.keep else None)
+        return end, (ys, (raw, kept) if options.keep else None)
 
-    end, (ys, raw) = _scan_blocks(over_block, carry, (xs, mask, reset), options.block, options.reverse)
-    return end, ys, raw
+    end, (ys, residuals) = _scan_blocks(over_block, carry, (xs, mask, reset), options.block, options.reverse)
+    return end, ys, residuals
 
 
 def parallel(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
@@ -97,8 +99,8 @@ def fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
 
 
 def _fused_fwd(cell, options, weights, carry, fresh, xs, mask, reset):
-    end, ys, raw = plain(cell, options._replace(keep=True), weights, carry, fresh, xs, mask, reset)
-    return (end, ys), (weights, fresh, end, raw, xs, mask, reset)
+    end, ys, kept = plain(cell, options._replace(keep=True), weights, carry, fresh, xs, mask, reset)
+    return (end, ys), (weights, fresh, end, kept, xs, mask, reset)
 
 
 def _fused_bwd(cell, options, residuals, cotangents):
@@ -107,14 +109,14 @@ def _fused_bwd(cell, options, residuals, cotangents):
     dc_{t-1} = d_update/dc_{t-1} + (dmix/dc)^T da_t        in the loop
     dW       = sum_t (dmix/dW)^T da_t                      after it: one product over time and batch
     """
-    weights, fresh, end, raw, xs, mask, reset = residuals
+    weights, fresh, end, kept, xs, mask, reset = residuals
     d_end, d_ys = cotangents
     pullback = cell.pullback or _derived_pullback(cell)
     zeros = partial(jax.tree.map, jnp.zeros_like)
 
     def over_block(state, inputs):
         d_carry, end, d_fresh, d_weights = state
-        raw, xs, mask, reset, d_ys = inputs
+        (raw, kept), xs, mask, reset, d_ys = inputs
         prev = raw if reset is None else jax.vmap(lambda r, c: where(r, fresh, c))(reset, raw)
         after = _after(raw, end, options.reverse)
         zs, project_vjp = jax.vjp(partial(_by_row, cell.project), weights, xs)
@@ -128,9 +130,9 @@ def _fused_bwd(cell, options, residuals, cotangents):
 
         def body(state, inputs):
             d_carry, d_fresh = state
-            prev, after, z, a, valid, afresh, d_after = inputs
+            prev, after, kept, valid, afresh, d_after = inputs
             total = d_carry if d_after is None else _add(d_carry, d_after)
-            d_prev, d_z, d_a = pullback(prev, after, z, a, hold(valid, total, zeros(total)))
+            d_prev, d_z, d_a = pullback(prev, after, kept, hold(valid, total, zeros(total)))
             d_prev = _add(d_prev, jax.vjp(lambda c: cell.mix(weights, c), prev)[1](d_a)[0])
             if valid is not None:
                 d_prev = _add(d_prev, where(valid, zeros(total), total))
@@ -139,7 +141,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
                 d_prev = where(afresh, zeros(d_prev), d_prev)
             return (d_prev, d_fresh), _unique(jax.tree.leaves((d_z, d_a)), same)
 
-        inputs = (prev, after, zs, a, mask, reset, d_after)
+        inputs = (prev, after, (zs, a) if cell.keep is None else kept, mask, reset, d_after)
         (d_carry, d_fresh), d_za = lax.scan(body, (d_carry, d_fresh), inputs, reverse=not options.reverse)
         d_za = jax.tree.unflatten(jax.tree.structure((zs, a)), [d_za[i] for i in same])
         d_w_project, d_xs_project = project_vjp(d_za[0])
@@ -150,7 +152,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
     # Blocks add up in at least float32: in bfloat16 the sum would lose what each of many blocks adds.
     wide = jax.tree.map(lambda w: jnp.zeros(w.shape, jnp.promote_types(w.dtype, jnp.float32)), weights)
     state = (d_end, end, zeros(fresh), wide)
-    inputs = (raw, xs, mask, reset, d_ys)
+    inputs = (kept, xs, mask, reset, d_ys)
     state, d_xs = _scan_blocks(over_block, state, inputs, options.block, not options.reverse)
     d_carry, _, d_fresh, d_weights = state
     d_weights = jax.tree.map(lambda d, w: d.astype(w.dtype), d_weights, weights)
@@ -161,8 +163,8 @@ fused.defvjp(_fused_fwd, _fused_bwd)
 
 
 def _derived_pullback(cell: Cell):
-    def pullback(prev, carry, z, a, ct):
-        return jax.vjp(cell.update, prev, z, a)[1](ct)
+    def pullback(prev, carry, kept, ct):
+        return jax.vjp(cell.update, prev, *kept)[1](ct)
 
     return pullback
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, linear
 from asrnn_jax.cells.dense import per_unit, recurrent, zeros
@@ -29,7 +28,7 @@ def gated_diagonal(name: str, inputs: int, hidden: int, init, prepare, project) 
         project=project,
         mix=lambda weights, h: (),
         update=lambda h, z, a: z.decay * h + z.drive,
-        pullback=lambda prev, h, z, a, ct: (ct * z.decay, Element(ct * prev, ct), ()),
+        pullback=lambda prev, h, kept, ct: (ct * kept[0].decay, Element(ct * prev, ct), ()),
         elements=lambda weights, zs: tuple(zs),
         combine=linear,
     )
@@ -39,8 +38,8 @@ class Weights(NamedTuple):
     """Of a state space model with constant complex decay."""
 
     decay: jax.Array  # (H,) complex
-    B: jax.Array  # (I, 2 H): real parts, imaginary parts
-    C: jax.Array  # (2 H, O): for real parts, for imaginary parts
+    B: tuple[jax.Array, jax.Array]  # (I, H): real parts, imaginary parts
+    C: tuple[jax.Array, jax.Array]  # (H, O): for real parts, for imaginary parts
     D: jax.Array  # (O,) elementwise, or (I, O)
 
 
@@ -48,13 +47,12 @@ def state_space(name: str, inputs: int, hidden: int, outputs: int, init, prepare
     """``h_t = decay * h_{t-1} + B x_t``, ``y_t = C [Re h_t, Im h_t] + D x_t`` with complex h."""
 
     def project(weights, xs):
-        drive = (xs @ weights.B).astype(weights.decay.real.dtype)
-        return jax.lax.complex(drive[..., :hidden], drive[..., hidden:])
+        return jax.lax.complex(*((xs @ B).astype(weights.decay.real.dtype) for B in weights.B))
 
     def readout(weights, hs, xs):
-        parts = jnp.concatenate([hs.real, hs.imag], axis=-1).astype(weights.C.dtype)
+        C_re, C_im = weights.C
         through = xs * per_unit(weights.D, xs) if weights.D.ndim == 1 else xs @ weights.D
-        return parts @ weights.C + through
+        return hs.real.astype(C_re.dtype) @ C_re + hs.imag.astype(C_im.dtype) @ C_im + through
 
     def elements(weights, zs):
         return per_unit(weights.decay, zs), zs
@@ -71,7 +69,7 @@ def state_space(name: str, inputs: int, hidden: int, outputs: int, init, prepare
         mix=lambda weights, h: per_unit(weights.decay, h),
         update=lambda h, z, a: a * h + z,
         readout=readout,
-        pullback=lambda prev, h, z, a, ct: (ct * a, ct, ct * prev),
+        pullback=lambda prev, h, kept, ct: (ct * kept[1], ct, ct * prev),
         elements=elements,
         combine=linear,
     )

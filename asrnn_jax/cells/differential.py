@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +14,9 @@ from asrnn_jax.orthogonal import size, skew
 
 
 class Weights(NamedTuple):
-    W_xh: jax.Array  # (I, H), gated antisymmetric (I, 2 H)
-    b: jax.Array  # (H,) or (2 H,)
-    W_hh: jax.Array  # all recurrent products side by side, as rows
+    W_xh: Any  # (I, H), of the gated antisymmetric RNN a tuple of two
+    b: Any  # (H,), likewise
+    W_hh: Any  # (H, H), of the Lipschitz RNN (A, W), of coRNN those of y and z
 
 
 class Oscillators(NamedTuple):
@@ -68,16 +68,25 @@ def antisymmetric(
         M = skew(params["A"], hidden) - gamma * jnp.eye(hidden, dtype=dtype)
         if not gated:
             return Weights(params["W_xh"], params["b"], M.T)
-        W_xh = jnp.concatenate([params["W_xh"], params["W_xz"]], axis=1)
-        return Weights(W_xh, jnp.concatenate([params["b"], params["b_z"]]), M.T)
+        return Weights((params["W_xh"], params["W_xz"]), (params["b"], params["b_z"]), M.T)
+
+    def activated(z, a):
+        return (jnp.tanh(z[0] + a), jax.nn.sigmoid(z[1] + a)) if gated else jnp.tanh(z + a)
 
     def update(h, z, a):
-        if not gated:
-            return h + epsilon * jnp.tanh(z + a)
-        z_h, z_z = jnp.split(z, 2, axis=-1)
-        return h + epsilon * jax.nn.sigmoid(z_z + a) * jnp.tanh(z_h + a)
+        kept = activated(z, a)
+        return h + epsilon * (kept[0] * kept[1] if gated else kept)
 
-    return recurrent("antisymmetric", inputs, hidden, init=init, prepare=prepare, update=update)
+    def pullback(prev, h, kept, ct):
+        if not gated:
+            d = epsilon * ct * (1 - kept**2)
+            return ct, d, d
+        t, s = kept
+        d_t, d_s = epsilon * ct * s * (1 - t**2), epsilon * ct * t * s * (1 - s)
+        return ct, (d_t, d_s), d_t + d_s
+
+    functions = {"prepare": prepare, "update": update, "keep": activated, "pullback": pullback}
+    return recurrent("antisymmetric", inputs, hidden, init=init, **functions)
 
 
 @factory
@@ -127,14 +136,21 @@ def lipschitz(
         return (1 - beta) * (M + M.T) + beta * (M - M.T) - gamma * jnp.eye(hidden, dtype=dtype)
 
     def prepare(params):
-        both = [shaped(params["M_A"]).T, shaped(params["M_W"]).T]
-        return Weights(params["W_xh"], params["b"], jnp.concatenate(both, axis=1))
+        return Weights(params["W_xh"], params["b"], (shaped(params["M_A"]).T, shaped(params["M_W"]).T))
+
+    def activated(z, a):
+        return jnp.tanh(a[1] + z)
 
     def update(h, z, a):
-        A_h, W_h = jnp.split(a, 2, axis=-1)
-        return h + epsilon * (A_h + jnp.tanh(W_h + z))
+        return h + epsilon * (a[0] + activated(z, a))
 
-    return recurrent("lipschitz", inputs, hidden, init=init, prepare=prepare, update=update)
+    def pullback(prev, h, t, ct):
+        d = epsilon * ct
+        d_W = d * (1 - t**2)
+        return ct, d_W, (d, d_W)
+
+    functions = {"prepare": prepare, "update": update, "keep": activated, "pullback": pullback}
+    return recurrent("lipschitz", inputs, hidden, init=init, **functions)
 
 
 @factory
@@ -185,11 +201,19 @@ def cornn(
         }
 
     def prepare(params):
-        return Weights(params["W_xh"], params["b"], jnp.concatenate([params["W_hy"], params["W_hz"]]))
+        return Weights(params["W_xh"], params["b"], (params["W_hy"], params["W_hz"]))
+
+    def activated(z, a):
+        return jnp.tanh(z + a)
 
     def update(carry, z, a):
-        velocity = carry.z + dt * (jnp.tanh(z + a) - gamma * carry.y - epsilon * carry.z)
+        velocity = carry.z + dt * (activated(z, a) - gamma * carry.y - epsilon * carry.z)
         return Oscillators(carry.y + dt * velocity, velocity)
+
+    def pullback(prev, carry, t, ct):
+        d_velocity = ct.z + dt * ct.y
+        d = dt * d_velocity * (1 - t**2)
+        return Oscillators(ct.y - dt * gamma * d_velocity, (1 - dt * epsilon) * d_velocity), d, d
 
     return recurrent(
         "cornn",
@@ -198,7 +222,9 @@ def cornn(
         init=init,
         prepare=prepare,
         update=update,
+        keep=activated,
+        pullback=pullback,
         initial_carry=zeros_each(Oscillators, hidden),
-        mix=lambda weights, carry: jnp.concatenate([carry.y, carry.z], axis=-1) @ weights.W_hh,
+        mix=lambda weights, carry: carry.y @ weights.W_hh[0] + carry.z @ weights.W_hh[1],
         readout=lambda weights, carries, xs: carries.y,
     )

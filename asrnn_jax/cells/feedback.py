@@ -9,16 +9,25 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, orthogonal_kernel, orthogonal_kernels, per_unit, recurrent, zeros_each
-from asrnn_jax.cells.lstm import Carry, gated
+from asrnn_jax.cells.dense import (
+    affine,
+    gates,
+    orthogonal_kernel,
+    orthogonal_kernels,
+    per_unit,
+    recurrent,
+    zeros_each,
+)
+from asrnn_jax.cells.lstm import Carry, activated, gated
 
 
 class Surprisal(NamedTuple):
-    W_xh: jax.Array  # (I, 4 H)
-    b: jax.Array  # (4 H,)
-    W_h: jax.Array  # (H, 4 H + I): recurrent kernels, then the prediction's
+    W_xh: tuple[jax.Array, ...]  # (I, H), one a gate
+    b: tuple[jax.Array, ...]  # (H,)
+    W_hh: tuple[jax.Array, ...]  # (H, H)
+    W_hp: jax.Array  # (H, I)
     b_p: jax.Array  # (I,)
-    V: jax.Array  # (4 H,)
+    V: tuple[jax.Array, ...]  # (H,)
 
 
 @factory
@@ -69,22 +78,20 @@ def surprisal(
         }
 
     def prepare(params):
-        W_h = jnp.concatenate([params["W_hh"], params["W_hp"]], axis=1)
-        return Surprisal(params["W_xh"], params["b"], W_h, params["b_p"], params["V"])
+        W_xh, b, W_hh, V = (gates(params[name], 4) for name in ("W_xh", "b", "W_hh", "V"))
+        return Surprisal(W_xh, b, W_hh, params["W_hp"], params["b_p"], V)
 
     def mix(weights, carry):
-        product = carry.h @ weights.W_h
-        p = product[..., 4 * hidden :]
-        gates = product[..., : 4 * hidden]
-        return gates, p + per_unit(weights.b_p, p), per_unit(weights.V, gates)
+        heard = tuple(carry.h @ W for W in weights.W_hh)
+        return heard, affine(carry.h, weights.W_hp, weights.b_p), tuple(per_unit(V, carry.h) for V in weights.V)
 
     def update(carry, z, a):
-        (z_gates, x), (a_gates, p, V) = z, a
+        (z_gates, x), (heard, p, V) = z, a
         if prediction == "softmax":
             s = -jnp.sum(x * jax.nn.log_softmax(p), axis=-1, keepdims=True)
         else:
             s = 0.5 * jnp.mean((x - p) ** 2, axis=-1, keepdims=True)
-        return gated(carry, z_gates + a_gates + s * V)
+        return gated(carry, activated(z_gates, jax.tree.map(lambda a, V: a + s * V, heard, V)))
 
     return recurrent(
         "surprisal",
@@ -93,7 +100,7 @@ def surprisal(
         init=init,
         prepare=prepare,
         initial_carry=zeros_each(Carry, hidden),
-        project=lambda weights, xs: (affine(xs, weights.W_xh, weights.b), xs),
+        project=lambda weights, xs: (tuple(affine(xs, W, b) for W, b in zip(weights.W_xh, weights.b)), xs),
         mix=mix,
         update=update,
         readout=lambda weights, carries, xs: carries.h,
@@ -101,8 +108,8 @@ def surprisal(
 
 
 class InputGated(NamedTuple):
-    W_xh: jax.Array  # (I, 2 H)
-    b: jax.Array  # (2 H,)
+    W_xh: tuple[jax.Array, ...]  # (I, H), gate and candidate
+    b: tuple[jax.Array, ...]  # (H,)
     W_hh: jax.Array  # (H, H)
 
 
@@ -141,11 +148,20 @@ def input_gated(inputs: int, hidden: int, *, gate_bias: float = -1.0, dtype=jnp.
             "b": jnp.zeros(2 * hidden, dtype).at[:hidden].set(gate_bias),
         }
 
-    def update(h, z, a):
-        i = jax.nn.sigmoid(z[..., :hidden])
-        return (1 - i) * h + i * jnp.tanh(z[..., hidden:] + a)
-
     def prepare(params):
-        return InputGated(params["W_xh"], params["b"], params["W_hh"])
+        return InputGated(gates(params["W_xh"], 2), gates(params["b"], 2), params["W_hh"])
 
-    return recurrent("input_gated", inputs, hidden, init=init, prepare=prepare, update=update)
+    def activated(z, a):
+        return jax.nn.sigmoid(z[0]), jnp.tanh(z[1] + a)
+
+    def update(h, z, a):
+        i, n = activated(z, a)
+        return (1 - i) * h + i * n
+
+    def pullback(prev, h, kept, ct):
+        i, n = kept
+        d_i, d_n = ct * (n - prev) * i * (1 - i), ct * i * (1 - n**2)
+        return ct * (1 - i), (d_i, d_n), d_n
+
+    functions = {"prepare": prepare, "update": update, "keep": activated, "pullback": pullback}
+    return recurrent("input_gated", inputs, hidden, init=init, **functions)

@@ -9,13 +9,15 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import orthogonal_kernels, per_unit, recurrent
+from asrnn_jax.cells.dense import gates, orthogonal_kernels, per_unit, recurrent
 
 
 class Weights(NamedTuple):
-    W_xh: jax.Array  # (I, K H), gates side by side
-    b: jax.Array  # (K H,)
-    W_hh: jax.Array  # (H, K H)
+    """One of each a gate, the candidate n last."""
+
+    W_xh: tuple[jax.Array, ...]  # (I, H)
+    b: tuple[jax.Array, ...]  # (H,)
+    W_hh: tuple[jax.Array, ...]  # (H, H)
     b_hn: jax.Array  # (H,)
 
 
@@ -43,13 +45,17 @@ def gru(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
     Source: Cho et al. 2014, arXiv:1406.1078.
     """
 
-    def update(h, z, a):
-        r, u, n = (slice(k * hidden, (k + 1) * hidden) for k in range(3))
-        reset, keep = jax.nn.sigmoid(z[..., r] + a[..., r]), jax.nn.sigmoid(z[..., u] + a[..., u])
-        new = jnp.tanh(z[..., n] + reset * a[..., n])
-        return (1 - keep) * new + keep * h
+    def activated(z, a):
+        r, u = (jax.nn.sigmoid(z[k] + a[k]) for k in range(2))
+        return r, u, jnp.tanh(z[2] + r * a[2]), a[2]
 
-    return _gated("gru", inputs, hidden, 3, update, dtype)
+    def pullback(prev, h, kept, ct):
+        r, u, n, a_n = kept
+        d_u, d_n = ct * (prev - n) * u * (1 - u), ct * (1 - u) * (1 - n**2)
+        d_r = d_n * a_n * r * (1 - r)
+        return ct * u, (d_r, d_u, d_n), (d_r, d_u, d_n * r)
+
+    return _gated("gru", inputs, hidden, 3, activated, pullback, dtype)
 
 
 @factory
@@ -75,32 +81,42 @@ def mgu(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
     Source: Zhou et al. 2016, arXiv:1603.09420.
     """
 
-    def update(h, z, a):
-        keep = jax.nn.sigmoid(z[..., :hidden] + a[..., :hidden])
-        new = jnp.tanh(z[..., hidden:] + keep * a[..., hidden:])
-        return (1 - keep) * new + keep * h
+    def activated(z, a):
+        f = jax.nn.sigmoid(z[0] + a[0])
+        return f, f, jnp.tanh(z[1] + f * a[1]), a[1]
 
-    return _gated("mgu", inputs, hidden, 2, update, dtype)
+    def pullback(prev, h, kept, ct):
+        f, _, n, a_n = kept
+        d_n = ct * (1 - f) * (1 - n**2)
+        d_f = (ct * (prev - n) + d_n * a_n) * f * (1 - f)
+        return ct * f, (d_f, d_n), (d_f, d_n * f)
+
+    return _gated("mgu", inputs, hidden, 2, activated, pullback, dtype)
 
 
-def _gated(name: str, inputs: int, hidden: int, gates: int, update, dtype) -> Cell:
+def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback, dtype) -> Cell:
+    """``(1 - u) * n + u * h`` with ``activated(z, a) -> (r, u, n, a_n)``."""
     checks.sizes(inputs=inputs, hidden=hidden)
 
     def init(key):
         k_x, k_h = jax.random.split(key)
         return {
-            "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, gates * hidden), dtype),
-            "W_hh": orthogonal_kernels(k_h, hidden, gates, dtype),
-            "b": jnp.zeros(gates * hidden, dtype),
+            "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, number * hidden), dtype),
+            "W_hh": orthogonal_kernels(k_h, hidden, number, dtype),
+            "b": jnp.zeros(number * hidden, dtype),
             "b_hn": jnp.zeros(hidden, dtype),
         }
 
-    def mix(weights, h):
-        product = h @ weights.W_hh
-        bias = jnp.concatenate([jnp.zeros((gates - 1) * hidden, weights.b_hn.dtype), weights.b_hn])
-        return product + per_unit(bias, product)
-
     def prepare(params):
-        return Weights(params["W_xh"], params["b"], params["W_hh"], params["b_hn"])
+        return Weights(*(gates(params[name], number) for name in ("W_xh", "b", "W_hh")), params["b_hn"])
 
-    return recurrent(name, inputs, hidden, init=init, prepare=prepare, mix=mix, update=update)
+    def mix(weights, h):
+        *others, new = (h @ W for W in weights.W_hh)
+        return *others, new + per_unit(weights.b_hn, new)
+
+    def update(h, z, a):
+        _, u, n, _ = activated(z, a)
+        return (1 - u) * n + u * h
+
+    functions = {"prepare": prepare, "mix": mix, "update": update, "keep": activated, "pullback": pullback}
+    return recurrent(name, inputs, hidden, init=init, **functions)

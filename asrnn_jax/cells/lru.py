@@ -76,10 +76,9 @@ def lru(
 
     def prepare(params):
         nu, theta = jnp.exp(params["nu_log"]), jnp.exp(params["theta_log"])
-        gamma = jnp.tile(jnp.exp(params["gamma_log"]), 2)
-        B = jnp.concatenate([params["B_re"], params["B_im"]], axis=1) * gamma[None]
-        C = jnp.concatenate([params["C_re"], -params["C_im"]])
-        return diagonal.Weights(exp_complex(-nu, theta), B, C, params["D"])
+        gamma = jnp.exp(params["gamma_log"])[None]
+        B = (params["B_re"] * gamma, params["B_im"] * gamma)
+        return diagonal.Weights(exp_complex(-nu, theta), B, (params["C_re"], -params["C_im"]), params["D"])
 
     return diagonal.state_space("lru", inputs, hidden, outputs, init, prepare)
 
@@ -93,8 +92,8 @@ def exp_complex(re: jax.Array, im: jax.Array) -> jax.Array:
 class Gates(NamedTuple):
     W_xh: jax.Array  # (I, H)
     b: jax.Array  # (H,)
-    W_g: jax.Array  # (H, 2 H): recurrence gate, input gate
-    b_g: jax.Array  # (2 H,)
+    W_g: tuple[jax.Array, jax.Array]  # (H, H) of recurrence gate and input gate
+    b_g: tuple[jax.Array, jax.Array]  # (H,)
     rate: jax.Array  # (H,): c softplus(Lambda)
 
 
@@ -142,14 +141,14 @@ def rg_lru(inputs: int, hidden: int, *, c: float = 8.0, dtype=jnp.float32) -> Ce
         return Gates(
             params["W_xh"],
             params["b"],
-            jnp.concatenate([params["W_a"], params["W_i"]], axis=1),
-            jnp.concatenate([params["b_a"], params["b_i"]]),
+            (params["W_a"], params["W_i"]),
+            (params["b_a"], params["b_i"]),
             c * jax.nn.softplus(params["Lambda"]),
         )
 
     def project(weights, xs):
         u = affine(xs, weights.W_xh, weights.b)
-        r, i = jnp.split(jax.nn.sigmoid(affine(u, weights.W_g, weights.b_g)), 2, axis=-1)
+        r, i = (jax.nn.sigmoid(affine(u, W, b)) for W, b in zip(weights.W_g, weights.b_g))
         log_a = -r * jnp.broadcast_to(weights.rate, r.shape)
         # 1 - a^2 without cancellation, and above 0, where the root has no derivative
         room = jnp.maximum(-jnp.expm1(2 * log_a), jnp.finfo(log_a.dtype).tiny)

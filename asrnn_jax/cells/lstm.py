@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -9,13 +10,15 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import orthogonal_kernels, recurrent, zeros_each
+from asrnn_jax.cells.dense import gates, orthogonal_kernels, recurrent, zeros_each
 
 
 class Weights(NamedTuple):
-    W_xh: jax.Array  # (I, 4 H), gates i, f, g, o side by side
-    b: jax.Array  # (4 H,)
-    W_hh: jax.Array  # (H, 4 H)
+    """One of each a gate, in the order i, f, g, o."""
+
+    W_xh: tuple[jax.Array, ...]  # (I, H)
+    b: tuple[jax.Array, ...]  # (H,)
+    W_hh: tuple[jax.Array, ...]  # (H, H)
 
 
 class Carry(NamedTuple):
@@ -61,16 +64,33 @@ def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float3
         inputs,
         hidden,
         init=init,
-        prepare=lambda params: Weights(params["W_xh"], params["b"], params["W_hh"]),
+        prepare=lambda params: Weights(*(gates(params[name], 4) for name in Weights._fields)),
         initial_carry=zeros_each(Carry, hidden),
-        mix=lambda weights, carry: carry.h @ weights.W_hh,
-        update=lambda carry, z, a: gated(carry, z + a),
+        mix=lambda weights, carry: jax.tree.map(partial(jnp.matmul, carry.h), weights.W_hh),
+        update=lambda carry, z, a: gated(carry, activated(z, a)),
+        keep=activated,
+        pullback=pullback,
         readout=lambda weights, carries, xs: carries.h,
     )
 
 
-def gated(carry: Carry, gates: jax.Array) -> Carry:
-    """The LSTM's update from what the gates i, f, g, o ``(..., 4 H)`` are before their sigmoids and tanh."""
-    i, f, g, o = jnp.split(gates, 4, axis=-1)
-    c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    return Carry(jax.nn.sigmoid(o) * jnp.tanh(c), c)
+def activated(z, a):
+    """The gates i, f, g, o, each ``(..., H)``, from their two sums."""
+    i, f, g, o = jax.tree.map(jnp.add, z, a)
+    return jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+
+
+def gated(carry: Carry, gates) -> Carry:
+    """The LSTM's update by activated gates."""
+    i, f, g, o = gates
+    c = f * carry.c + i * g
+    return Carry(o * jnp.tanh(c), c)
+
+
+def pullback(prev: Carry, carry: Carry, gates, ct: Carry):
+    """`Cell.pullback` of ``gated(prev, activated(z, a))``."""
+    i, f, g, o = gates
+    tanh_c = jnp.tanh(carry.c)
+    d_c = ct.c + ct.h * o * (1 - tanh_c**2)
+    d = (d_c * g * i * (1 - i), d_c * prev.c * f * (1 - f), d_c * i * (1 - g**2), ct.h * tanh_c * o * (1 - o))
+    return Carry(jnp.zeros_like(prev.h), d_c * f), d, d

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine
+from asrnn_jax.cells.dense import affine, gates
 from asrnn_jax.cells.diagonal import Element, gated_diagonal
 
 
 class Weights(NamedTuple):
-    W_xh: jax.Array  # (I, K H), gates side by side
-    b: jax.Array  # (K H,)
+    W_xh: tuple[jax.Array, ...]  # (I, H), one a gate
+    b: tuple[jax.Array, ...]  # (H,)
 
 
 @factory
@@ -80,15 +80,18 @@ def _g(v: jax.Array, candidate: str) -> jax.Array:
     return v if candidate == "linear" else jnp.where(v >= 0, v + 0.5, jax.nn.sigmoid(v))
 
 
-def _minimal(name: str, inputs: int, hidden: int, gates: int, element, candidate: str, dtype) -> Cell:
+def _minimal(name: str, inputs: int, hidden: int, number: int, element, candidate: str, dtype) -> Cell:
     checks.sizes(inputs=inputs, hidden=hidden)
     checks.choice("candidate", candidate, ("linear", "positive"))
 
     def init(key):
-        kernel = jax.nn.initializers.lecun_normal()(key, (inputs, gates * hidden), dtype)
-        return {"W_xh": kernel, "b": jnp.zeros(gates * hidden, dtype)}
+        kernel = jax.nn.initializers.lecun_normal()(key, (inputs, number * hidden), dtype)
+        return {"W_xh": kernel, "b": jnp.zeros(number * hidden, dtype)}
 
     def project(weights, xs):
-        return element(*jnp.split(affine(xs, weights.W_xh, weights.b), gates, axis=-1))
+        return element(*(affine(xs, W, b) for W, b in zip(weights.W_xh, weights.b)))
 
-    return gated_diagonal(name, inputs, hidden, init, lambda params: Weights(params["W_xh"], params["b"]), project)
+    def prepare(params):
+        return Weights(gates(params["W_xh"], number), gates(params["b"], number))
+
+    return gated_diagonal(name, inputs, hidden, init, prepare, project)

@@ -78,7 +78,7 @@ def orthogonal(
         project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
         mix=lambda weights, h: h @ weights.W_hh,
         update=lambda h, z, a: z + a,
-        pullback=lambda prev, h, z, a, ct: (jnp.zeros_like(prev), ct, ct),
+        pullback=lambda prev, h, kept, ct: (jnp.zeros_like(prev), ct, ct),
     )
 
 
@@ -150,7 +150,7 @@ def modrelu_rnn(name: str, inputs: int, hidden: int, init, prepare) -> Cell:
         product, b = a
         return modrelu(z + product, b)
 
-    def pullback(prev, h, z, a, ct):
+    def pullback(prev, h, kept, ct):
         # Where modReLU is open its slope is 1 and h has the sign of z; where it is closed h = 0.
         delta = jnp.where(h == 0, 0, ct)
         return jnp.zeros_like(prev), delta, (delta, delta * jnp.sign(h))

@@ -81,8 +81,8 @@ def s5(
         wide = decay.real.dtype
         B = jax.lax.complex(params["B_re"].astype(wide), params["B_im"].astype(wide))
         B = B * ((decay - 1) / jax.lax.complex(re.astype(wide), im.astype(wide)))[None]
-        C = 2 * jnp.concatenate([params["C_re"], -params["C_im"]])
-        return diagonal.Weights(decay, jnp.concatenate([B.real, B.imag], axis=1), C, params["D"])
+        C = (2 * params["C_re"], -2 * params["C_im"])
+        return diagonal.Weights(decay, (B.real, B.imag), C, params["D"])
 
     return diagonal.state_space("s5", inputs, hidden, outputs, init, prepare)
 

@@ -148,12 +148,12 @@ def _prepare(params):
     return Weights(params["W_xh"], params["b"], params["W_hh"])
 
 
-def tanh_pullback(prev, h, z, a, ct):
+def tanh_pullback(prev, h, kept, ct):
     """Of ``h = tanh(z + a)``: the derivative ``1 - h^2`` needs only the new carry."""
     delta = ct * (1 - h * h)
     return jnp.zeros_like(prev), delta, delta
 
 
-def _relu_pullback(prev, h, z, a, ct):
+def _relu_pullback(prev, h, kept, ct):
     delta = jnp.where(h > 0, ct, 0)
     return jnp.zeros_like(prev), delta, delta
