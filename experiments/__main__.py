@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tyro
 
+from experiments import machine
 from experiments.config import COMMANDS, Config, Model, command, from_json
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import read_json
@@ -39,6 +40,7 @@ def main(arguments: list[str]) -> int:
         if name == "report":
             print(report(tyro.cli(Report, args=rest, prog="python -m experiments report")))
         elif name == "bench":
+            machine.prepare()
             from experiments.bench import Bench, bench
 
             print(bench(tyro.cli(Bench, args=rest, prog="python -m experiments bench")))
@@ -47,6 +49,7 @@ def main(arguments: list[str]) -> int:
 
             print(list_cells())
         elif name == "zoo":
+            machine.prepare()
             from experiments.zoo import Zoo, zoo
 
             print(zoo(tyro.cli(Zoo, args=rest, prog="python -m experiments zoo")))
@@ -70,9 +73,12 @@ def main(arguments: list[str]) -> int:
 
 def _train(name: str, rest: list[str]) -> None:
     config = parse(name, rest)
+    machine.prepare(config.training)
     from experiments.train import default_folder, train  # jax is imported only for work that needs it
 
     result = train(config)
+    if not machine.first():
+        return
     folder = config.training.out or default_folder(config)
     best = result["best"]
     print(f"best test {result['metric']} {best['test_' + result['metric']]:.4g} at step {best['step']}; see {folder}")

@@ -14,7 +14,10 @@ import tyro
 from experiments.errors import UsageError
 
 # Fields that say where and how a run is carried out, not what it computes.
-CIRCUMSTANCES = ("out", "resume", "data_dir", "download", "checkpoint_every", "preset")
+CIRCUMSTANCES = (
+    *("out", "resume", "data_dir", "download", "checkpoint_every", "preset"),
+    *("devices", "coordinator", "processes", "process"),
+)
 
 
 def _check(condition: bool, name: str, value: Any, remedy: str) -> None:
@@ -146,9 +149,27 @@ class Training:
     """Run folder. None: runs/ and a name made of task, cell and size."""
     resume: bool = False
     """Go on with the run in --out, bit for bit."""
+    devices: int | None = None
+    """CPU devices that share each batch. None: one a core."""
+    coordinator: str | None = None
+    """Train in several processes, on one host or many: HOST:PORT of the first. Each is started with the same flags but
+    --process; the first one writes the run folder."""
+    processes: int | None = None
+    """With --coordinator: how many processes there are. None: as the cluster's scheduler says."""
+    process: int | None = None
+    """With --coordinator: which one this is, from 0. None: as the cluster's scheduler says."""
 
     def __post_init__(self):
-        _positive(self, "batch", "log_every", "eval_every", "checkpoint_every")
+        _positive(self, "batch", "log_every", "eval_every", "checkpoint_every", "devices", "processes")
+        for name in ("processes", "process"):
+            value = getattr(self, name)
+            _check(value is None or self.coordinator is not None, name, value, "it belongs to --coordinator, add that")
+        _check(
+            self.process is None or 0 <= self.process < (self.processes or math.inf),
+            "process",
+            self.process,
+            "give a number from 0, below --processes",
+        )
         _check(0 <= self.seed < 2**31, "seed", self.seed, "give a whole number from 0 to 2^31 - 1")
 
 

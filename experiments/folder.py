@@ -94,7 +94,15 @@ class Checkpoints:
 
     def __init__(self, folder: Path, fingerprint: str):
         self._fingerprint = fingerprint
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+        alone = ocp.options.MultiprocessingOptions(  # each process keeps its own, see `experiments.machine`
+            primary_host=jax.process_index(),
+            active_processes={jax.process_index()},
+            barrier_sync_key_prefix=f"process{jax.process_index()}",
+        )
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2, enable_async_checkpointing=False, create=False, multiprocessing_options=alone
+        )
+        folder.mkdir(exist_ok=True)
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def save(self, step: int, state: Any) -> None:

@@ -7,8 +7,10 @@ import math
 import shlex
 import signal
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +23,7 @@ from tqdm import tqdm
 
 import asrnn_jax
 from asrnn_jax.cell import Cell
-from experiments import figures
+from experiments import figures, machine
 from experiments.config import Config, command, essence, fingerprint, from_json, to_json
 from experiments.errors import DivergedError, UsageError
 from experiments.folder import Checkpoints, Metrics, named, read_json, read_metrics, write_json
@@ -54,12 +56,22 @@ def train(config: Config) -> dict[str, Any]:
     task = make_task(config)
     cell = make_model(config.model, task.inputs, task.outputs)
     optimizer = make_optimizer(config.optim, task.steps)
+    devices = machine.shards(config.training.batch) // machine.processes()
+    config = replace(config, training=replace(config.training, devices=devices))
+    if not machine.first():  # this process only computes: what it writes goes into a folder that is thrown away
+        with tempfile.TemporaryDirectory() as folder:
+            training = replace(config.training, out=str(Path(folder) / "run"), resume=False)
+            return _train(replace(config, training=training), task, cell, optimizer)
+    return _train(config, task, cell, optimizer)
+
+
+def _train(config: Config, task: Task, cell: Cell, optimizer) -> dict[str, Any]:
     folder = _open_folder(config)
     state = initial(config, task, cell, optimizer)
     checkpoints = Checkpoints(folder / "checkpoints", fingerprint(config))
     try:
         found = checkpoints.restore(state) if config.training.resume else None
-        step, state = found or (0, state)
+        step, state = machine.from_first(found or (0, state))
         metrics = Metrics(folder / "metrics.jsonl", step)
         if metrics.last < step // config.training.log_every * config.training.log_every:
             raise UsageError(f"{folder}/metrics.jsonl ends before the checkpoint of step {step}: lines have been lost.")
@@ -112,16 +124,24 @@ def _apply(cell: Cell, params: Any, xs: jax.Array, outputs: Any = "all", key: ja
 def make_step(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation):
     """The jitted training step ``(state, batch) -> (state, metrics of this batch)``."""
     root = jax.random.fold_in(jax.random.key(config.training.seed), 3)
+    several = machine.shards(config.training.batch) > 1
 
     def mean_loss(params, batch, step):
-        dropout = jax.random.fold_in(root, step) if config.model.dropout else None
+        dropout = None
+        if config.model.dropout:
+            dropout = jax.random.fold_in(root, step)
+            dropout = jax.random.fold_in(dropout, jax.lax.axis_index("batch")) if several else dropout
         loss, metrics = task.loss(partial(_apply, cell, key=dropout), params, batch)
         metrics = {name: value.mean() for name, value in {"loss": loss, **metrics}.items()}
         return metrics["loss"], metrics
 
+    gradients = machine.shared(
+        jax.value_and_grad(mean_loss, has_aux=True), config.training.batch, lambda tree: jax.lax.pmean(tree, "batch")
+    )
+
     @partial(jax.jit, donate_argnums=0)
     def step(state: State, batch) -> tuple[State, dict[str, jax.Array]]:
-        (_, metrics), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.params, batch, state.step)
+        (_, metrics), gradient = gradients(state.params, batch, state.step)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         done = state.step + 1
@@ -136,16 +156,21 @@ def make_evaluate(task: Task, cell: Cell):
     """``params -> {metric: mean over the test set}``."""
     apply = partial(_apply, cell)
 
-    @jax.jit
-    def sums_of(params, batch, weights):
+    def sums(params, weighted):
+        batch, weights = weighted
         loss, metrics = task.loss(apply, params, batch)
         return {name: (value * weights).sum() for name, value in {"loss": loss, **metrics}.items()}
+
+    @jax.jit
+    def sums_of(params, weighted):
+        total = machine.shared(sums, len(weighted[1]), lambda tree: jax.lax.psum(tree, "batch"))
+        return total(params, weighted)
 
     def evaluate(params) -> dict[str, float]:
         totals: dict[str, float] = {}
         count = 0.0
         for batch, weights in task.tests():
-            for name, value in sums_of(params, batch, weights).items():
+            for name, value in sums_of(params, machine.everywhere((batch, weights))).items():
                 totals[name] = totals.get(name, 0.0) + float(value)
             count += float(weights.sum())
         return {name: value / count for name, value in totals.items()}
@@ -170,13 +195,15 @@ def _loop(
             desc=config.model.cell,
             unit="step",
             mininterval=0.5 if sys.stderr.isatty() else 30,
+            disable=not machine.first(),
         ) as bar,
     ):
         while step < task.steps:
-            state, now = train_step(state, task.batch(step))
+            state, now = train_step(state, machine.everywhere(task.batch(step)))
             step += 1
             bar.update()
             last = step == task.steps
+            stop = machine.any_process(bool(caught)) if step % log_every == 0 or machine.processes() == 1 else False
             if step % log_every == 0 or last:
                 means = {name: float(total) / (step - logged) for name, total in state.sums.items()}
                 _check_finite(means, step, checkpoints)
@@ -190,21 +217,22 @@ def _loop(
                 metrics.write(step, **{f"test_{name}": value for name, value in tested.items()})
                 shown |= {f"test_{task.metric}": f"{tested[task.metric]:.4g}"}
                 bar.set_postfix(shown, refresh=False)
-            if step % config.training.checkpoint_every == 0 or last or caught:
+            if step % config.training.checkpoint_every == 0 or last or stop:
                 broken = [name for name, leaf in named(state) if not np.isfinite(np.asarray(leaf)).all()]
                 _check_finite({f"{name} of the batch": value for name, value in now.items()}, step, checkpoints)
                 _check_finite(dict.fromkeys(broken, math.nan), step, checkpoints)
                 metrics.sync()
                 checkpoints.save(step, state)
                 clock.save()
-            if caught and not last:
+            if stop and not last:
                 bar.close()
+                by = caught[0] if caught else signal.SIGTERM  # which another process was sent
                 print(
-                    f"stopped by {caught[0].name} and saved at step {step} of {task.steps}; go on with: python -m "
+                    f"stopped by {by.name} and saved at step {step} of {task.steps}; go on with: python -m "
                     f"experiments {command(config)} --out {shlex.quote(str(folder))} --resume",
                     file=sys.stderr,
                 )
-                raise SystemExit(128 + caught[0])
+                raise SystemExit(128 + by)
     return state
 
 

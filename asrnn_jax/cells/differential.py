@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -71,15 +72,14 @@ def antisymmetric(
         return Weights((params["W_xh"], params["W_xz"]), (params["b"], params["b_z"]), M.T)
 
     def activated(z, a):
-        return (jnp.tanh(z[0] + a), jax.nn.sigmoid(z[1] + a)) if gated else jnp.tanh(z + a)
+        return (jnp.tanh(z[0] + a), jax.nn.sigmoid(z[1] + a)) if gated else (jnp.tanh(z + a),)
 
     def update(h, z, a):
-        kept = activated(z, a)
-        return h + epsilon * (kept[0] * kept[1] if gated else kept)
+        return h + epsilon * math.prod(activated(z, a))
 
     def pullback(prev, h, kept, ct):
         if not gated:
-            d = epsilon * ct * (1 - kept**2)
+            d = epsilon * ct * (1 - kept[0] ** 2)
             return ct, d, d
         t, s = kept
         d_t, d_s = epsilon * ct * s * (1 - t**2), epsilon * ct * t * s * (1 - s)

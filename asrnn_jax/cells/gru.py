@@ -108,7 +108,8 @@ def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback
         }
 
     def prepare(params):
-        return Weights(*(gates(params[name], number) for name in ("W_xh", "b", "W_hh")), params["b_hn"])
+        W_xh, b, W_hh = (gates(params[name], number) for name in ("W_xh", "b", "W_hh"))
+        return Weights(W_xh, b, W_hh, params["b_hn"])
 
     def mix(weights, h):
         *others, new = (h @ W for W in weights.W_hh)

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PROGRAMS = tempfile.TemporaryDirectory()  # compiled once for all these processes
 
 
 def environment():
@@ -16,6 +18,7 @@ def environment():
         "JAX_PLATFORMS": "cpu",
         # Light programs; the same for every process of a comparison, so that bits can be compared.
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "JAX_COMPILATION_CACHE_DIR": PROGRAMS.name,
     }
 
 

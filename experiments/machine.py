@@ -1,0 +1,147 @@
+"""The machine: all its cores and accelerators at work on each batch, in one process or several."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from experiments.config import Training
+from experiments.errors import UsageError
+
+ROWS = 8  # sequences a device at least: with fewer, its share of the work is smaller than what sharing costs
+
+
+def prepare(training: Training | None = None) -> None:
+    """Sets this process up; to be called before JAX starts.
+
+    On CPU every core becomes a device, because XLA runs the small products of a scan on one core. LAPACK keeps to one
+    thread, for its waiting threads take the cores from JAX's. Memory once used stays with the process: giving 100 MB
+    back after each step and getting it again costs more than touching it. Compiled programs are kept between processes.
+
+    Raises:
+      UsageError: processes that cannot be joined.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _keep_memory()
+    import jax
+
+    devices = training.devices if training and training.devices else len(os.sched_getaffinity(0))
+    try:
+        jax.config.update("jax_num_cpu_devices", devices)
+    except RuntimeError:  # JAX has started, in a program that calls this one
+        return
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "asrnn_jax" / "programs"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    if training and training.coordinator is not None:
+        try:
+            jax.distributed.initialize(training.coordinator, training.processes, training.process)
+        except (RuntimeError, ValueError) as e:
+            raise UsageError(f"--coordinator {training.coordinator}: the processes did not meet ({e}).") from e
+
+
+def _keep_memory() -> None:
+    """Large blocks from the heap and never returned (glibc only)."""
+    trim_threshold, mmap_max = -1, -4  # names in malloc.h: M_TRIM_THRESHOLD, M_MMAP_MAX
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(trim_threshold, 2**31 - 1)
+            mallopt(mmap_max, 0)
+
+
+def first() -> bool:
+    """Whether this is the process that writes files; the others only compute."""
+    import jax
+
+    return jax.process_index() == 0
+
+
+def shards(rows: int) -> int:
+    """Devices that a batch of `rows` sequences is shared among: a divisor, as many as have enough to do.
+
+    Raises:
+      UsageError: several processes whose devices cannot share the batch evenly.
+    """
+    import jax
+
+    if processes() > 1:
+        if rows % jax.device_count():
+            raise UsageError(f"--batch {rows}: {jax.device_count()} devices cannot share it; give a multiple.")
+        return jax.device_count()
+    most = min(jax.device_count(), max(1, rows // ROWS))
+    return max(d for d in range(1, most + 1) if rows % d == 0)
+
+
+def shared(f: Callable[..., Any], rows: int, summary: Callable[[Any], Any]) -> Callable[..., Any]:
+    """``f(params, batch, *others)`` with the batch's leading axis shared among devices and `summary` of the results.
+
+    One exchange a call: what f returns on each device (already a mean or a sum) goes through `summary`, for example
+    `jax.lax.pmean` over the axis "batch". Left to itself, the compiler would add up weight gradients between devices
+    inside the loop over time.
+    """
+    import jax
+    from jax.sharding import AxisType
+    from jax.sharding import PartitionSpec as P
+
+    devices = shards(rows)
+    if devices == 1:
+        return f
+    mesh = jax.make_mesh((devices,), ("batch",), (AxisType.Auto,), devices=jax.devices()[:devices])
+
+    def whole(params, batch, *others):
+        specs = (P(), P("batch"), *(P() for _ in others))
+        return jax.shard_map(
+            lambda *arguments: summary(f(*arguments)), mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False
+        )(params, batch, *others)
+
+    return whole
+
+
+def processes() -> int:
+    """How many processes make the run."""
+    import jax
+
+    return jax.process_count()
+
+
+def everywhere(tree: Any) -> Any:
+    """Arrays that every process has as a whole, as arrays of all of them together."""
+    if processes() == 1:
+        return tree
+    import jax
+    import numpy as np
+    from jax.sharding import AxisType, NamedSharding
+    from jax.sharding import PartitionSpec as P
+
+    replicated = NamedSharding(jax.make_mesh((jax.device_count(),), ("batch",), (AxisType.Auto,)), P())
+
+    def one(leaf):
+        array = np.asarray(leaf)
+        return jax.make_array_from_callback(array.shape, replicated, lambda index: array[index])
+
+    return jax.tree.map(one, tree)
+
+
+def from_first(tree: Any) -> Any:
+    """The first process's values in every process."""
+    if processes() == 1:
+        return tree
+    from jax.experimental.multihost_utils import broadcast_one_to_all
+
+    return everywhere(broadcast_one_to_all(tree))
+
+
+def any_process(flag: bool) -> bool:
+    """Whether the flag is set in any process; all have to ask."""
+    if processes() == 1:
+        return flag
+    import numpy as np
+    from jax.experimental.multihost_utils import process_allgather
+
+    return bool(np.any(process_allgather(np.asarray(flag))))
