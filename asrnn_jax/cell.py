@@ -180,16 +180,24 @@ def check_inputs(cell: Cell, xs: jax.Array, least_rank: int, what: str) -> None:
         )
 
 
+@functools.lru_cache(maxsize=1024)  # a stream asks at every step
+def _carry_shapes(cell: Cell, batch: tuple[int, ...], dtype: Any) -> tuple[PyTree, Any, list[tuple[int, ...]]]:
+    expected = jax.eval_shape(lambda: cell.initial_carry(batch, dtype))
+    shapes = jax.tree.map(lambda leaf: leaf.shape, expected)
+    return shapes, jax.tree.structure(expected), [leaf.shape for leaf in jax.tree.leaves(expected)]
+
+
 def check_carry(cell: Cell, carry: PyTree, batch: tuple[int, ...], dtype: Any) -> None:
     """Raises if `carry` is not one of this cell for this batch."""
-    expected = jax.eval_shape(lambda: cell.initial_carry(batch, dtype))
-    same = jax.tree.structure(carry) == jax.tree.structure(expected)
-    for leaf in jax.tree.leaves(carry) if same else ():
-        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
-            raise TypeError(f"carry has dtype {jnp.result_type(leaf)}: start from cell.initial_carry({batch}).")
-    if not same or any(jnp.shape(c) != e.shape for c, e in zip(jax.tree.leaves(carry), jax.tree.leaves(expected))):
+    expected, structure, shapes = _carry_shapes(cell, batch, dtype)
+    leaves = jax.tree.leaves(carry)
+    if jax.tree.structure(carry) != structure or [jnp.shape(leaf) for leaf in leaves] != shapes:
         raise ValueError(
             f"carry has shapes {jax.tree.map(jnp.shape, carry)}, but cell {cell.name!r} with batch {batch} keeps "
-            f"{jax.tree.map(lambda e: e.shape, expected)}: start from cell.initial_carry({batch}) or pass the "
+            f"{expected}: start from cell.initial_carry({batch}) or pass the "
             "carry that an earlier call with this cell and batch returned."
         )
+    for leaf in leaves:
+        kind = leaf.dtype if isinstance(leaf, jax.Array) else jnp.result_type(leaf)
+        if not jnp.issubdtype(kind, jnp.inexact):
+            raise TypeError(f"carry has dtype {kind}: start from cell.initial_carry({batch}).")

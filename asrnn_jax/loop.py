@@ -46,6 +46,11 @@ def restart(reset: jax.Array | None, fresh: PyTree, carry: PyTree) -> PyTree:
 
 
 def plain(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
+    """``-> (end, ys | None)``"""
+    return _forward(cell, options, weights, carry, fresh, xs, mask, reset)[:2]
+
+
+def _forward(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
     """``-> (end, ys | None, (raw, kept) | None)``; ``raw[t]`` is the carry entering step t, before a reset."""
 
     def body(carry, inputs):
@@ -95,11 +100,11 @@ def parallel(cell: Cell, options: Options, weights, carry, fresh, xs, mask, rese
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
-    return plain(cell, options, weights, carry, fresh, xs, mask, reset)[:2]
+    return plain(cell, options, weights, carry, fresh, xs, mask, reset)
 
 
 def _fused_fwd(cell, options, weights, carry, fresh, xs, mask, reset):
-    end, ys, kept = plain(cell, options._replace(keep=True), weights, carry, fresh, xs, mask, reset)
+    end, ys, kept = _forward(cell, options._replace(keep=True), weights, carry, fresh, xs, mask, reset)
     return (end, ys), (weights, fresh, end, kept, xs, mask, reset)
 
 
@@ -160,6 +165,19 @@ def _fused_bwd(cell, options, residuals, cotangents):
 
 
 fused.defvjp(_fused_fwd, _fused_bwd)
+
+
+def rematerialised(engine, segment: int):
+    """An engine that keeps for the backward pass only the carry every `segment` steps and computes the rest again."""
+
+    def in_segments(cell, options, weights, carry, fresh, xs, mask, reset):
+        def over_segment(carry, inputs):
+            return engine(cell, options, weights, carry, fresh, *inputs)
+
+        checkpointed = jax.checkpoint(over_segment, prevent_cse=False)  # a scan already keeps it from being undone
+        return _scan_blocks(checkpointed, carry, (xs, mask, reset), segment, options.reverse)
+
+    return in_segments
 
 
 def _derived_pullback(cell: Cell):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
-from math import prod
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -35,6 +35,7 @@ def run(
     how: How = "auto",
     gradient: Gradient = "fused",
     key: jax.Array | None = None,
+    remat: bool = False,
     block: int | None = None,
     dtype: Any = None,
 ) -> tuple[PyTree, jax.Array]:
@@ -58,6 +59,8 @@ def run(
       gradient: "fused" (fast reverse mode) or "plain": JAX's own differentiation of the scan, which is
         slower and also supports forward mode (`jax.jacfwd`, `jax.jvp`) and higher derivatives.
       key: PRNG key for the dropout of cells that have it; None for none.
+      remat: for the backward pass keep only about ``sqrt(T)`` carries and compute the rest again, one forward pass
+        more: memory grows with ``sqrt(T)`` instead of T (`xs`, and `ys` when asked for, are there as ever).
       block: steps evaluated together; by default chosen for the cache on CPU, everything on accelerators.
       dtype: compute in this dtype (for example ``jnp.bfloat16``). Weights are prepared before they are
         cast to it, orthogonal maps in at least float32. By default the promoted dtype of ``xs`` and the weights.
@@ -70,7 +73,7 @@ def run(
 
     Raises:
       ValueError: shapes that do not fit, params or a carry of another cell, an unknown option.
-      TypeError: inputs that are not floating point, masks that are not bool.
+      TypeError: inputs that are not floating point, masks that are not bool, forward mode on the fused path.
 
     Example:
       >>> import jax, jax.numpy as jnp, asrnn_jax
@@ -88,7 +91,7 @@ def run(
         raise ValueError(f"how={how!r}: choose 'auto', 'sequential' or 'parallel' (linear cells).")
     if block is not None and (not isinstance(block, int) or block < 1):
         raise ValueError(f"block={block}: give a positive number of steps, or None to have it chosen.")
-    xs = jnp.asarray(xs)
+    xs = xs if isinstance(xs, jax.Array) else jnp.asarray(xs)
     layout = "pass (T, *B, I)" if time_major else "pass (*B, T, I)"
     check_inputs(cell, xs, 2, layout)
     steps = xs.shape[0] if time_major else xs.shape[-2]
@@ -103,8 +106,15 @@ def run(
     dtype = None if dtype is None else jnp.dtype(dtype)
     if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype={dtype}: compute in a floating-point type, for example jnp.bfloat16.")
-    static = Static(outputs, how, gradient, reverse, time_major, block, dtype)
-    return _run(cell, static, params, xs, carry, lengths, mask, reset, key)
+    static = Static(outputs, how, gradient, reverse, time_major, remat, block, dtype)
+    try:
+        return _run(cell, static, params, xs, carry, lengths, mask, reset, key)
+    except TypeError as e:
+        if gradient == "plain" or "forward-mode" not in str(e):
+            raise
+        raise TypeError(
+            "gradient='fused' has no forward mode (jax.jvp, jax.jacfwd): use gradient='plain', or jax.jacrev."
+        ) from e
 
 
 class Static(NamedTuple):
@@ -115,6 +125,7 @@ class Static(NamedTuple):
     gradient: Gradient
     reverse: bool
     time_major: bool
+    remat: bool
     block: int | None
     dtype: Any
 
@@ -144,7 +155,7 @@ def step(
     Raises:
       ValueError, TypeError: as `run`.
     """
-    x = jnp.asarray(x)
+    x = x if isinstance(x, jax.Array) else jnp.asarray(x)  # the call alone takes as long as half a step
     check_inputs(cell, x, 1, "pass one input (*B, I)")
     batch = x.shape[:-1]
     mask = as_flags("mask", mask, batch)
@@ -178,7 +189,7 @@ def _run(cell: Cell, static: Static, params: Params | Weights, xs: jax.Array, ca
         mask = valid if mask is None else valid & mask
 
     # Inside, every array is (T, N, ...): a single batch axis keeps the weight gradients plain matrix products.
-    one = (prod(batch),)
+    one = (math.prod(batch),)
     xs = xs.reshape(steps, *one, xs.shape[-1])
     mask, reset = (None if flags is None else flags.reshape(steps, *one) for flags in (mask, reset))
     fresh = cell.start(weights, one, dtype)
@@ -225,7 +236,7 @@ def _over_time(static: Static, mask, reset, cell: Cell, weights, start, xs, key=
         return cell.through(partial(_over_time, static, mask, reset), weights, start, xs, key)
     fresh = cell.start(weights, xs.shape[1:2], static.dtype)
     options = loop.Options(readout, static.reverse, static.block or loop.choose_block(len(xs), fresh))
-    end, ys, *_ = _engine(cell, static, len(xs))(cell, options, weights, start, fresh, xs, mask, reset)
+    end, ys = _engine(cell, static, len(xs))(cell, options, weights, start, fresh, xs, mask, reset)
     return end, None if ys is None else ys.astype(static.dtype)
 
 
@@ -237,8 +248,10 @@ def _engine(cell: Cell, static: Static, steps: int) -> Any:
     if steps == 0:
         return loop.plain
     if static.how == "parallel" or (static.how == "auto" and cell.combine and jax.default_backend() != "cpu"):
-        return loop.parallel
-    return loop.fused if static.gradient == "fused" else loop.plain
+        engine = loop.parallel
+    else:
+        engine = loop.fused if static.gradient == "fused" else loop.plain
+    return loop.rematerialised(engine, math.isqrt(steps - 1) + 1) if static.remat else engine
 
 
 def _compute_dtype(weights: Weights, xs: jax.Array) -> Any:

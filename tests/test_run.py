@@ -1,5 +1,6 @@
 """Wrong calls of run and step get an error that names the argument; the output layer is folded correctly."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -160,3 +161,38 @@ def test_frozen_dicts_rebase_and_any_tree_gets_labels():
         "W_hh": {"skew": "orthogonal", "base": "frozen"},
         "U_f": {"skew": "other"},
     }
+
+
+@pytest.mark.parametrize("how", ["sequential", "parallel"])
+@pytest.mark.parametrize("gradient", ["fused", "plain"])
+def test_rematerialised_gradients_are_the_same(how, gradient):
+    cell = asrnn_jax.cells.lru(3, 4, dtype=jnp.float64)
+    params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (2, 11, 3), jnp.float64)
+
+    def loss(params, xs, remat):
+        return jnp.sin(asrnn_jax.run(cell, params, xs, how=how, gradient=gradient, remat=remat)[1]).sum()
+
+    gradients = [jax.grad(loss, (0, 1))(params, xs, remat) for remat in (False, True)]
+    chex.assert_trees_all_close(*gradients, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("gradient", ["fused", "plain"])
+def test_remat_saves_memory(gradient):
+    cell = lstm(2, 32)
+    params, xs = cell.init(jax.random.key(0)), jnp.ones((4, 1024, 2))
+
+    def temporary(remat):
+        def loss(params):
+            return asrnn_jax.run(cell, params, xs, outputs="last", gradient=gradient, remat=remat)[1].sum()
+
+        return jax.jit(jax.grad(loss)).lower(params).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporary(True) < temporary(False) / 5
+
+
+def test_forward_mode_on_the_fused_path_names_the_way_out():
+    def f(xs):
+        return asrnn_jax.run(CELL, PARAMS, xs)[1]
+
+    with pytest.raises(TypeError, match="gradient='plain'"):
+        jax.jacfwd(f)(XS)
