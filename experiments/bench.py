@@ -1,113 +1,164 @@
-"""One training step of a cell beside its rivals: same shapes, same process, interleaved repeats, medians."""
+"""Training steps and inference beside their rivals: same shapes, same process, interleaved repeats, medians."""
 
 from __future__ import annotations
 
+import os
+import platform
+import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jax import lax
+from tqdm import tqdm
 
 import asrnn_jax
-from asrnn_jax.orthogonal import cayley, skew
-from experiments.errors import UsageError
+from asrnn_jax.cells import CELLS
+from experiments import figures
+from experiments.errors import UsageError, unknown
+from experiments.folder import write_json
 from experiments.report import table
+from experiments.rivals import RIVALS, Shape, installed, subjects
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Time a training step (RMSprop, clipping) of asrnn and tanh_rnn, the naive asRNN and flax's RNN."""
+    """Time training steps (cross-entropy, clipping, RMSprop) and inference of cells and of their rivals."""
 
-    time: int = 784
-    """Steps of a sequence."""
-    batch: int = 128
-    """Sequences."""
-    hidden: int = 122
-    """Hidden units."""
-    repeats: int = 12
-    """Timed calls of each, after one that compiles."""
+    cells: tuple[str, ...] = ("tanh_rnn", "asrnn", "gru", "lstm")
+    """Cells, by name."""
+    shapes: tuple[str, ...] = ("784x128x122", "784x128x256", "4096x16x128", "28x512x64")
+    """Steps x sequences x hidden units; a fourth number is the width of the input, 1 by default."""
+    against: tuple[str, ...] = RIVALS
+    """naive (the equation in one scan), flax, nnx, torch (extra "oracles")."""
+    repeats: int = 9
+    """Timed calls of each, after two that warm up."""
+    out: str = "runs/bench"
+    """Folder of bench.json, bench.md and bench.png."""
+    studies: bool = False
+    """Also: growth with T, B and n, linear cells in both ways, rematerialisation, streaming, start-up."""
 
     def __post_init__(self):
-        for name in ("time", "batch", "hidden", "repeats"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"--{name} {getattr(self, name)}: give at least 1")
-
-
-def naive_asrnn(params: dict[str, Any], xs: jax.Array) -> jax.Array:
-    """The last state ``(B, H)`` of asRNN by three H x H products a step, in one `lax.scan` differentiated as it is."""
-    n = params["b"].size
-    W_hh, U_f = cayley(skew(params["W_hh"]["skew"], n)), cayley(skew(params["U_f"]["skew"], n))
-    D_f = jnp.abs(params["D_f"]) + 0.01
-    W_f, W_f_inv = U_f * D_f, U_f.T / D_f[:, None]
-
-    def body(h, x):
-        z = x @ params["W_xh"] + h @ W_hh.T + params["b"]
-        return jnp.tanh(z @ W_f.T) @ W_f_inv.T, None
-
-    return lax.scan(body, jnp.zeros((xs.shape[0], n)), jnp.swapaxes(xs, 0, 1))[0]
-
-
-def rivals(config: Bench, xs: jax.Array) -> dict[str, tuple[Callable, Any]]:
-    """``{name: ((params, xs) -> last state, params)}``."""
-    key = jax.random.key(0)
-    found: dict[str, tuple[Callable, Any]] = {}
-    for name in ("asrnn", "tanh_rnn"):
-        cell = asrnn_jax.cells.make(name, 1, config.hidden)
-        found[name] = (partial(_last_of_ours, cell), cell.init(key))
-    found["naive asrnn"] = (naive_asrnn, found["asrnn"][1])
-    flax_rnn: Any = nn.RNN(nn.SimpleCell(config.hidden))
-    found["flax SimpleCell"] = (lambda params, xs: flax_rnn.apply(params, xs)[:, -1], flax_rnn.init(key, xs))
-    return found
-
-
-def _last_of_ours(cell, params, xs):
-    return asrnn_jax.run(cell, params, xs, outputs="last")[1]
+        for name in self.cells:
+            if name not in CELLS:
+                raise unknown("--cells", name, CELLS)
+        for rival in self.against:
+            if rival not in RIVALS:
+                raise unknown("--against", rival, RIVALS)
+        for text in self.shapes:
+            if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){2,3}", text):
+                raise UsageError(f"--shapes {text}: give TxBxN, for example 784x128x122.")
+        if self.repeats < 1:
+            raise UsageError(f"--repeats {self.repeats}: give at least 1.")
 
 
 def bench(config: Bench) -> str:
-    """Runs the benchmark and returns its table."""
-    xs = jax.random.uniform(jax.random.key(1), (config.batch, config.time, 1))
-    labels = jax.random.randint(jax.random.key(2), (config.batch,), 0, 10)
-    kernel = 0.1 * jax.random.normal(jax.random.key(3), (config.hidden, 10))
-    optimizer = optax.chain(optax.clip_by_global_norm(10.0), optax.rmsprop(7e-4, decay=0.99))
-    calls, seconds = {}, {}
-    for name, (last, params) in rivals(config, xs).items():
+    """Runs the benchmark, writes its folder and returns the tables."""
+    out = Path(config.out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise UsageError(f"--out {out} cannot be written ({e.strerror}): give another folder.") from e
+    rows = []
+    for text in tqdm(config.shapes, "bench", unit="shape"):
+        for name in config.cells:
+            rows += _compare(name, text, config)
+    parts = [describe(config), table([HEADER, *(_line(row) for row in rows)]), NOTES]
+    results: dict[str, Any] = {"machine": machine_facts(), "repeats": config.repeats, "rows": rows}
+    if config.studies:
+        from experiments.studies import studies
 
-        def loss(all_params, last=last):
-            params, kernel = all_params
-            return optax.softmax_cross_entropy_with_integer_labels(last(params, xs) @ kernel, labels).mean()
+        results["studies"], texts = studies(out)
+        parts += texts
+    text = "\n\n".join(parts)
+    write_json(out / "bench.json", results)
+    (out / "bench.md").write_text(text + "\n")
+    figures.bench(rows, out / "bench.png")
+    return f"{text}\n\nfigure: {out / 'bench.png'}"
 
-        @jax.jit
-        def step(all_params, state, loss=loss):
-            updates, state = optimizer.update(jax.grad(loss)(all_params), state, all_params)
-            return optax.apply_updates(all_params, updates), state
 
-        calls[name] = partial(step, (params, kernel), optimizer.init((params, kernel)))
-    for repeat in range(config.repeats + 1):
+def _compare(name: str, text: str, config: Bench) -> list[dict[str, Any]]:
+    """One row a contender."""
+    chosen = subjects(name, Shape(*map(int, text.split("x"))), config.against)
+    train, infer = (interleaved({k: getattr(s, what) for k, s in chosen.items()}, config.repeats) for what in KINDS)
+    rows = []
+    for who, subject in chosen.items():
+        row: dict[str, Any] = {"shape": text, "cell": name, "who": who}
+        row |= {"temporary_MiB": subject.memory, "compile_s": subject.compiling}
+        for kind, seconds in (("train", train), ("infer", infer)):
+            times = np.array(seconds[who])
+            row |= {
+                f"{kind}_ms": 1000 * float(np.median(times)),
+                f"{kind}_quartiles_ms": [1000 * float(q) for q in np.percentile(times, [25, 75])],
+                # of each round, so that what slows the whole machine down for a while cancels
+                f"{kind}_ours_over": float(np.median(np.array(seconds["ours"]) / times)),
+            }
+        rows.append(row)
+    return rows
+
+
+KINDS = ("train", "infer")
+
+
+def interleaved(calls: dict[Any, Any], repeats: int, warm: int = 2) -> dict[Any, list[float]]:
+    """Seconds of each call, in rounds of one call each."""
+    seconds: dict[Any, list[float]] = {name: [] for name in calls}
+    for repeat in range(repeats + warm):
         for name, call in calls.items():
             start = time.perf_counter()
-            jax.block_until_ready(call())
-            if repeat:
-                seconds.setdefault(name, []).append(time.perf_counter() - start)
-    medians = {name: float(np.median(times)) for name, times in seconds.items()}
-    header = ("training step", "median ms", "min ms", "max ms", "of naive", "of flax")
-    rows = [
-        (
-            name,
-            f"{1e3 * medians[name]:.0f}",
-            f"{1e3 * min(times):.0f}",
-            f"{1e3 * max(times):.0f}",
-            f"{medians[name] / medians['naive asrnn']:.2f}",
-            f"{medians[name] / medians['flax SimpleCell']:.2f}",
-        )
-        for name, times in seconds.items()
+            call()
+            if repeat >= warm:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+HEADER = (
+    *("T x B x n", "cell", "who", "train ms", "quartiles", "ours / it"),
+    *("infer ms", "ours / it", "temporary MiB", "compile s"),
+)
+
+NOTES = """ours: the batch shared among all cores where that pays, as training does it. naive: the equation in one
+`lax.scan`, differentiated as it is. flax, nnx: `RNN` of SimpleCell (which also stands beside asRNN), GRUCell,
+OptimizedLSTMCell. torch: `nn.RNN`, `nn.GRU`, `nn.LSTM` on all cores. limit: the recurrent matrix products alone, on all
+cores, by the same compiler. Ratios are medians over rounds, below 1 where ours is faster."""
+
+
+def _line(row: dict[str, Any]) -> tuple[str, ...]:
+    low, high = row["train_quartiles_ms"]
+    optional = (row["temporary_MiB"], row["compile_s"])
+    return (
+        *(row["shape"], row["cell"], row["who"], f"{row['train_ms']:.1f}", f"{low:.1f} to {high:.1f}"),
+        f"{row['train_ours_over']:.2f}",
+        f"{row['infer_ms']:.1f}",
+        f"{row['infer_ours_over']:.2f}",
+        *("-" if value is None else f"{value:.1f}" for value in optional),
+    )
+
+
+def machine_facts() -> dict[str, Any]:
+    """What the numbers depend on."""
+    names = [line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")]
+    versions = {"asrnn_jax": asrnn_jax.__version__, "jax": jax.__version__, "python": platform.python_version()}
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "devices": [str(device.device_kind) for device in jax.devices()],
+        **versions,
+    }
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def describe(config: Bench) -> str:
+    facts = machine_facts()
+    missing = [rival for rival in config.against if not installed(rival)]
+    lines = [
+        f"{facts['processor']}, {facts['cores']} cores, JAX {facts['jax']}, {len(facts['devices'])} device(s), float32",
+        *(f"not installed and left out: {rival} (pip install 'asrnn_jax[oracles]')" for rival in missing),
     ]
-    shape = f"T {config.time}, batch {config.batch}, n {config.hidden}, float32, {jax.device_count()} device(s)"
-    return f"{shape}\n" + table([header, *rows])
+    return "\n".join(lines)

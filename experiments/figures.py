@@ -43,6 +43,17 @@ def learning_curves(folders: Sequence[Path], out: Path) -> None:
             ax=ax,
         )
         ax.set_title(title)
+    save(figure, out)
+
+
+def save(figure: Any, out: Path) -> None:
+    """Writes a figure and closes it.
+
+    Raises:
+      UsageError: the file cannot be written.
+    """
+    import matplotlib.pyplot as plt
+
     try:
         figure.savefig(out, dpi=150)
     except (OSError, ValueError) as e:
@@ -55,3 +66,70 @@ def _label(result: dict[str, Any], others: list[dict[str, Any]], folder: Path) -
     label = f"{result['cell']} ({result['hidden']})"
     same = [r for r in others if (r["cell"], r["hidden"]) == (result["cell"], result["hidden"])]
     return label if len(same) == 1 else f"{label}, {folder}"
+
+
+def bench(rows: Sequence[dict[str, Any]], out: Path) -> None:
+    """One panel a shape: the training step of every contender, a line a cell."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from asrnn_jax.plot import COLOURS
+
+    shapes, cells, who = (list(dict.fromkeys(row[key] for row in rows)) for key in ("shape", "cell", "who"))
+    markers = dict(zip(who, "o^sDvPX*"))
+    height = 1.3 + 0.42 * len(cells) * len(shapes)
+    figure, axes = plt.subplots(len(shapes), 1, figsize=(8, height), layout="constrained", squeeze=False)
+    for ax, shape in zip(axes[:, 0], shapes):
+        for i, name in enumerate(who):
+            chosen = [row for row in rows if (row["shape"], row["who"]) == (shape, name)]
+            at = [cells.index(row["cell"]) for row in chosen]
+            face = "none" if name in ("limit", "ours, one device") else COLOURS[i % len(COLOURS)]
+            ax.plot(
+                [row["train_ms"] for row in chosen],
+                at,
+                markers[name],
+                color=COLOURS[i % len(COLOURS)],
+                markerfacecolor=face,
+                markersize=7,
+                label=name,
+            )
+        ax.set(xscale="log", yticks=range(len(cells)), ylim=(len(cells) - 0.5, -0.5))
+        ax.set_yticklabels(cells)
+        ax.set_title(f"T x B x n = {shape}", fontsize=10, loc="left")
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("{x:g}")
+        ax.tick_params(axis="x", which="both", labelsize=7)
+        ax.grid(alpha=0.25, which="both")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[-1, 0].set_xlabel("milliseconds a training step")
+    axes[0, 0].legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1.15), fontsize=9)
+    save(figure, out)
+
+
+def growth(curves: dict[str, list[tuple[int, float]]], out: Path) -> None:
+    """Milliseconds against T, B and n, each beside the power law it should follow."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from asrnn_jax.plot import COLOURS
+
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained", sharey=True)
+    names = {"time": ("steps T", 1), "batch": ("sequences B", 1), "hidden": ("hidden units n", 2)}
+    for ax, (name, curve) in zip(axes, curves.items()):
+        label, power = names[name]
+        xs, ms = zip(*curve)
+        ax.plot(xs, ms, "o-", color=COLOURS[0], label="measured")
+        law = [ms[-1] * (x / xs[-1]) ** power for x in xs]
+        ax.plot(xs, law, "--", color="0.45", linewidth=1, label="linear" if power == 1 else "quadratic")
+        ax.set(xscale="log", yscale="log", xlabel=label, xticks=xs)
+        ax.set_xticklabels([str(x) for x in xs])
+        ax.minorticks_off()
+        ax.grid(alpha=0.25)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(frameon=False)
+    axes[0].set_ylabel("milliseconds a training step")
+    save(figure, out)

@@ -12,7 +12,8 @@ from typing import Any
 from experiments.config import Training
 from experiments.errors import UsageError
 
-ROWS = 8  # sequences a device at least: with fewer, its share of the work is smaller than what sharing costs
+ROWS = 8  # sequences a device at least: products with fewer rows are not faster
+WORK = 2**24  # multiplications a step at least: sharing costs about a millisecond
 
 
 def prepare(training: Training | None = None) -> None:
@@ -62,8 +63,10 @@ def first() -> bool:
     return jax.process_index() == 0
 
 
-def shards(rows: int) -> int:
+def shards(rows: int, work: int) -> int:
     """Devices that a batch of `rows` sequences is shared among: a divisor, as many as have enough to do.
+
+    `work` is the batch's number of multiplications: sequences times steps times parameters.
 
     Raises:
       UsageError: several processes whose devices cannot share the batch evenly.
@@ -74,24 +77,23 @@ def shards(rows: int) -> int:
         if rows % jax.device_count():
             raise UsageError(f"--batch {rows}: {jax.device_count()} devices cannot share it; give a multiple.")
         return jax.device_count()
-    most = min(jax.device_count(), max(1, rows // ROWS))
+    most = min(jax.device_count(), max(1, rows // ROWS)) if work >= WORK else 1
     return max(d for d in range(1, most + 1) if rows % d == 0)
 
 
-def shared(f: Callable[..., Any], rows: int, summary: Callable[[Any], Any]) -> Callable[..., Any]:
+def shared(f: Callable[..., Any], devices: int, summary: Callable[[Any], Any]) -> Callable[..., Any]:
     """``f(params, batch, *others)`` with the batch's leading axis shared among devices and `summary` of the results.
 
     One exchange a call: what f returns on each device (already a mean or a sum) goes through `summary`, for example
     `jax.lax.pmean` over the axis "batch". Left to itself, the compiler would add up weight gradients between devices
     inside the loop over time.
     """
+    if devices == 1:
+        return f
     import jax
     from jax.sharding import AxisType
     from jax.sharding import PartitionSpec as P
 
-    devices = shards(rows)
-    if devices == 1:
-        return f
     mesh = jax.make_mesh((devices,), ("batch",), (AxisType.Auto,), devices=jax.devices()[:devices])
 
     def whole(params, batch, *others):

@@ -25,6 +25,8 @@ class Task(NamedTuple):
     title: str
     inputs: int
     outputs: int
+    length: int
+    """Steps of a sequence."""
     steps: int
     """Optimiser steps in all."""
     epoch: int | None
@@ -107,6 +109,7 @@ def _copy_memory(config: CopyMemory) -> Task:
         title=f"copy memory K={config.symbols} L={config.delay}",
         inputs=10,
         outputs=9,
+        length=config.delay + 2 * config.symbols,
         steps=config.steps,
         epoch=None,
         loss=loss,
@@ -140,6 +143,7 @@ def _adding(config: Adding) -> Task:
         title=f"adding T={config.length}",
         inputs=2,
         outputs=1,
+        length=config.length,
         steps=config.steps,
         epoch=None,
         loss=loss,
@@ -189,6 +193,7 @@ def _pixels(config: Pixels) -> Task:
         title=f"{kind} {config.dataset} by {unit}",
         inputs=width if config.rows else 1,
         outputs=images.classes,
+        length=height if config.rows else height * width,
         steps=config.epochs * epoch,
         epoch=epoch,
         batch=batch,

@@ -56,7 +56,7 @@ def train(config: Config) -> dict[str, Any]:
     task = make_task(config)
     cell = make_model(config.model, task.inputs, task.outputs)
     optimizer = make_optimizer(config.optim, task.steps)
-    devices = machine.shards(config.training.batch) // machine.processes()
+    devices = shards(config.training.batch, task, cell) // machine.processes()
     config = replace(config, training=replace(config.training, devices=devices))
     if not machine.first():  # this process only computes: what it writes goes into a folder that is thrown away
         with tempfile.TemporaryDirectory() as folder:
@@ -117,6 +117,12 @@ def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTra
     return State(params, optimizer.init(params), jnp.zeros((), jnp.int32), sums)
 
 
+def shards(rows: int, task: Task, cell: Cell) -> int:
+    """Devices that a batch of this many sequences is shared among."""
+    params = jax.eval_shape(cell.init, jax.random.key(0))
+    return machine.shards(rows, rows * task.length * asrnn_jax.optim.count(params))
+
+
 def _apply(cell: Cell, params: Any, xs: jax.Array, outputs: Any = "all", key: jax.Array | None = None) -> jax.Array:
     return asrnn_jax.run(cell, params, xs, outputs=outputs, key=key)[1]
 
@@ -124,20 +130,19 @@ def _apply(cell: Cell, params: Any, xs: jax.Array, outputs: Any = "all", key: ja
 def make_step(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation):
     """The jitted training step ``(state, batch) -> (state, metrics of this batch)``."""
     root = jax.random.fold_in(jax.random.key(config.training.seed), 3)
-    several = machine.shards(config.training.batch) > 1
+    devices = shards(config.training.batch, task, cell)
 
     def mean_loss(params, batch, step):
         dropout = None
         if config.model.dropout:
             dropout = jax.random.fold_in(root, step)
-            dropout = jax.random.fold_in(dropout, jax.lax.axis_index("batch")) if several else dropout
+            dropout = jax.random.fold_in(dropout, jax.lax.axis_index("batch")) if devices > 1 else dropout
         loss, metrics = task.loss(partial(_apply, cell, key=dropout), params, batch)
         metrics = {name: value.mean() for name, value in {"loss": loss, **metrics}.items()}
         return metrics["loss"], metrics
 
-    gradients = machine.shared(
-        jax.value_and_grad(mean_loss, has_aux=True), config.training.batch, lambda tree: jax.lax.pmean(tree, "batch")
-    )
+    value_and_gradient = jax.value_and_grad(mean_loss, has_aux=True)
+    gradients = machine.shared(value_and_gradient, devices, lambda tree: jax.lax.pmean(tree, "batch"))
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: State, batch) -> tuple[State, dict[str, jax.Array]]:
@@ -163,7 +168,8 @@ def make_evaluate(task: Task, cell: Cell):
 
     @jax.jit
     def sums_of(params, weighted):
-        total = machine.shared(sums, len(weighted[1]), lambda tree: jax.lax.psum(tree, "batch"))
+        devices = shards(len(weighted[1]), task, cell)
+        total = machine.shared(sums, devices, lambda tree: jax.lax.psum(tree, "batch"))
         return total(params, weighted)
 
     def evaluate(params) -> dict[str, float]:

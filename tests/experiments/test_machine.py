@@ -18,7 +18,7 @@ from experiments.train import initial, make_evaluate, make_step
 
 
 def after_three_steps(monkeypatch, devices):
-    monkeypatch.setattr(machine, "shards", lambda rows: devices)
+    monkeypatch.setattr(machine, "shards", lambda rows, work: devices)
     config = CopyMemory(delay=5, symbols=2, steps=3, model=Model("gru", hidden=7), training=Training(batch=6))
     task = make_task(config)
     cell, optimizer = make_model(config.model, task.inputs, task.outputs), make_optimizer(config.optim, task.steps)
@@ -44,7 +44,7 @@ def test_gradients_are_exchanged_once_a_step_not_in_the_loop():
 
         return jax.grad(lambda p: run(cell, p, xs)[1].sum())(params)
 
-    shared = machine.shared(gradient, len(xs), lambda tree: jax.lax.pmean(tree, "batch"))
+    shared = machine.shared(gradient, 2, lambda tree: jax.lax.pmean(tree, "batch"))
     text = jax.jit(shared).lower(params, xs).compile().as_text()
     entry = text[text.index("\nENTRY") :]
     assert text.count("all-reduce(") == entry.count("all-reduce(") > 0
@@ -52,14 +52,15 @@ def test_gradients_are_exchanged_once_a_step_not_in_the_loop():
 
 @pytest.mark.parametrize(("rows", "devices"), [(128, 2), (16, 2), (17, 1), (15, 1), (8, 1), (1, 1)])
 def test_devices_have_equal_shares_that_are_worth_it(rows, devices):
-    assert machine.shards(rows) == devices
+    assert machine.shards(rows, 10**9) == devices
+    assert machine.shards(rows, 10**5) == 1
 
 
 def test_several_processes_must_share_evenly(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    assert machine.shards(6) == 2
+    assert machine.shards(6, 1) == 2
     with pytest.raises(UsageError, match="--batch 7"):
-        machine.shards(7)
+        machine.shards(7, 10**9)
 
 
 def test_two_processes_equal_one(cli, start, tmp_path):

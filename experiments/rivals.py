@@ -1,0 +1,236 @@
+"""What the benchmark times: our cells, the same networks in other libraries, and the matrix products alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import lax
+
+import asrnn_jax
+from asrnn_jax.cell import Cell
+from asrnn_jax.orthogonal import cayley, skew
+from experiments import machine
+
+CLASSES = 10
+FLAX = {"tanh_rnn": "SimpleCell", "gru": "GRUCell", "lstm": "OptimizedLSTMCell", "mgu": "MGUCell"}
+STANDS_FOR = {"asrnn": "tanh_rnn"}  # what to compare with where a library lacks the cell
+TORCH = {"tanh_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
+RIVALS = ("naive", "flax", "nnx", "torch")
+
+
+class Shape(NamedTuple):
+    time: int
+    batch: int
+    hidden: int
+    inputs: int = 1
+
+
+class Subject(NamedTuple):
+    """Something to time. Calls block until the result is there."""
+
+    train: Callable[[], Any]
+    """A training step: cross-entropy of the last state's output layer, gradient, clipping, RMSprop."""
+    infer: Callable[[], Any]
+    """The logits alone."""
+    memory: float | None = None
+    """MiB of temporary memory of the training step, by the compiler."""
+    compiling: float | None = None
+    """Seconds to trace and compile the training step."""
+
+
+def subjects(name: str, shape: Shape, against: tuple[str, ...]) -> dict[str, Subject]:
+    """Ours (on all cores, and as one device), the rivals that have such a cell, and the limit."""
+    cell = asrnn_jax.cells.make(name, shape.inputs, shape.hidden)
+    params, xs, labels = cell.init(jax.random.key(0)), *data(shape)
+    devices = machine.shards(shape.batch, shape.batch * shape.time * asrnn_jax.optim.count(params))
+
+    def last(params, xs):
+        return asrnn_jax.run(cell, params, xs, outputs="last")[1]
+
+    found = {"ours": in_jax(last, params, xs, labels, devices)}
+    if devices > 1:
+        found["ours, one device"] = in_jax(last, params, xs, labels, 1)
+    for rival in against:
+        subject = _rival(rival, name, cell, params, xs, labels)
+        if subject is not None:
+            found[rival] = subject
+    if products(cell):
+        found["limit"] = limit(products(cell), shape, devices)
+    return found
+
+
+def data(shape: Shape) -> tuple[jax.Array, jax.Array]:
+    xs = jax.random.uniform(jax.random.key(1), (shape.batch, shape.time, shape.inputs))
+    return xs, jax.random.randint(jax.random.key(2), (shape.batch,), 0, CLASSES)
+
+
+def installed(rival: str) -> bool:
+    return rival != "torch" or importlib.util.find_spec("torch") is not None
+
+
+def _rival(rival: str, name: str, cell: Cell, params: Any, xs: jax.Array, labels: jax.Array) -> Subject | None:
+    stand_in = STANDS_FOR.get(name, name)
+    if rival == "naive":
+        return in_jax(naive_asrnn if name == "asrnn" else partial(naive, cell), params, xs, labels, 1)
+    if rival == "torch":
+        return in_torch(TORCH[stand_in], xs, labels, cell.hidden) if stand_in in TORCH and installed("torch") else None
+    if stand_in not in FLAX:
+        return None
+    if rival == "flax":
+        module: Any = nn.RNN(getattr(nn, FLAX[stand_in])(cell.hidden))
+        variables = module.init(jax.random.key(0), xs)
+        return in_jax(lambda variables, xs: module.apply(variables, xs)[:, -1], variables, xs, labels, 1)
+    if not hasattr(nnx, FLAX[stand_in]):
+        return None
+    kind = getattr(nnx, FLAX[stand_in])
+    model = nnx.RNN(kind(cell.inputs, cell.hidden, rngs=nnx.Rngs(0)))
+    graph, weights, others = nnx.split(model, nnx.Param, ...)
+
+    def last(weights, xs):
+        model: Any = nnx.merge(graph, weights, others)
+        start = jax.tree.map(jnp.zeros_like, jax.eval_shape(lambda: carry_of(len(xs))))
+        return model(xs, initial_carry=start)[:, -1]
+
+    def carry_of(batch):
+        return model.cell.initialize_carry((batch, cell.inputs), nnx.Rngs(0))
+
+    return in_jax(last, weights, xs, labels, 1)
+
+
+# ------------------------------------------------------------------------------------------------- JAX
+
+
+def in_jax(last: Callable, params: Any, xs: jax.Array, labels: jax.Array, devices: int) -> Subject:
+    """`last` is ``(params, xs) -> last state (B, H)``; the batch is shared among that many devices."""
+    hidden = jax.eval_shape(last, params, xs).shape[-1]
+    everything = (params, 0.1 * jax.random.normal(jax.random.key(3), (hidden, CLASSES)))
+    optimizer = optax.chain(optax.clip_by_global_norm(10.0), optax.rmsprop(7e-4, decay=0.99))
+
+    def logits(everything, xs):
+        return last(everything[0], xs) @ everything[1]
+
+    def loss(everything, batch):
+        xs, labels = batch
+        return optax.softmax_cross_entropy(logits(everything, xs), jax.nn.one_hot(labels, CLASSES)).mean()
+
+    gradient = machine.shared(jax.grad(loss), devices, lambda tree: lax.pmean(tree, "batch"))
+    infer = jax.jit(machine.shared(logits, devices, lambda ys: lax.all_gather(ys, "batch", tiled=True)))
+
+    @jax.jit
+    def step(everything, state, batch):
+        updates, state = optimizer.update(gradient(everything, batch), state, everything)
+        return optax.apply_updates(everything, updates), state
+
+    start = time.perf_counter()
+    arguments = (everything, optimizer.init(everything), (xs, labels))
+    compiled = step.lower(*arguments).compile()
+    seconds = time.perf_counter() - start
+    return Subject(
+        lambda: jax.block_until_ready(step(*arguments)),
+        lambda: jax.block_until_ready(infer(everything, xs)),
+        temporary_MiB(compiled),
+        seconds,
+    )
+
+
+def temporary_MiB(compiled: Any) -> float:
+    """What a compiled function allocates besides its arguments and results."""
+    return compiled.memory_analysis().temp_size_in_bytes / 2**20
+
+
+def naive_asrnn(params: dict[str, Any], xs: jax.Array) -> jax.Array:
+    """The last state ``(B, H)`` of asRNN by three H x H products a step, in one `lax.scan` differentiated as it is."""
+    n = params["b"].size
+    W_hh, U_f = cayley(skew(params["W_hh"]["skew"], n)), cayley(skew(params["U_f"]["skew"], n))
+    D_f = jnp.abs(params["D_f"]) + 0.01
+    W_f, W_f_inv = U_f * D_f, U_f.T / D_f[:, None]
+
+    def body(h, x):
+        z = x @ params["W_xh"] + h @ W_hh.T + params["b"]
+        return jnp.tanh(z @ W_f.T) @ W_f_inv.T, None
+
+    return lax.scan(body, jnp.zeros((xs.shape[0], n)), jnp.swapaxes(xs, 0, 1))[0]
+
+
+def naive(cell: Cell, params: Any, xs: jax.Array) -> jax.Array:
+    """The cell's own functions in one `lax.scan`, inputs projected inside, differentiated as it is."""
+    weights = cell.prepare(params)
+
+    def body(carry, x):
+        return cell.step(weights, carry, cell.project(weights, x)), None
+
+    end, _ = lax.scan(body, cell.initial_carry((xs.shape[0],), xs.dtype), jnp.swapaxes(xs, 0, 1))
+    return cell.readout(weights, end, xs[:, -1])
+
+
+def products(cell: Cell) -> int:
+    """How many H x H matrices one step multiplies the state with."""
+    weights = jax.eval_shape(lambda key: cell.prepare(cell.init(key)), jax.random.key(0))
+    carry = jax.eval_shape(lambda: cell.initial_carry((1,)))
+    dots = [eqn for eqn in jax.make_jaxpr(cell.mix)(weights, carry).eqns if eqn.primitive.name == "dot_general"]
+    sizes = [math.prod(eqn.invars[1].aval.shape) for eqn in dots]  # pyright: ignore[reportAttributeAccessIssue]
+    return round(sum(sizes) / cell.hidden**2)
+
+
+def limit(number: int, shape: Shape, devices: int) -> Subject:
+    """The recurrent products of a step and nothing else: `number` H x H matrices, forward, backward, weight gradients.
+
+    Products with the state follow each other step by step; weight gradients are taken eight steps at once, in cache.
+    """
+    steps, batch, n = shape.time, shape.batch, shape.hidden
+    block = next(b for b in (8, 7, 4, 2, 1) if steps % b == 0)
+    Ws = [jax.random.orthogonal(jax.random.key(i), n) for i in range(number)]
+    start = jax.random.normal(jax.random.key(number), (batch, n))
+
+    def forward(Ws, ys):
+        return lax.scan(lambda ys, _: ([y @ W for y, W in zip(ys, Ws)], None), [ys] * number, None, length=steps)[0]
+
+    def everything(Ws, ys):
+        ends = forward(Ws, ys)
+        deltas = forward([W.T for W in Ws], ends[0])
+        rows = [(jnp.tile(y, (block, 1)), jnp.tile(d, (block, 1))) for y, d in zip(ends, deltas)]
+
+        def body(sums, _):  # each depends on the one before, or the compiler would take it out of the loop
+            return [s + (y + s[:1, :1]).T @ d for s, (y, d) in zip(sums, rows)], None
+
+        return lax.scan(body, [jnp.zeros((n, n))] * number, None, length=steps // block)[0]
+
+    train = jax.jit(machine.shared(everything, devices, lambda tree: lax.psum(tree, "batch")))
+    infer = jax.jit(machine.shared(forward, devices, lambda tree: lax.all_gather(tree, "batch", tiled=True)))
+    return Subject(lambda: jax.block_until_ready(train(Ws, start)), lambda: jax.block_until_ready(infer(Ws, start)))
+
+
+# ----------------------------------------------------------------------------------------------- torch
+
+
+def in_torch(kind: str, xs: jax.Array, labels: jax.Array, hidden: int) -> Subject:
+    import numpy as np
+    import torch
+
+    recurrent = getattr(torch.nn, kind)(xs.shape[-1], hidden, batch_first=True)
+    output = torch.nn.Linear(hidden, CLASSES)
+    parameters = [*recurrent.parameters(), *output.parameters()]
+    optimizer = torch.optim.RMSprop(parameters, lr=7e-4, alpha=0.99)
+    inputs, targets = torch.from_numpy(np.array(xs)), torch.from_numpy(np.array(labels)).long()
+
+    def train():
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(output(recurrent(inputs)[0][:, -1]), targets).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 10.0)
+        optimizer.step()
+
+    def infer():
+        with torch.no_grad():
+            return output(recurrent(inputs)[0][:, -1])
+
+    return Subject(train, infer)
