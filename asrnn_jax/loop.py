@@ -16,7 +16,7 @@ from jax import lax
 
 from asrnn_jax.cell import Cell, PyTree
 
-CPU_BLOCK_BYTES = 3 << 18  # the carries of one block should stay in a 1 MiB second-level cache
+CPU_BLOCK_BYTES = 1 << 20  # what one block works on should stay in a second-level cache
 
 
 class Options(NamedTuple):
@@ -222,11 +222,18 @@ def _scan_blocks(f, init, xs, size: int, reverse: bool):
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), head, tail)
 
 
-def choose_block(steps: int, carry: PyTree) -> int:
+def choose_block(cell: Cell, weights, carry: PyTree, xs: jax.Array) -> int:
     """Steps a block: what fits the cache on CPU (a divisor of the number of steps if one is near), else all."""
-    if jax.default_backend() != "cpu":
+    steps = len(xs)
+    if jax.default_backend() != "cpu" or steps == 0:
         return max(steps, 1)
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carry))
+
+    def of_one_step(carry, x):
+        z, a = cell.project(weights, x), cell.mix(weights, carry)
+        return carry, z, a, cell.keep(z, a) if cell.keep else ()
+
+    arrays = jax.tree.leaves(jax.eval_shape(of_one_step, carry, xs[0]))
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in arrays)
     wanted = max(1, min(CPU_BLOCK_BYTES // max(size, 1), 256))
     divisors = [b for b in range(max(1, wanted // 2), 2 * wanted + 1) if steps % b == 0]
     return min(divisors, key=lambda b: abs(b - wanted), default=wanted)

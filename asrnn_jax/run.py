@@ -235,7 +235,7 @@ def _over_time(static: Static, mask, reset, cell: Cell, weights, start, xs, key=
     if cell.through is not None:
         return cell.through(partial(_over_time, static, mask, reset), weights, start, xs, key)
     fresh = cell.start(weights, xs.shape[1:2], static.dtype)
-    options = loop.Options(readout, static.reverse, static.block or loop.choose_block(len(xs), fresh))
+    options = loop.Options(readout, static.reverse, static.block or loop.choose_block(cell, weights, fresh, xs))
     end, ys = _engine(cell, static, len(xs))(cell, options, weights, start, fresh, xs, mask, reset)
     return end, None if ys is None else ys.astype(static.dtype)
 
