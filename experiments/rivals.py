@@ -153,10 +153,10 @@ def naive_asrnn(params: dict[str, Any], xs: jax.Array) -> jax.Array:
     n = params["b"].size
     W_hh, U_f = cayley(skew(params["W_hh"]["skew"], n)), cayley(skew(params["U_f"]["skew"], n))
     D_f = jnp.abs(params["D_f"]) + 0.01
-    W_f, W_f_inv = U_f * D_f, U_f.T / D_f[:, None]
+    W_f, W_f_inv = U_f * D_f[None], U_f.T / D_f[:, None]
 
     def body(h, x):
-        z = x @ params["W_xh"] + h @ W_hh.T + params["b"]
+        z = x @ params["W_xh"] + h @ W_hh.T + params["b"][None]
         return jnp.tanh(z @ W_f.T) @ W_f_inv.T, None
 
     return lax.scan(body, jnp.zeros((xs.shape[0], n)), jnp.swapaxes(xs, 0, 1))[0]
