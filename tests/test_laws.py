@@ -190,26 +190,23 @@ def trained(gradient):
 
 @LOOPS
 @pytest.mark.parametrize(
-    ("block", "outputs", "reverse", "flagged", "remat"),
-    [(5, "all", True, True, False), (None, "last", False, False, True)],
+    ("block", "outputs", "reverse", "flagged"),
+    [(5, "all", True, True), (None, "last", False, False)],
 )
-def test_fused_gradient_equals_autodiff_of_the_scan(subject, block, outputs, reverse, flagged, remat):
+def test_fused_gradient_equals_autodiff_of_the_scan(subject, block, outputs, reverse, flagged):
     cell, params = make(subject)
     xs, carry = inputs(B, T, I), some_carry(cell, (B,))
     options = {"mask": flags(5), "reset": flags(6, 0.2)} if flagged else {}
 
     @partial(jax.jit, static_argnums=0)
-    def value_and_gradient(engine, *arguments):
-        gradient, remat = engine
-
+    def value_and_gradient(gradient, *arguments):
         def loss(params, xs, carry):
             run = partial(asrnn_jax.run, cell, reverse=reverse, outputs=outputs, block=block, **options)
-            return scalar(run(params, xs, carry=carry, gradient=gradient, remat=remat))
+            return scalar(run(params, xs, carry=carry, gradient=gradient))
 
         return jax.value_and_grad(loss, (0, 1, 2))(*arguments)
 
-    engines = (("fused", remat), ("plain", False))
-    close(*(value_and_gradient(engine, params, xs, carry) for engine in engines))
+    close(value_and_gradient("fused", params, xs, carry), value_and_gradient("plain", params, xs, carry))
 
 
 @LINEAR

@@ -163,14 +163,24 @@ def test_frozen_dicts_rebase_and_any_tree_gets_labels():
     }
 
 
-@pytest.mark.parametrize("how", ["sequential", "parallel"])
-@pytest.mark.parametrize("gradient", ["fused", "plain"])
-def test_rematerialised_gradients_are_the_same(how, gradient):
-    cell = asrnn_jax.cells.lru(3, 4, dtype=jnp.float64)
+@pytest.mark.parametrize(
+    ("name", "how", "gradient", "reverse"),
+    [
+        ("lru", "parallel", "fused", False),
+        ("lru", "sequential", "plain", False),
+        ("lstm", "sequential", "fused", False),
+        ("cornn", "sequential", "fused", True),
+    ],
+)
+def test_rematerialised_gradients_are_the_same(name, how, gradient, reverse):
+    """With masks, resets and a number of steps that segments do not divide."""
+    cell = CELLS[name](3, 4, dtype=jnp.float64)
     params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (2, 11, 3), jnp.float64)
+    mask, reset = (jax.random.bernoulli(jax.random.key(k), p, (2, 11)) for k, p in ((2, 0.8), (3, 0.2)))
+    options = {"how": how, "gradient": gradient, "reverse": reverse, "mask": mask, "reset": reset}
 
     def loss(params, xs, remat):
-        return jnp.sin(asrnn_jax.run(cell, params, xs, how=how, gradient=gradient, remat=remat)[1]).sum()
+        return jnp.sin(asrnn_jax.run(cell, params, xs, remat=remat, **options)[1]).sum()
 
     gradients = [jax.grad(loss, (0, 1))(params, xs, remat) for remat in (False, True)]
     chex.assert_trees_all_close(*gradients, rtol=0, atol=1e-12)

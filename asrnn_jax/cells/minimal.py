@@ -69,9 +69,11 @@ def min_lstm(inputs: int, hidden: int, *, candidate: str = "linear", dtype=jnp.f
     """
 
     def element(f, i, v):
-        # f / (f + i) = sigmoid(log f - log i), which neither gate at 0 can spoil
-        difference = jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i)
-        return Element(jax.nn.sigmoid(difference), jax.nn.sigmoid(-difference) * _g(v, candidate))
+        # f / (f + i) = (1 + e^-i) / (2 + e^-f + e^-i), with all terms scaled so that none overflows
+        largest = jax.lax.stop_gradient(jnp.maximum(jnp.maximum(-f, -i), 0))
+        one, e_f, e_i = jnp.exp(-largest), jnp.exp(-f - largest), jnp.exp(-i - largest)
+        total = 2 * one + e_f + e_i
+        return Element((one + e_i) / total, (one + e_f) / total * _g(v, candidate))
 
     return _minimal("min_lstm", inputs, hidden, 3, element, candidate, dtype)
 
