@@ -56,6 +56,7 @@ class Bench:
 
 def bench(config: Bench) -> str:
     """Runs the benchmark, writes its folder and returns the tables."""
+    jax.config.update("jax_enable_compilation_cache", False)  # compiling is timed
     out = Path(config.out)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -205,7 +205,9 @@ def _loop(
         ) as bar,
     ):
         while step < task.steps:
-            state, now = train_step(state, machine.everywhere(task.batch(step)))
+            batch = jax.block_until_ready(machine.everywhere(task.batch(step)))
+            # One program at a time: XLA's CPU devices, which share threads, can block each other in two of them.
+            state, now = jax.block_until_ready(train_step(state, batch))
             step += 1
             bar.update()
             last = step == task.steps

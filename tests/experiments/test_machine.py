@@ -24,7 +24,7 @@ def after_three_steps(monkeypatch, devices):
     cell, optimizer = make_model(config.model, task.inputs, task.outputs), make_optimizer(config.optim, task.steps)
     step, state = make_step(config, task, cell, optimizer), initial(config, task, cell, optimizer)
     for i in range(3):
-        state, metrics = step(state, task.batch(i))
+        state, metrics = jax.block_until_ready(step(state, task.batch(i)))
     return jax.device_get((state.params, metrics)), make_evaluate(task, cell)(state.params)
 
 
