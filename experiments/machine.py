@@ -1,4 +1,7 @@
-"""The machine: all its cores and accelerators at work on each batch, in one process or several."""
+"""The machine: all its cores and accelerators at work on each batch, in one process or several.
+
+JAX is imported in the functions, so that the command line can answer without it and `prepare` comes first.
+"""
 
 from __future__ import annotations
 
@@ -91,10 +94,9 @@ def shared(f: Callable[..., Any], devices: int, summary: Callable[[Any], Any]) -
     if devices == 1:
         return f
     import jax
-    from jax.sharding import AxisType
     from jax.sharding import PartitionSpec as P
 
-    mesh = jax.make_mesh((devices,), ("batch",), (AxisType.Auto,), devices=jax.devices()[:devices])
+    mesh = _mesh(devices)
 
     def whole(params, batch, *others):
         specs = (P(), P("batch"), *(P() for _ in others))
@@ -103,6 +105,13 @@ def shared(f: Callable[..., Any], devices: int, summary: Callable[[Any], Any]) -
         )(params, batch, *others)
 
     return whole
+
+
+def _mesh(devices: int) -> Any:
+    import jax
+    from jax.sharding import AxisType
+
+    return jax.make_mesh((devices,), ("batch",), (AxisType.Auto,), devices=jax.devices()[:devices])
 
 
 def processes() -> int:
@@ -118,10 +127,10 @@ def everywhere(tree: Any) -> Any:
         return tree
     import jax
     import numpy as np
-    from jax.sharding import AxisType, NamedSharding
+    from jax.sharding import NamedSharding
     from jax.sharding import PartitionSpec as P
 
-    replicated = NamedSharding(jax.make_mesh((jax.device_count(),), ("batch",), (AxisType.Auto,)), P())
+    replicated = NamedSharding(_mesh(jax.device_count()), P())
 
     def one(leaf):
         array = np.asarray(leaf)
