@@ -83,10 +83,10 @@ def mgu(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
 
     def activated(z, a):
         f = jax.nn.sigmoid(z[0] + a[0])
-        return f, f, jnp.tanh(z[1] + f * a[1]), a[1]
+        return f, jnp.tanh(z[1] + f * a[1]), a[1]
 
     def pullback(prev, h, kept, ct):
-        f, _, n, a_n = kept
+        f, n, a_n = kept
         d_n = ct * (1 - f) * (1 - n**2)
         d_f = (ct * (prev - n) + d_n * a_n) * f * (1 - f)
         return ct * f, (d_f, d_n), (d_f, d_n * f)
@@ -95,7 +95,7 @@ def mgu(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
 
 
 def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback, dtype) -> Cell:
-    """``(1 - u) * n + u * h`` with ``activated(z, a) -> (r, u, n, a_n)``."""
+    """``(1 - u) * n + u * h`` with ``activated(z, a) -> (..., u, n, a_n)``, which is kept."""
     checks.sizes(inputs=inputs, hidden=hidden)
 
     def init(key):
@@ -116,7 +116,7 @@ def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback
         return *others, new + per_unit(weights.b_hn, new)
 
     def update(h, z, a):
-        _, u, n, _ = activated(z, a)
+        *_, u, n, _ = activated(z, a)
         return (1 - u) * n + u * h
 
     functions = {"prepare": prepare, "mix": mix, "update": update, "keep": activated, "pullback": pullback}
