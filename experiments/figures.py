@@ -104,7 +104,7 @@ def bench(rows: Sequence[dict[str, Any]], out: Path) -> None:
         ax.grid(alpha=0.25, which="both")
         ax.spines[["top", "right"]].set_visible(False)
     axes[-1, 0].set_xlabel("milliseconds a training step")
-    axes[0, 0].legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1.15), fontsize=9)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, ncols=4, loc="outside upper left", fontsize=9)
     save(figure, out)
 
 
