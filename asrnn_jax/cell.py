@@ -21,7 +21,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, ParamSpec, cast
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, ParamSpec, cast
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +31,17 @@ PyTree = Any
 Options = ParamSpec("Options")
 Params = Mapping[str, Any]  # what is trained; always a dict (or FrozenDict)
 Weights = PyTree  # what `prepare` makes of it; never a dict
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Units:
+    """What a group of units does at a step, for `asrnn_jax.analysis.saturation`."""
+
+    kind: Literal["tanh", "gate", "relu", "spike"] = field(metadata={"static": True})
+    """The nonlinearity. Its range is [-1, 1], [0, 1] (a sigmoid), any number with 0 for closed, and {0, 1}."""
+    value: jax.Array
+    """``(..., H)``, what came out of it."""
 
 
 class Cell(NamedTuple):
@@ -79,6 +91,13 @@ class Cell(NamedTuple):
     which evaluates `update` again; a cell whose derivative follows from the new carry alone (tanh), or from its
     activated gates, states it here and saves that work.
     """
+    activity: Callable[[PyTree, PyTree, PyTree], dict[str, Units]] | None = None
+    """``(z, a, carry) -> {name: Units}``: what its nonlinearities gave in the step that ended in `carry`.
+
+    For looking inside. `None` for a cell without nonlinearity in its state, and for composites, whose parts have it.
+    """
+    differentiable: bool = True
+    """Whether a step has a derivative; False for spikes, which have a surrogate's."""
     rebase: Callable[[Params, Any], Params] | None = None
     """``(params, project) -> params`` with the same weights and the skew parameters back at zero.
 

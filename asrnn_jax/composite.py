@@ -69,6 +69,7 @@ def composite(
         ),
         through=through,
         parts=cells,
+        differentiable=all(cell.differentiable for cell in cells),
         both_directions=any(cell.both_directions for cell in cells),
     )
 

@@ -178,7 +178,7 @@ def _step(cell: Cell, params: Params | Weights, carry: PyTree, x: jax.Array, mas
 @partial(jax.jit, static_argnums=(0, 1))
 def _run(cell: Cell, static: Static, params: Params | Weights, xs: jax.Array, carry, lengths, mask, reset, key):
     weights = as_weights(cell, params)
-    dtype = static.dtype or _compute_dtype(weights, xs)
+    dtype = static.dtype or compute_dtype(weights, xs)
     weights, xs = cast(weights, dtype), xs.astype(dtype)
     if not static.time_major:
         xs = jnp.moveaxis(xs, -2, 0)
@@ -254,7 +254,8 @@ def _engine(cell: Cell, static: Static, steps: int) -> Any:
     return loop.rematerialised(engine, math.isqrt(steps - 1) + 1) if static.remat else engine
 
 
-def _compute_dtype(weights: Weights, xs: jax.Array) -> Any:
+def compute_dtype(weights: Weights, xs: jax.Array) -> Any:
+    """The type that a cell with these weights computes in for these inputs."""
     return jnp.result_type(xs, *(w.real.dtype for w in jax.tree.leaves(weights)))
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, orthogonal_kernel, zeros
+from asrnn_jax.cells.dense import affine, of_carry, orthogonal_kernel, zeros
 from asrnn_jax.cells.vanilla import tanh_pullback
 from asrnn_jax.composite import rebase_within
 from asrnn_jax.orthogonal import parametrization
@@ -132,6 +132,7 @@ def asrnn(
         to_state=to_state,
         to_carry=lambda weights, h: h @ weights.W_f.T,
         linear_readout=True,
+        activity=of_carry("tanh"),
         pullback=tanh_pullback,
         rebase=rebase_within(W_hh.rebase, "W_hh"),
     )

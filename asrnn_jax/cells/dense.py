@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell
+from asrnn_jax.cell import Cell, Units
 
 
 def affine(xs: jax.Array, W: jax.Array, b: jax.Array) -> jax.Array:
@@ -64,6 +64,22 @@ def zeros_each(carry: Any, hidden: int):
 def the_carry(weights, carries, xs):
     """`Cell.readout` of a cell whose output is its carry."""
     return carries
+
+
+def of_carry(kind: Any):
+    """`Cell.activity` of a cell whose carry is what its only nonlinearity gave."""
+    return lambda z, a, carry: {kind: Units(kind, carry)}
+
+
+def named(activated, **kinds: Any):
+    """`Cell.activity` from ``activated(z, a)``, which returns one array or several: a name and a kind for each."""
+
+    def activity(z, a, carry):
+        values = activated(z, a)
+        values = values if isinstance(values, tuple) else (values,)
+        return {name: Units(kind, value) for (name, kind), value in zip(kinds.items(), values)}
+
+    return activity
 
 
 def recurrent(name: str, inputs: int, hidden: int, **functions: Any) -> Cell:

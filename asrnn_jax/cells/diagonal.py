@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 
-from asrnn_jax.cell import Cell, linear
+from asrnn_jax.cell import Cell, Units, linear
 from asrnn_jax.cells.dense import per_unit, recurrent, zeros
 
 
@@ -29,6 +29,7 @@ def gated_diagonal(name: str, inputs: int, hidden: int, init, prepare, project) 
         mix=lambda weights, h: (),
         update=lambda h, z, a: z.decay * h + z.drive,
         pullback=lambda prev, h, kept, ct: (ct * kept[0].decay, Element(ct * prev, ct), ()),
+        activity=lambda z, a, h: {"keep": Units("gate", z.decay)},
         elements=lambda weights, zs: tuple(zs),
         combine=linear,
     )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import recurrent, zeros_each
+from asrnn_jax.cells.dense import named, recurrent, zeros_each
 from asrnn_jax.orthogonal import size, skew
 
 
@@ -85,8 +85,17 @@ def antisymmetric(
         d_t, d_s = epsilon * ct * s * (1 - t**2), epsilon * ct * t * s * (1 - s)
         return ct, (d_t, d_s), d_t + d_s
 
-    functions = {"prepare": prepare, "update": update, "keep": activated, "pullback": pullback}
-    return recurrent("antisymmetric", inputs, hidden, init=init, **functions)
+    return recurrent(
+        "antisymmetric",
+        inputs,
+        hidden,
+        init=init,
+        prepare=prepare,
+        update=update,
+        keep=activated,
+        pullback=pullback,
+        activity=named(activated, tanh="tanh", gate="gate"),
+    )
 
 
 @factory
@@ -149,8 +158,17 @@ def lipschitz(
         d_W = d * (1 - t**2)
         return ct, d_W, (d, d_W)
 
-    functions = {"prepare": prepare, "update": update, "keep": activated, "pullback": pullback}
-    return recurrent("lipschitz", inputs, hidden, init=init, **functions)
+    return recurrent(
+        "lipschitz",
+        inputs,
+        hidden,
+        init=init,
+        prepare=prepare,
+        update=update,
+        keep=activated,
+        pullback=pullback,
+        activity=named(activated, tanh="tanh"),
+    )
 
 
 @factory
@@ -224,6 +242,7 @@ def cornn(
         update=update,
         keep=activated,
         pullback=pullback,
+        activity=named(activated, tanh="tanh"),
         initial_carry=zeros_each(Oscillators, hidden),
         mix=lambda weights, carry: carry.y @ weights.W_hh[0] + carry.z @ weights.W_hh[1],
         readout=lambda weights, carries, xs: carries.y,

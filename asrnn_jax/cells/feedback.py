@@ -12,13 +12,14 @@ from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import (
     affine,
     gates,
+    named,
     orthogonal_kernel,
     orthogonal_kernels,
     per_unit,
     recurrent,
     zeros_each,
 )
-from asrnn_jax.cells.lstm import Carry, activated, gated
+from asrnn_jax.cells.lstm import Carry, activated, gated, lstm_activity
 
 
 class Surprisal(NamedTuple):
@@ -85,13 +86,16 @@ def surprisal(
         heard = tuple(carry.h @ W for W in weights.W_hh)
         return heard, affine(carry.h, weights.W_hp, weights.b_p), tuple(per_unit(V, carry.h) for V in weights.V)
 
-    def update(carry, z, a):
+    def sums(z, a):
         (z_gates, x), (heard, p, V) = z, a
         if prediction == "softmax":
             s = -jnp.sum(x * jax.nn.log_softmax(p), axis=-1, keepdims=True)
         else:
             s = 0.5 * jnp.mean((x - p) ** 2, axis=-1, keepdims=True)
-        return gated(carry, activated(z_gates, jax.tree.map(lambda a, V: a + s * V, heard, V)))
+        return z_gates, jax.tree.map(lambda a, V: a + s * V, heard, V)
+
+    def update(carry, z, a):
+        return gated(carry, activated(*sums(z, a)))
 
     return recurrent(
         "surprisal",
@@ -103,6 +107,7 @@ def surprisal(
         project=lambda weights, xs: (tuple(affine(xs, W, b) for W, b in zip(weights.W_xh, weights.b)), xs),
         mix=mix,
         update=update,
+        activity=lambda z, a, carry: lstm_activity(*sums(z, a), carry),
         readout=lambda weights, carries, xs: carries.h,
     )
 
@@ -163,5 +168,14 @@ def input_gated(inputs: int, hidden: int, *, gate_bias: float = -1.0, dtype=jnp.
         d_i, d_n = ct * (n - prev) * i * (1 - i), ct * i * (1 - n**2)
         return ct * (1 - i), (d_i, d_n), d_n
 
-    functions = {"prepare": prepare, "update": update, "keep": activated, "pullback": pullback}
-    return recurrent("input_gated", inputs, hidden, init=init, **functions)
+    return recurrent(
+        "input_gated",
+        inputs,
+        hidden,
+        init=init,
+        prepare=prepare,
+        update=update,
+        keep=activated,
+        pullback=pullback,
+        activity=named(activated, input="gate", candidate="tanh"),
+    )

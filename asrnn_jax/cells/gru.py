@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import gates, orthogonal_kernels, per_unit, recurrent
+from asrnn_jax.cells.dense import gates, named, orthogonal_kernels, per_unit, recurrent
 
 
 class Weights(NamedTuple):
@@ -55,7 +55,8 @@ def gru(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
         d_r = d_n * a_n * r * (1 - r)
         return ct * u, (d_r, d_u, d_n), (d_r, d_u, d_n * r)
 
-    return _gated("gru", inputs, hidden, 3, activated, pullback, dtype)
+    activity = named(activated, reset="gate", keep="gate", candidate="tanh")
+    return _gated("gru", inputs, hidden, 3, activated, pullback, activity, dtype)
 
 
 @factory
@@ -91,10 +92,11 @@ def mgu(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
         d_f = (ct * (prev - n) + d_n * a_n) * f * (1 - f)
         return ct * f, (d_f, d_n), (d_f, d_n * f)
 
-    return _gated("mgu", inputs, hidden, 2, activated, pullback, dtype)
+    activity = named(activated, keep="gate", candidate="tanh")
+    return _gated("mgu", inputs, hidden, 2, activated, pullback, activity, dtype)
 
 
-def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback, dtype) -> Cell:
+def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback, activity, dtype) -> Cell:
     """``(1 - u) * n + u * h`` with ``activated(z, a) -> (..., u, n, a_n)``, which is kept."""
     checks.sizes(inputs=inputs, hidden=hidden)
 
@@ -119,5 +121,15 @@ def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback
         *_, u, n, _ = activated(z, a)
         return (1 - u) * n + u * h
 
-    functions = {"prepare": prepare, "mix": mix, "update": update, "keep": activated, "pullback": pullback}
-    return recurrent(name, inputs, hidden, init=init, **functions)
+    return recurrent(
+        name,
+        inputs,
+        hidden,
+        init=init,
+        prepare=prepare,
+        mix=mix,
+        update=update,
+        keep=activated,
+        pullback=pullback,
+        activity=activity,
+    )

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, factory
+from asrnn_jax.cell import Cell, Units, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import gates, orthogonal_kernels, recurrent, zeros_each
+from asrnn_jax.cells.dense import gates, named, orthogonal_kernels, recurrent, zeros_each
 
 
 class Weights(NamedTuple):
@@ -70,6 +70,7 @@ def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float3
         update=lambda carry, z, a: gated(carry, activated(z, a)),
         keep=activated,
         pullback=pullback,
+        activity=lstm_activity,
         readout=lambda weights, carries, xs: carries.h,
     )
 
@@ -78,6 +79,12 @@ def activated(z, a):
     """The gates i, f, g, o, each ``(..., H)``, from their two sums."""
     i, f, g, o = jax.tree.map(jnp.add, z, a)
     return jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+
+
+def lstm_activity(z, a, carry: Carry) -> dict[str, Units]:
+    """`Cell.activity`: the gates, and how far the cell state saturates the tanh it is read through."""
+    gates = named(activated, input="gate", forget="gate", candidate="tanh", output="gate")(z, a, carry)
+    return {**gates, "cell": Units("tanh", jnp.tanh(carry.c))}
 
 
 def gated(carry: Carry, gates) -> Carry:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, modrelu, per_unit, recurrent
+from asrnn_jax.cells.dense import affine, modrelu, of_carry, per_unit, recurrent
 from asrnn_jax.composite import rebase_within
 from asrnn_jax.orthogonal import parametrization
 
@@ -79,6 +79,7 @@ def orthogonal(
         mix=lambda weights, h: h @ weights.W_hh,
         update=lambda h, z, a: z + a,
         pullback=lambda prev, h, kept, ct: (jnp.zeros_like(prev), ct, ct),
+        activity=None,
     )
 
 
@@ -165,4 +166,5 @@ def modrelu_rnn(name: str, inputs: int, hidden: int, init, prepare) -> Cell:
         mix=lambda weights, h: (h @ weights.W_hh, per_unit(weights.b, h)),
         update=update,
         pullback=pullback,
+        activity=of_carry("relu"),
     )

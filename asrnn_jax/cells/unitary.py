@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from asrnn_jax.cell import Cell, factory
+from asrnn_jax.cell import Cell, Units, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import modrelu, per_unit, zeros
 
@@ -86,6 +86,7 @@ def urnn(inputs: int, hidden: int, *, seed: int = 0, dtype=jnp.float32) -> Cell:
         mix=mix,
         update=update,
         readout=lambda weights, hs, xs: _real(hs),
+        activity=lambda z, a, h: {"modulus": Units("relu", jnp.abs(h))},
     )
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import orthogonal_kernel, per_unit, recurrent
+from asrnn_jax.cells.dense import of_carry, orthogonal_kernel, per_unit, recurrent
 
 
 class Weights(NamedTuple):
@@ -44,8 +44,16 @@ def tanh_rnn(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
             "b": jnp.zeros(hidden, dtype),
         }
 
-    update = lambda h, z, a: jnp.tanh(z + a)  # noqa: E731
-    return recurrent("tanh_rnn", inputs, hidden, init=init, prepare=_prepare, update=update, pullback=tanh_pullback)
+    return recurrent(
+        "tanh_rnn",
+        inputs,
+        hidden,
+        init=init,
+        prepare=_prepare,
+        update=lambda h, z, a: jnp.tanh(z + a),
+        pullback=tanh_pullback,
+        activity=of_carry("tanh"),
+    )
 
 
 @factory
@@ -75,8 +83,16 @@ def irnn(inputs: int, hidden: int, *, scale: float = 1.0, dtype=jnp.float32) -> 
             "b": jnp.zeros(hidden, dtype),
         }
 
-    update = lambda h, z, a: jax.nn.relu(z + a)  # noqa: E731
-    return recurrent("irnn", inputs, hidden, init=init, prepare=_prepare, update=update, pullback=_relu_pullback)
+    return recurrent(
+        "irnn",
+        inputs,
+        hidden,
+        init=init,
+        prepare=_prepare,
+        update=lambda h, z, a: jax.nn.relu(z + a),
+        pullback=_relu_pullback,
+        activity=of_carry("relu"),
+    )
 
 
 @factory
@@ -141,6 +157,7 @@ def indrnn(
         mix=lambda weights, h: per_unit(weights.W_hh, h) * h,
         update=lambda h, z, a: f(z + a),
         pullback=pullback,
+        activity=of_carry(activation),
     )
 
 

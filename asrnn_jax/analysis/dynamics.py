@@ -1,0 +1,190 @@
+"""A cell as a map of vectors, ``s_t = F(s_{t-1}, x_t)``: what every analysis of it starts from."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeVar, cast
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights, check_carry, check_inputs
+from asrnn_jax.run import cast as cast_weights
+from asrnn_jax.run import compute_dtype
+
+Coordinates = Literal["state", "carry"]
+Function = TypeVar("Function", bound=Callable)
+
+
+def compiled(*static: str) -> Callable[[Function], Function]:
+    """`jax.jit` with the cell and these arguments static; to type checkers the function as it was."""
+    return lambda function: cast("Function", jax.jit(function, static_argnames=("cell", *static)))
+
+
+class Dynamics(NamedTuple):
+    """A cell with its weights, one batch element, as functions of plain vectors of D real numbers."""
+
+    size: int
+    """D: all leaves of the state side by side, complex ones as real and imaginary parts."""
+    advance: Callable[[jax.Array, jax.Array], jax.Array]
+    """``(s (D,), x (I,)) -> s (D,)``, one step."""
+    trajectory: Callable[[PyTree, jax.Array], jax.Array]
+    """``(carry, xs (T, I)) -> (T + 1, D)``: the start, then where each step ends."""
+    read: Callable[[jax.Array, jax.Array], jax.Array]
+    """``(states (T, D), xs (T, I)) -> ys (T, O)``."""
+
+
+class Driven(NamedTuple):
+    """A cell driven by inputs with N batch elements."""
+
+    dynamics: Dynamics
+    start: PyTree
+    """The carry before the first step, leaves ``(N, ...)``."""
+    xs: jax.Array
+    """``(N, T, I)``"""
+    batch: tuple[int, ...]
+
+    def unbatched(self, result: Any) -> Any:
+        """The result for N elements in the shape of the batch."""
+        return jax.tree.map(lambda leaf: leaf.reshape(*self.batch, *leaf.shape[1:]), result)
+
+    def states(self) -> jax.Array:
+        """``(N, T + 1, D)``"""
+        return jax.vmap(self.dynamics.trajectory)(self.start, self.xs)
+
+
+def driven(
+    cell: Cell,
+    params: Params | Weights,
+    xs: ArrayLike,
+    carry: PyTree | None,
+    coordinates: Coordinates,
+    surrogate: bool = True,
+) -> Driven:
+    """Checks what a user passed to an analysis, and puts it together.
+
+    Raises:
+      ValueError, TypeError: as `asrnn_jax.run`; coordinates that are not "state" or "carry"; a cell that runs in both
+        directions; spikes without `surrogate`.
+    """
+    xs = jnp.asarray(xs)
+    check_inputs(cell, xs, 2, "pass (*B, T, I)")
+    check_cell(cell, coordinates, surrogate)
+    *batch, steps, _ = xs.shape
+    weights = as_weights(cell, params)
+    dtype = compute_dtype(weights, xs)
+    weights, xs = cast_weights(weights, dtype), xs.astype(dtype).reshape(math.prod(batch), steps, cell.inputs)
+    start = cell.start(weights, (len(xs),), dtype)
+    if carry is not None:
+        check_carry(cell, carry, tuple(batch), dtype)
+        start = jax.tree.map(lambda c, s: jnp.reshape(c, s.shape).astype(s.dtype), carry, start)
+    return Driven(_dynamics(cell, weights, dtype, coordinates), start, xs, tuple(batch))
+
+
+def check_cell(cell: Cell, coordinates: str, surrogate: bool) -> None:
+    if coordinates not in ("state", "carry"):
+        raise ValueError(
+            f"coordinates={coordinates!r}: choose 'state' (the paper's h) or 'carry' (what the loop keeps)."
+        )
+    if cell.both_directions:
+        raise ValueError(
+            f"cell {cell.name!r} runs in both directions, so it has no state that goes forward in time: analyse its "
+            "parts, cell.parts."
+        )
+    if not (cell.differentiable or surrogate):
+        raise ValueError(
+            f"cell {cell.name!r} spikes, and a spike has no derivative: pass surrogate=True for the Jacobian with the "
+            "surrogate in its place, which is what training sees."
+        )
+
+
+def _dynamics(cell: Cell, weights: Weights, dtype: Any, coordinates: Coordinates) -> Dynamics:
+    to_state = cell.to_state if coordinates == "state" else lambda weights, carry: carry
+    to_carry = cell.to_carry if coordinates == "state" else lambda weights, state: state
+    like = jax.eval_shape(lambda: to_state(weights, cell.start(weights, (), dtype)))
+
+    def flat(carry):
+        return flatten(to_state(weights, carry))
+
+    def advance(s, x):
+        return flat(cell.step(weights, to_carry(weights, unflatten(s, like)), cell.project(weights, x)))
+
+    def trajectory(carry, xs):
+        def body(carry, z):
+            end = jax.tree.map(lambda e, c: e.astype(c.dtype), cell.step(weights, carry, z), carry)
+            return end, flat(end)
+
+        _, states = jax.lax.scan(body, carry, cell.project(weights, xs))
+        return jnp.concatenate([flat(carry)[None], states])
+
+    def read(states, xs):
+        return cell.readout(weights, to_carry(weights, unflatten(states, like)), xs)
+
+    return Dynamics(sum(_width(leaf) for leaf in jax.tree.leaves(like)), advance, trajectory, read)
+
+
+def _width(leaf: Any) -> int:
+    return leaf.shape[-1] * (2 if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else 1)
+
+
+def flatten(state: PyTree) -> jax.Array:
+    """All leaves ``(..., k)`` side by side, ``(..., D)``."""
+    parts = []
+    for leaf in jax.tree.leaves(state):
+        parts += [leaf.real, leaf.imag] if jnp.iscomplexobj(leaf) else [leaf]
+    return jnp.concatenate(parts, axis=-1)
+
+
+def unflatten(s: jax.Array, like: PyTree) -> PyTree:
+    """Inverse of `flatten`."""
+    leaves, structure = jax.tree.flatten(like)
+    made, at = [], 0
+    for leaf in leaves:
+        k = leaf.shape[-1]
+        if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+            made.append(jax.lax.complex(s[..., at : at + k], s[..., at + k : at + 2 * k]).astype(leaf.dtype))
+        else:
+            made.append(s[..., at : at + k].astype(leaf.dtype))
+        at += _width(leaf)
+    return jax.tree.unflatten(structure, made)
+
+
+def coordinate_names(cell: Cell, coordinates: Coordinates = "state") -> tuple[str, ...]:
+    """The names of the D coordinates that analyses of this cell work in, for example ``h[0]``.
+
+    A state of one array is called h (carry: "carry"); others by the names of their parts.
+
+    Raises:
+      ValueError: coordinates that are not "state" or "carry".
+    """
+    check_cell(cell._replace(both_directions=False), coordinates, True)
+    weights = jax.eval_shape(lambda key: cell.prepare(cell.init(key)), jax.random.key(0))
+    kind = cell.to_state if coordinates == "state" else lambda weights, carry: carry
+    like = jax.eval_shape(lambda w: kind(w, cell.start(w)), weights)
+    names: list[str] = []
+    for path, leaf in jax.tree_util.tree_flatten_with_path(like)[0]:
+        name = jax.tree_util.keystr(path, simple=True, separator=".") or ("h" if coordinates == "state" else "carry")
+        complex_ = jnp.issubdtype(leaf.dtype, jnp.complexfloating)
+        for part in (f"Re {name}", f"Im {name}") if complex_ else (name,):
+            names += [f"{part}[{i}]" for i in range(leaf.shape[-1])]
+    return tuple(names)
+
+
+def check_memory(what: str, numbers: int, dtype: Any, remedy: str) -> None:
+    """Raises: MemoryError when an array of so many numbers cannot fit on this machine or device."""
+    needed, there = numbers * jnp.dtype(dtype).itemsize, _memory()
+    if there is not None and needed > there:
+        raise MemoryError(f"{what} needs {needed / 2**30:,.1f} GiB, of {there / 2**30:,.1f} GiB there are: {remedy}.")
+
+
+def _memory() -> int | None:
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"]
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not a POSIX system: nothing is known
+        return None
