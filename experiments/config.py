@@ -11,13 +11,14 @@ from typing import Any
 
 import tyro
 
-from experiments.errors import UsageError
+from experiments.errors import UsageError, unknown
 
 # Fields that say where and how a run is carried out, not what it computes.
 CIRCUMSTANCES = (
     *("out", "resume", "data_dir", "download", "checkpoint_every", "preset"),
-    *("devices", "coordinator", "processes", "process"),
+    *("devices", "coordinator", "processes", "process", "probe", "probe_every"),
 )
+PROBE_NAMES = ("spectrum", "saturation", "gradient", "norm")  # see experiments.probes
 
 
 def _check(condition: bool, name: str, value: Any, remedy: str) -> None:
@@ -149,6 +150,12 @@ class Training:
     """Run folder. None: runs/ and a name made of task, cell and size."""
     resume: bool = False
     """Go on with the run in --out, bit for bit."""
+    probe: tuple[str, ...] = ()
+    """Quantities to record from inside the network while it trains, for two test sequences: spectrum (singular values
+    of the Jacobian), saturation, gradient (how far it reaches), norm. Each recording takes from 0.01 s to about as long
+    as a few training steps."""
+    probe_every: int = 100
+    """Steps between recordings."""
     devices: int | None = None
     """CPU devices that share each batch. None: one a core."""
     coordinator: str | None = None
@@ -160,7 +167,10 @@ class Training:
     """With --coordinator: which one this is, from 0. None: as the cluster's scheduler says."""
 
     def __post_init__(self):
-        _positive(self, "batch", "log_every", "eval_every", "checkpoint_every", "devices", "processes")
+        _positive(self, "batch", "log_every", "eval_every", "checkpoint_every", "probe_every", "devices", "processes")
+        for name in self.probe:
+            if name not in PROBE_NAMES:
+                raise unknown("--probe", name, PROBE_NAMES)
         for name in ("processes", "process"):
             value = getattr(self, name)
             _check(value is None or self.coordinator is not None, name, value, "it belongs to --coordinator, add that")
@@ -258,8 +268,9 @@ def from_json(values: dict[str, Any]) -> Config:
     try:
         kind = COMMANDS[values["command"]]
         fields = {name: value for name, value in values.items() if name != "command"}
-        if "options" in fields.get("model", {}):
-            fields["model"] = {**fields["model"], "options": tuple(fields["model"]["options"])}
+        for part, name in (("model", "options"), ("training", "probe")):
+            if name in fields.get(part, {}):
+                fields[part] = {**fields[part], name: tuple(fields[part][name])}
         return kind(**{name: parts[name](**value) if name in parts else value for name, value in fields.items()})
     except (TypeError, KeyError, AttributeError) as e:
         raise UsageError(f"config.json was made by another version or program ({e}).") from e

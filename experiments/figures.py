@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments.errors import UsageError
 from experiments.folder import read_json, read_metrics
 
@@ -43,6 +45,47 @@ def learning_curves(folders: Sequence[Path], out: Path) -> None:
             ax=ax,
         )
         ax.set_title(title)
+    save(figure, out)
+
+
+def probes(folder: Path, out: Path) -> None:
+    """What `experiments.probes` recorded, against the step: a panel a quantity."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from asrnn_jax import plot
+
+    lines = read_metrics(folder / "probes.jsonl")
+    steps = [line["step"] for line in lines]
+    keys = list(dict.fromkeys(key for line in lines for key in line if key != "step"))
+    panels = [
+        [key for key in keys if key == "spectrum"],
+        [key for key in keys if key.startswith("saturated")],
+        [key for key in keys if key == "gradient"],
+        [key for key in keys if key.startswith("norm")],
+    ]
+    panels = [panel for panel in panels if panel]
+    if not panels:
+        return  # a linear cell whose saturation was asked for has nothing to show
+    figure, axes = plt.subplots(
+        len(panels), 1, figsize=(7, 3 * len(panels)), layout="constrained", squeeze=False, sharex=True
+    )
+    for ax, panel in zip(axes[:, 0], panels):
+        if panel == ["spectrum"]:
+            plot.spectrum(np.array([line["spectrum"] for line in lines]), x=steps, x_label="", ax=ax)
+            continue
+        curves = {key: (steps, [line[key] for line in lines]) for key in panel}
+        label = "share of units and steps" if panel[0].startswith("saturated") else "|h|, and its growth"
+        if panel == ["gradient"]:
+            values = np.array([line["gradient"] for line in lines], float).T
+            curves = {name: (steps, value) for name, value in zip(("t = 0", "t = T / 2", "t = T - 1"), values)}
+            label = r"$\log_{10}(\|dL/dh_t\| / \|dL/dh_T\|)$"
+        plot.learning_curves(curves, x_label="", y_label=label, ax=ax)
+        if panel[0].startswith("saturated"):
+            ax.set_ylim(-0.02, 1.02)
+    axes[-1, 0].set_xlabel("step")
     save(figure, out)
 
 

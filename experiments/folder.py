@@ -2,6 +2,7 @@
 
 config.json      what was asked for
 metrics.jsonl    one line a log or evaluation; the same bytes for a resumed run as for one never stopped
+probes.jsonl     likewise, what --probe recorded of the inside of the network
 checkpoints/     orbax, the newest two
 figures/         learning curves
 result.json      written once, at the end
@@ -46,13 +47,13 @@ class Metrics:
     def __init__(self, path: Path, step: int):
         """Opens the file and drops what was written after `step` (or torn) by a run that was killed."""
         kept = [line for line in read_metrics(path) if line["step"] <= step]
-        self.last = kept[-1]["step"] if kept else 0
+        self.last = kept[-1]["step"] if kept else -1
         partial = path.with_name(path.name + ".part")
         partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
         os.replace(partial, path)
         self._file = path.open("a")
 
-    def write(self, step: int, **values: float) -> None:
+    def write(self, step: int, **values: Any) -> None:
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
 

@@ -35,6 +35,8 @@ class Task(NamedTuple):
     """The batch of a step, a function of seed and step alone, so that a resumed run sees the same data."""
     tests: Callable[[], Iterator[tuple[Batch, np.ndarray]]]
     """Test batches, all of one shape, with weights ``(B,)`` that are 0 for padding."""
+    xs: Callable[[Batch], jax.Array]
+    """The network's inputs ``(B, T, I)`` of a batch."""
     loss: Callable[[Apply, Any, Batch], tuple[jax.Array, dict[str, jax.Array]]]
     """``(apply, params, batch) -> (loss (B,), metrics {name: (B,)})``, per sequence."""
     metric: str
@@ -97,9 +99,12 @@ def copy_batch(key: jax.Array, batch: int, symbols: int, delay: int) -> tuple[ja
 
 
 def _copy_memory(config: CopyMemory) -> Task:
+    def xs(batch):
+        return jax.nn.one_hot(batch[0], 10)
+
     def loss(apply, params, batch):
-        inputs, targets = batch
-        logits = apply(params, jax.nn.one_hot(inputs, 10))
+        targets = batch[1]
+        logits = apply(params, xs(batch))
         ce = cross_entropy(logits, targets).mean(-1)
         recalled = (logits.argmax(-1) == targets)[:, -config.symbols :].mean(-1)
         return ce, {"accuracy": recalled}
@@ -112,6 +117,7 @@ def _copy_memory(config: CopyMemory) -> Task:
         length=config.delay + 2 * config.symbols,
         steps=config.steps,
         epoch=None,
+        xs=xs,
         loss=loss,
         metric="loss",
         better="min",
@@ -146,6 +152,7 @@ def _adding(config: Adding) -> Task:
         length=config.length,
         steps=config.steps,
         epoch=None,
+        xs=lambda batch: batch[0],
         loss=loss,
         metric="loss",
         better="min",
@@ -181,11 +188,13 @@ def _pixels(config: Pixels) -> Task:
             chosen = np.minimum(chosen, test - 1)
             yield (images.test_images[chosen], images.test_labels[chosen]), weights
 
+    def xs(batch):
+        pixels = batch[0].reshape(len(batch[0]), -1)[:, order].astype(jnp.float32) / 255
+        return pixels.reshape(len(pixels), -1, width if config.rows else 1)
+
     def loss(apply, params, batch):
-        pixels, labels = batch
-        xs = pixels.reshape(len(labels), -1)[:, order].astype(jnp.float32) / 255
-        xs = xs.reshape(len(labels), -1, width if config.rows else 1)
-        logits = apply(params, xs, outputs="last")
+        labels = batch[1]
+        logits = apply(params, xs(batch), outputs="last")
         return cross_entropy(logits, labels), {"accuracy": (logits.argmax(-1) == labels).astype(jnp.float32)}
 
     kind, unit = "permuted" if config.permute else "sequential", "rows" if config.rows else "pixels"
@@ -198,6 +207,7 @@ def _pixels(config: Pixels) -> Task:
         epoch=epoch,
         batch=batch,
         tests=tests,
+        xs=xs,
         loss=loss,
         metric="accuracy",
         better="max",

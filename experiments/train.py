@@ -29,6 +29,7 @@ from experiments.errors import DivergedError, UsageError
 from experiments.folder import Checkpoints, Metrics, named, read_json, read_metrics, write_json
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
+from experiments.probes import Probes
 from experiments.tasks import Task, make_task
 
 
@@ -73,11 +74,14 @@ def _train(config: Config, task: Task, cell: Cell, optimizer) -> dict[str, Any]:
         found = checkpoints.restore(state) if config.training.resume else None
         step, state = machine.from_first(found or (0, state))
         metrics = Metrics(folder / "metrics.jsonl", step)
-        if metrics.last < step // config.training.log_every * config.training.log_every:
+        if max(metrics.last, 0) < step // config.training.log_every * config.training.log_every:
             raise UsageError(f"{folder}/metrics.jsonl ends before the checkpoint of step {step}: lines have been lost.")
+        wanted = config.training.probe if machine.first() else ()
+        probes = Probes(wanted, config.training.probe_every, task, cell, folder / "probes.jsonl", step)
         try:
-            state = _loop(config, task, cell, optimizer, state, folder, checkpoints, metrics)
+            state = _loop(config, task, cell, optimizer, state, folder, checkpoints, metrics, probes)
         finally:
+            probes.close()
             metrics.close()
     finally:
         checkpoints.close()
@@ -185,7 +189,7 @@ def make_evaluate(task: Task, cell: Cell):
 
 
 def _loop(
-    config, task: Task, cell: Cell, optimizer, state: State, folder: Path, checkpoints, metrics: Metrics
+    config, task: Task, cell: Cell, optimizer, state: State, folder: Path, checkpoints, metrics: Metrics, probes: Probes
 ) -> State:
     train_step, evaluate = make_step(config, task, cell, optimizer), make_evaluate(task, cell)
     log_every = config.training.log_every
@@ -204,6 +208,7 @@ def _loop(
             disable=not machine.first(),
         ) as bar,
     ):
+        probes.at(step, state.params)
         while step < task.steps:
             batch = jax.block_until_ready(machine.everywhere(task.batch(step)))
             # One program at a time: XLA's CPU devices, which share threads, can block each other in two of them.
@@ -225,11 +230,13 @@ def _loop(
                 metrics.write(step, **{f"test_{name}": value for name, value in tested.items()})
                 shown |= {f"test_{task.metric}": f"{tested[task.metric]:.4g}"}
                 bar.set_postfix(shown, refresh=False)
+            probes.at(step, state.params)
             if step % config.training.checkpoint_every == 0 or last or stop:
                 broken = [name for name, leaf in named(state) if not np.isfinite(np.asarray(leaf)).all()]
                 _check_finite({f"{name} of the batch": value for name, value in now.items()}, step, checkpoints)
                 _check_finite(dict.fromkeys(broken, math.nan), step, checkpoints)
                 metrics.sync()
+                probes.sync()
                 checkpoints.save(step, state)
                 clock.save()
             if stop and not last:
@@ -280,6 +287,8 @@ def _finish(config: Config, task: Task, state: State, folder: Path) -> dict[str,
     }
     write_json(folder / "result.json", result)
     figures.learning_curves([folder], folder / "figures" / "learning.png")
+    if config.training.probe and machine.first():
+        figures.probes(folder, folder / "figures" / "probes.png")
     return result
 
 

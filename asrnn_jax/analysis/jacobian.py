@@ -69,7 +69,7 @@ def step_jacobian(
     return d.unbatched(jax.vmap(jax.jacfwd(d.dynamics.advance))(before, d.xs[:, 0]))
 
 
-@compiled("coordinates", "surrogate", "chunk")
+@compiled("coordinates", "surrogate", "every", "chunk")
 def jacobian_spectrum(
     cell: Cell,
     params: Params | Weights,
@@ -78,6 +78,7 @@ def jacobian_spectrum(
     carry: PyTree | None = None,
     coordinates: Coordinates = "state",
     surrogate: bool = False,
+    every: int = 1,
     chunk: int | None = None,
 ) -> jax.Array:
     """Singular values of ``dh_t / dh_{t-1}`` at every step of a sequence.
@@ -85,11 +86,12 @@ def jacobian_spectrum(
     Args:
       xs: ``(*B, T, I)``.
       carry: where the sequence starts; by default as `asrnn_jax.run`.
+      every: only every so many steps: those at ``every, 2 every, ...``.
       chunk: Jacobians that exist at a time, over batch and time; None: about 32 MiB of them.
       cell, params, coordinates, surrogate: as `step_jacobian`.
 
     Returns:
-      ``(*B, T, D)``, descending.
+      ``(*B, T // every, D)``, descending.
 
     Raises:
       ValueError, TypeError: as `step_jacobian`.
@@ -103,7 +105,9 @@ def jacobian_spectrum(
       ((20, 6), True)
     """
     d = driven(cell, params, xs, carry, coordinates, surrogate)
-    size, steps = d.dynamics.size, d.xs.shape[1]
+    if every < 1:
+        raise ValueError(f"every={every}: give at least 1 step.")
+    size, steps = d.dynamics.size, d.xs.shape[1] // every
     if chunk is None:
         chunk = max(1, CHUNK_BYTES // (size * size * d.xs.dtype.itemsize))
     elif chunk < 1:
@@ -115,8 +119,9 @@ def jacobian_spectrum(
         J = jax.jacfwd(d.dynamics.advance)(*at)
         return jnp.linalg.svdvals(J.astype(jnp.promote_types(J.dtype, jnp.float32)))
 
-    before = d.states()[:, :-1].reshape(-1, size)
-    values = jax.lax.map(singular_values, (before, d.xs.reshape(-1, cell.inputs)), batch_size=chunk)
+    before, xs = (each[:, every - 1 :: every][:, :steps] for each in (d.states(), d.xs))
+    at = before.reshape(-1, size), xs.reshape(-1, cell.inputs)
+    values = jax.lax.map(singular_values, at, batch_size=chunk)
     return d.unbatched(values.reshape(len(d.xs), steps, size))
 
 

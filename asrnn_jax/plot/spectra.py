@@ -57,7 +57,7 @@ def spectrum(
             bound = np.asarray(bound).reshape(-1, len(x))
             ax.plot(x, reduce(bound, axis=0), color="0.3", linestyle="--", linewidth=1, label=None if i else "bounds")
     ax.axhline(1, color="0.45", linewidth=0.8)
-    if least.min() > 0:
+    if least.min() > 0 and most.max() > 10 * least.min():
         ax.set_yscale("log")
     return tidy(ax, x_label, f"singular values of {JACOBIAN[coordinates]}")
 

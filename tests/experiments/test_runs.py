@@ -40,6 +40,10 @@ TINY = (
     10,
     "--project-every",
     3,
+    "--probe",
+    "norm",
+    "--probe-every",
+    10,
 )
 
 
@@ -65,7 +69,7 @@ def straight(tmp_path_factory):
 
 
 def same(a, b):
-    for name in ("result.json", "metrics.jsonl"):
+    for name in ("result.json", "metrics.jsonl", "probes.jsonl"):
         assert (a / name).read_text() == (b / name).read_text(), name
 
 
@@ -73,6 +77,7 @@ def test_a_run_is_a_folder(straight):
     assert {path.name for path in straight.iterdir()} == {
         "config.json",
         "metrics.jsonl",
+        "probes.jsonl",
         "checkpoints",
         "figures",
         "result.json",
@@ -85,7 +90,9 @@ def test_a_run_is_a_folder(straight):
         line["test_loss"] for line in read_metrics(straight / "metrics.jsonl") if "test_loss" in line
     )
     assert result["steps"] == 120
-    assert (straight / "figures" / "learning.png").stat().st_size > 5000
+    for name in ("learning", "probes"):
+        assert (straight / "figures" / f"{name}.png").stat().st_size > 5000
+    assert [line["step"] for line in read_metrics(straight / "probes.jsonl")] == list(range(0, 121, 10))
 
 
 @pytest.mark.parametrize("after", [8, 63])

@@ -1,0 +1,93 @@
+"""Looking inside the network while it trains: chosen quantities every so many steps, in probes.jsonl of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from asrnn_jax import analysis
+from asrnn_jax.cell import Cell
+from experiments.folder import Metrics
+from experiments.tasks import Task
+
+SEQUENCES = 2  # of the first test batch, that all quantities are taken of
+STEPS = 16  # Jacobians of each sequence
+
+
+def _spectrum(cell: Cell, params: Any, xs: jax.Array) -> dict[str, Any]:
+    """Quantiles (least, quarter, median, three quarters, largest) of the singular values of dh_t / dh_{t-1}."""
+    every = max(1, xs.shape[1] // STEPS)
+    sigma = analysis.jacobian_spectrum(cell, params, xs, surrogate=True, every=every)
+    return {"spectrum": np.quantile(np.asarray(sigma, float), [0, 0.25, 0.5, 0.75, 1]).tolist()}
+
+
+def _saturation(cell: Cell, params: Any, xs: jax.Array) -> dict[str, Any]:
+    """Share of units and steps that are saturated, by kind of unit."""
+    return {
+        f"saturated {name}": float(group.saturated.mean())
+        for name, group in analysis.saturation(cell, params, xs).items()
+    }
+
+
+def _answer(ys: jax.Array) -> jax.Array:
+    return ys[-1].max()
+
+
+def _gradient(cell: Cell, params: Any, xs: jax.Array) -> dict[str, Any]:
+    """log10 of |dL/dh_t| / |dL/dh_T|, L the largest output at the end, at t = 0, T/2 and the step before the last."""
+    norms = np.asarray(analysis.gradient_norms(cell, params, xs, _answer), float)
+    steps = xs.shape[1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log10(norms[:, [0, steps // 2, steps - 1]] / norms[:, -1:]).mean(axis=0)
+    return {"gradient": [value if np.isfinite(value) else None for value in logs.tolist()]}
+
+
+def _norm(cell: Cell, params: Any, xs: jax.Array) -> dict[str, Any]:
+    """Mean norm of the state, and its growth from the first tenth to the last."""
+    if xs.shape[1] < 20:
+        return {"norm": float(analysis.norm_drift(cell, params, xs, warm_up=0).norm.mean())}
+    drift = analysis.norm_drift(cell, params, xs)
+    return {"norm": float(drift.norm.mean()), "norm growth": float(drift.growth.mean())}
+
+
+PROBES: dict[str, Callable[[Cell, Any, jax.Array], dict[str, Any]]] = {
+    "spectrum": _spectrum,
+    "saturation": _saturation,
+    "gradient": _gradient,
+    "norm": _norm,
+}
+
+
+class Probes:
+    """Records the probes of a run; the same bytes for a resumed run as for one never stopped."""
+
+    def __init__(self, names: tuple[str, ...], every: int, task: Task, cell: Cell, path: Path, step: int):
+        self._every, self._probes = every, [PROBES[name] for name in names]
+        if names:
+            batch, _ = next(iter(task.tests()))
+            first = jax.tree.map(lambda leaf: leaf[:SEQUENCES], batch)
+            self._record = partial(self._all, cell, jnp.asarray(task.xs(first)))
+            self._file = Metrics(path, step)
+
+    def _all(self, cell: Cell, xs: jax.Array, params: Any) -> dict[str, Any]:
+        params = jax.device_get(params)  # one device is enough, and other processes need not take part
+        return {name: value for probe in self._probes for name, value in probe(cell, params, xs).items()}
+
+    def at(self, step: int, params: Any) -> None:
+        """Records a step whose turn it is, once."""
+        if self._probes and step % self._every == 0 and step > self._file.last:
+            self._file.write(step, **self._record(params))
+
+    def sync(self) -> None:
+        if self._probes:
+            self._file.sync()
+
+    def close(self) -> None:
+        if self._probes:
+            self._file.close()

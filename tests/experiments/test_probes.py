@@ -1,0 +1,45 @@
+"""What a run records of the inside of its network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from asrnn_jax import analysis, cells
+from experiments import probes
+from experiments.config import PROBE_NAMES, Training
+from experiments.errors import UsageError
+
+
+def test_every_name_of_the_flag_is_there():
+    assert tuple(probes.PROBES) == PROBE_NAMES
+    with pytest.raises(UsageError, match="perhaps you meant spectrum"):
+        Training(probe=("spectrm",))
+
+
+def test_they_are_what_analysis_gives():
+    cell = cells.with_output(cells.asrnn(1, 6, a=0.5, b=1.5), 3)
+    params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (2, 40, 1))
+    found = {k: v for probe in probes.PROBES.values() for k, v in probe(cell, params, xs).items()}
+    inner, p = cells.asrnn(1, 6, a=0.5, b=1.5), params["cell"]
+    sigma = analysis.jacobian_spectrum(inner, p, xs)[:, 1::2]
+    np.testing.assert_allclose(found["spectrum"][2], np.median(sigma), rtol=1e-5)
+    np.testing.assert_allclose(found["spectrum"][4], sigma.max(), rtol=1e-5)
+    share = (analysis.saturation(inner, p, xs)["tanh"].slope < 0.1).mean()
+    np.testing.assert_allclose(found["saturated tanh"], share, rtol=1e-5)
+    kernel = params["output"]["kernel"]
+    answer = lambda ys: (ys[-1] @ kernel).max()  # noqa: E731 (the bias starts at 0)
+    norms = analysis.gradient_norms(inner, p, xs, answer)
+    np.testing.assert_allclose(found["gradient"], jnp.log10(norms[:, [0, 20, 39]] / norms[:, -1:]).mean(0), atol=1e-4)
+    np.testing.assert_allclose(found["norm"], analysis.norm_drift(inner, p, xs).norm.mean(), rtol=1e-5)
+
+
+def test_linear_and_spiking_cells_and_dead_gradients_are_recorded_too():
+    xs = jnp.ones((2, 25, 1))
+    linear = cells.with_output(cells.lru(1, 3), 2)
+    assert probes.PROBES["saturation"](linear, linear.init(jax.random.key(0)), xs) == {}
+    spiking = cells.with_output(cells.lif(1, 3), 2)
+    assert len(probes.PROBES["spectrum"](spiking, spiking.init(jax.random.key(0)), xs)["spectrum"]) == 5
+    dead = cells.with_output(cells.irnn(1, 3), 2)
+    params = jax.tree.map(jnp.zeros_like, dead.init(jax.random.key(0)))
+    assert probes.PROBES["gradient"](dead, params, xs)["gradient"] == [None, None, None]
