@@ -1,5 +1,6 @@
 # make demo    asRNN beside a tanh RNN on copy memory: a table and a figure, in about four minutes
 # make test    the whole test suite
+# make notebooks   runs the notebooks and keeps what they show, and brings .py and .ipynb in step
 # make lint    formatting, lint, types
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test notebooks lint clean
 
 $(VENV)/experiments: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,6 +29,10 @@ demo: $(VENV)/experiments
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest -n 2
+
+notebooks: $(VENV)/dev
+	$(BIN)/jupytext --sync notebooks/*.py
+	$(BIN)/python -m pytest -o addopts= -q -n 2 --nbmake --nbmake-timeout 600 --overwrite notebooks/*.ipynb
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

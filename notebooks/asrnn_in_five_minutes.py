@@ -99,17 +99,13 @@ spans = [1, 2, 5, 10, 20, 50, 100, 200]
 ax = plot.temporal_spectrum(
     spans, {name: analysis.temporal_spectrum(c, p, xs[0], 0, spans) for name, (c, p) in limits.items()}
 )
-ax.set_title("what is left of $h_0$: median, largest, all (band)");
-
+ax.set_title("what is left of $h_0$: median, largest, all (band)")
 # %% [markdown]
 # And that is what a gradient sees on its way back.
 
 # %%
-curves = {
-    name: analysis.gradient_norms(c, p, xs, lambda ys: ys[-1].sum()) for name, (c, p) in limits.items()
-}
-plot.gradient_reach(curves).set_title("how far the gradient of the last output reaches");
-
+curves = {name: analysis.gradient_norms(c, p, xs, lambda ys: ys[-1].sum()) for name, (c, p) in limits.items()}
+plot.gradient_reach(curves).set_title("how far the gradient of the last output reaches")
 # %% [markdown]
 # Saturation itself, unit by unit: dark is saturated.
 

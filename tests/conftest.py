@@ -1,12 +1,24 @@
 """Settings of the whole suite: float64 available, no silent broadcasting, shapes checked, warnings are errors."""
 
 import os
+import tempfile
 
 # The suite compiles a thousand small programs and runs each once or twice.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
+)
+
+# What one test compiled another takes from disk: all processes of a run share a folder that goes away with it.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _programs = tempfile.TemporaryDirectory()
+    os.environ["ASRNN_TEST_PROGRAMS"] = _programs.name
 
 import jax
 
+jax.config.update("jax_compilation_cache_dir", os.environ["ASRNN_TEST_PROGRAMS"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -18,7 +18,7 @@ from asrnn_jax.analysis.jacobian import (
 )
 from asrnn_jax.analysis.lyapunov import Lyapunov, lyapunov_spectrum
 from asrnn_jax.analysis.matrices import non_normality, numerical_range, orthogonality_error, spectral_radius
-from asrnn_jax.analysis.saturation import Drift, Saturation, Settling, norm_drift, saturation, settling
+from asrnn_jax.analysis.saturation import Drift, Saturation, Settling, norm_drift, saturated_share, saturation, settling
 
 __all__ = [
     "AsrnnSaturation",
@@ -38,6 +38,7 @@ __all__ = [
     "norm_drift",
     "numerical_range",
     "orthogonality_error",
+    "saturated_share",
     "saturation",
     "settling",
     "spectral_radius",

@@ -122,6 +122,20 @@ def _saturation(units: Units, threshold: float) -> Saturation:
     return Saturation(value, slope, slope < threshold)
 
 
+def saturated_share(cell: Cell, weights: Weights, carry: PyTree, x: jax.Array, threshold: float = 0.1) -> jax.Array:
+    """Share of all units, gates included, that one step from `carry` with ``x (*B, I)`` saturates, ``(*B,)``.
+
+    0 for cells without nonlinearity in their state. For use inside loops: nothing is checked, nothing is jitted.
+    """
+    found: list[tuple[str, dict[str, Units]]] = []
+    _record(found, cell, weights, carry, x[None])
+    units = [group for _, groups in found for group in groups.values()]
+    if not units:
+        return jnp.zeros(x.shape[:-1], x.dtype)
+    flags = [SLOPES[group.kind](group.value[0]) < threshold for group in units]
+    return jnp.concatenate(flags, axis=-1).mean(axis=-1).astype(x.dtype)
+
+
 class Settling(NamedTuple):
     """Where a state goes under an input that says nothing."""
 

@@ -17,7 +17,7 @@ def environment():
         "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
         # Light programs; the same for every process of a comparison, so that bits can be compared.
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
         "JAX_COMPILATION_CACHE_DIR": PROGRAMS.name,
     }
 

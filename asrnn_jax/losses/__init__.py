@@ -1,0 +1,29 @@
+"""The objective that makes resets unnecessary, and what it needs to know: which steps are informative, and a weight."""
+
+from asrnn_jax.losses.dual import DualState, DualWeight, entropy_target
+from asrnn_jax.losses.informative import (
+    above,
+    change,
+    detector,
+    energy,
+    given,
+    quantile_threshold,
+    surprisal,
+)
+from asrnn_jax.losses.objective import entropy_share, kl_to_uniform, reset_free
+
+__all__ = [
+    "DualState",
+    "DualWeight",
+    "above",
+    "change",
+    "detector",
+    "energy",
+    "entropy_share",
+    "entropy_target",
+    "given",
+    "kl_to_uniform",
+    "quantile_threshold",
+    "reset_free",
+    "surprisal",
+]

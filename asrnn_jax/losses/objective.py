@@ -1,0 +1,160 @@
+"""The reset-free objective: cross-entropy where there is something to say, "don't know" where there is not."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.core import Tracer
+from jax.typing import ArrayLike
+
+KL = Literal["uniform_first", "model_first"]
+
+
+def reset_free(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    informative: ArrayLike,
+    *,
+    weight: ArrayLike = 1.0,
+    kl: KL = "uniform_first",
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+    where: ArrayLike | None = None,
+) -> jax.Array:
+    """The loss that trains a recurrent network to run for ever without resets.
+
+        m CE(labels, p) + weight (1 - m) KL        p = softmax(logits), m = informative
+
+    On informative steps the network learns the label; elsewhere (silence, noise, gaps) it learns to answer "don't
+    know", the uniform distribution, which bounds the state and keeps its gradient useful. Elementwise, in optax's
+    conventions: take the mean, or mask it, as with any optax loss.
+
+    Args:
+      logits: ``(..., C)``.
+      labels: integers ``(...)``, or distributions ``(..., C)``. Where m = 0 they are ignored and may be anything, for
+        example -1.
+      informative: m in [0, 1], ``(...)`` or broadcastable to it; bool is 0 or 1.
+      weight: of the second term, a number or broadcastable to ``(...)``; see `asrnn_jax.losses.entropy_target` for one
+        that sets itself.
+      kl: "uniform_first" is ``KL(uniform || p)`` (the paper's), which punishes any class that is ruled out;
+        "model_first" is ``KL(p || uniform) = log C - entropy``, which is bounded by log C.
+      label_smoothing: share of the labels spread over all classes, in [0, 1).
+      axis: of the classes.
+      where: bool, broadcastable to `logits`: classes that count; the others are left out of both terms.
+
+    Returns:
+      ``(...)``, in at least float32. A label out of range where m > 0, or an m outside [0, 1], gives NaN where it can
+      only be seen under `jax.jit`.
+
+    Raises:
+      ValueError: shapes that do not fit; outside of `jax.jit` also labels out of range where m > 0, m outside [0, 1].
+      TypeError: labels that are neither integers nor floating point.
+
+    Source: Yin, Corradi 2024, arXiv:2412.15983.
+
+    Example:
+      >>> import jax.numpy as jnp, asrnn_jax
+      >>> logits = jnp.zeros((2, 3, 10))  # two streams, three steps, ten classes
+      >>> loss = asrnn_jax.losses.reset_free(logits, jnp.array([[4, 4, -1]] * 2), jnp.array([[1.0, 0.5, 0.0]] * 2))
+      >>> [round(float(x), 3) for x in loss[0]]
+      [2.303, 1.151, 0.0]
+    """
+    logits, labels, m = _wide(logits, axis), jnp.asarray(labels), jnp.asarray(informative)
+    classes, steps = logits.shape[-1], logits.shape[:-1]
+    where = None if where is None else jnp.moveaxis(_expand(where, logits.ndim), axis, -1)
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing={label_smoothing}: give a share in [0, 1).")
+    if kl not in ("uniform_first", "model_first"):
+        raise ValueError(f"kl={kl!r}: choose 'uniform_first' (KL(uniform || p)) or 'model_first' (KL(p || uniform)).")
+    m = _fits("informative", m.astype(logits.dtype), steps)
+    weight = _fits("weight", jnp.asarray(weight, logits.dtype), steps)
+    good = (m >= 0) & (m <= 1)
+    _check(good, f"informative has values outside [0, 1], for example {_first(m, good)}: it is a share.")
+    if jnp.issubdtype(labels.dtype, jnp.integer):
+        labels = _fits("labels", labels, steps)
+        known = (m <= 0) | ((labels >= 0) & (labels < classes))
+        _check(
+            known,
+            f"labels has {_first(labels, known)} where informative > 0: with {classes} classes give 0 to "
+            f"{classes - 1}.",
+        )
+        good &= known
+        targets = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
+    elif jnp.issubdtype(labels.dtype, jnp.floating):
+        targets = jnp.moveaxis(labels, axis, -1).astype(logits.dtype)
+        if targets.shape != logits.shape:
+            raise ValueError(f"labels has shape {labels.shape}: pass integers {steps} or distributions {logits.shape}.")
+    else:
+        raise TypeError(f"labels has dtype {labels.dtype}: pass integers, or distributions over the classes.")
+    if label_smoothing:
+        targets = optax.smooth_labels(targets, label_smoothing)
+    ce = optax.softmax_cross_entropy(logits, targets, where=where)
+    # By where, not by 0 * x: an infinite loss on the other side of the switch must not reach this one.
+    loss = jnp.where(m > 0, m * ce, 0) + jnp.where(m < 1, weight * (1 - m) * _kl(logits, kl, where), 0)
+    return jnp.where(good, loss, jnp.nan)
+
+
+def kl_to_uniform(
+    logits: ArrayLike, *, kl: KL = "uniform_first", axis: int = -1, where: ArrayLike | None = None
+) -> jax.Array:
+    """The second term of `reset_free` alone, ``(..., C) -> (...)`` in nats; 0 exactly where all logits are equal."""
+    logits = _wide(logits, axis)
+    return _kl(logits, kl, None if where is None else jnp.moveaxis(_expand(where, logits.ndim), axis, -1))
+
+
+def entropy_share(logits: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None) -> jax.Array:
+    """Entropy of softmax(logits) over that of the uniform distribution, ``(..., C) -> (...)`` in [0, 1].
+
+    1 is "don't know". What is asked of the gaps of a stream is an entropy share near 1.
+    """
+    logits = _wide(logits, axis)
+    where = None if where is None else jnp.moveaxis(_expand(where, logits.ndim), axis, -1)
+    number = logits.shape[-1] if where is None else jnp.broadcast_to(where, logits.shape).sum(-1)
+    number = jnp.maximum(number, 2)  # one class alone is always certain
+    return 1 - _kl(logits, "model_first", where) / jnp.log(jnp.asarray(number, logits.dtype))
+
+
+def _kl(logits: jax.Array, kl: KL, where: jax.Array | None) -> jax.Array:
+    """With logits shifted so that equal ones are all 0: then every term is exactly 0."""
+    top = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True, where=where, initial=-jnp.inf))
+    a = logits - top
+    a = a if where is None else jnp.where(where, a, 0)
+    log_mean = jnp.log(jnp.mean(jnp.exp(a), axis=-1, keepdims=True, where=where))
+    if kl == "uniform_first":
+        return jnp.squeeze(log_mean, -1) - jnp.mean(a, axis=-1, where=where)
+    p = jax.nn.softmax(a, axis=-1, where=where)
+    return jnp.sum(jnp.where(p == 0, 0, p * (a - log_mean)), axis=-1, where=where)
+
+
+def _wide(logits: ArrayLike, axis: int) -> jax.Array:
+    logits = jnp.asarray(logits)
+    if not jnp.issubdtype(logits.dtype, jnp.floating) or logits.ndim == 0:
+        raise ValueError(f"logits has dtype {logits.dtype}, shape {logits.shape}: pass floating-point (..., C).")
+    return jnp.moveaxis(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), axis, -1)
+
+
+def _expand(where: ArrayLike, ndim: int) -> jax.Array:
+    where = jnp.asarray(where)
+    return where.reshape((1,) * (ndim - where.ndim) + where.shape)
+
+
+def _fits(name: str, value: jax.Array, steps: tuple[int, ...]) -> jax.Array:
+    try:
+        return jnp.broadcast_to(_expand(value, len(steps)), steps)
+    except ValueError:
+        raise ValueError(f"{name} has shape {value.shape}, the logits say {steps}: pass one number a step.") from None
+
+
+def _check(good: jax.Array, message: str) -> None:
+    if not isinstance(good, Tracer) and not bool(good.all()):
+        raise ValueError(message)
+
+
+def _first(values: jax.Array, good: jax.Array) -> str:
+    if isinstance(good, Tracer) or bool(good.all()):
+        return ""
+    return str(np.asarray(values)[~np.asarray(good)][0])

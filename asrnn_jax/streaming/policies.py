@@ -1,0 +1,129 @@
+"""When to reset a running network: policies as pairs of pure functions, as optax has optimisers.
+
+    policy = on_energy(threshold=-2.0)
+    state  = policy.init(batch_shape)
+    reset, state = policy.update(signals, state)       before each step; True starts that element afresh
+
+A network trained with `asrnn_jax.losses.reset_free` needs none: `never`. The others are what one compares with, and
+what `asrnn_jax.streaming.Session` falls back on when a monitor trips.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Signals(NamedTuple):
+    """What a policy can know before a step, each ``(*B,)``."""
+
+    energy: jax.Array
+    """log10 of the mean square of the input that comes now."""
+    boundary: jax.Array
+    """bool: a sample begins here. Only the oracle has it."""
+    entropy: jax.Array
+    """Entropy share of the output before, in [0, 1]; 1 at the start."""
+    saturated: jax.Array
+    """Share of the units that the step before left saturated; 0 at the start."""
+
+
+class Policy(NamedTuple):
+    name: str
+    init: Callable[[tuple[int, ...]], Any]
+    """``batch_shape -> state``, leaves ``(*B,)``."""
+    update: Callable[[Signals, Any], tuple[jax.Array, Any]]
+    """``(signals, state) -> (reset (*B,) bool, state)``"""
+    looks_back: bool = False
+    """Whether it needs the output or the units of the step before, so that steps have to be taken one by one."""
+
+
+@functools.cache  # the same policy for the same arguments: it is static where it is compiled
+def never() -> Policy:
+    """No reset, ever."""
+    return Policy("never", lambda batch: (), lambda signals, state: (jnp.zeros_like(signals.boundary), state))
+
+
+@functools.cache
+def oracle() -> Policy:
+    """At the true beginning of every sample, which in real life nobody knows."""
+    return Policy("oracle", lambda batch: (), lambda signals, state: (signals.boundary, state))
+
+
+@functools.cache
+def periodic(k: int) -> Policy:
+    """Every k steps.
+
+    Raises:
+      ValueError: k below 1.
+    """
+    if k < 1:
+        raise ValueError(f"k={k}: give at least 1 step.")
+
+    def update(signals, count):
+        count = count + 1
+        reset = count >= k
+        return reset, jnp.where(reset, 0, count)
+
+    return Policy(f"periodic({k})", lambda batch: jnp.zeros(batch, jnp.int32), update)
+
+
+@functools.cache
+def on_energy(threshold: float, quiet: int = 5) -> Policy:
+    """When something comes after silence: the energy rises above a threshold after at least so many steps below it.
+
+    Args:
+      threshold: log10 of the mean square, see `asrnn_jax.losses.energy` and `quantile_threshold`.
+      quiet: steps below it that make a silence.
+
+    Raises:
+      ValueError: quiet below 1.
+    """
+    if quiet < 1:
+        raise ValueError(f"quiet={quiet}: give at least 1 step.")
+
+    def update(signals, count):
+        loud = signals.energy > threshold
+        return loud & (count >= quiet), jnp.where(loud, 0, count + 1)
+
+    return Policy(f"on_energy({threshold:g})", lambda batch: jnp.zeros(batch, jnp.int32), update)
+
+
+def _when_high(name: str, signal: str, threshold: float, patience: int) -> Policy:
+    """Once, when a signal has stayed above a threshold for `patience` steps; again only after it fell below."""
+    if patience < 1:
+        raise ValueError(f"patience={patience}: give at least 1 step.")
+
+    def update(signals, count):
+        high = getattr(signals, signal) > threshold
+        count = jnp.where(high, jnp.minimum(count + 1, patience + 1), 0)
+        return count == patience, count
+
+    return Policy(f"{name}({threshold:g})", lambda batch: jnp.zeros(batch, jnp.int32), update, looks_back=True)
+
+
+@functools.cache
+def on_entropy(threshold: float = 0.9, patience: int = 5) -> Policy:
+    """When the network has not known what to say for some steps: the entropy share of its outputs stays high.
+
+    Raises:
+      ValueError: patience below 1, a threshold outside (0, 1).
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold={threshold}: give an entropy share in (0, 1).")
+    return _when_high("on_entropy", "entropy", threshold, patience)
+
+
+@functools.cache
+def on_saturation(threshold: float = 0.5, patience: int = 5) -> Policy:
+    """When the share of saturated units stays high. Cells without saturating units are never reset.
+
+    Raises:
+      ValueError: patience below 1, a threshold outside (0, 1).
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold={threshold}: give a share of units in (0, 1).")
+    return _when_high("on_saturation", "saturated", threshold, patience)

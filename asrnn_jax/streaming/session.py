@@ -1,0 +1,392 @@
+"""A network that runs for ever: push chunks, get outputs, in bounded memory, with monitors and a fallback."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from asrnn_jax.analysis.saturation import saturated_share
+from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights
+from asrnn_jax.loop import where
+from asrnn_jax.losses import energy, entropy_share
+from asrnn_jax.run import cast, compute_dtype, run
+from asrnn_jax.streaming.monitors import Averages, Limits, Readings, Reference, read
+from asrnn_jax.streaming.policies import Policy, Signals, never
+
+NonFinite = Literal["raise", "hold", "missing"]
+EXACT_LENGTHS = 16  # so many lengths of chunks are compiled as they come; others are put together from powers of two
+
+
+class Event(NamedTuple):
+    """Something a program may want to act on."""
+
+    step: int
+    """Steps pushed when it was noticed."""
+    kind: str
+    """"tripped" or "recovered" (a monitor), or "non_finite"."""
+    monitor: str
+    """Name of the monitor; "" for non-finite samples."""
+    streams: tuple[int, ...]
+    """Flat indices of the streams that it is about."""
+    value: float
+    """The worst reading among them; for non-finite samples, how many steps had them."""
+
+
+class State(NamedTuple):
+    """All that a session carries from chunk to chunk."""
+
+    carry: PyTree
+    policies: tuple[Any, Any]
+    """Of the policy and of the fallback."""
+    entropy: jax.Array
+    """``(*B,)``: entropy share of the last output."""
+    saturated: jax.Array
+    """``(*B,)``: share of units saturated by the last step; kept up to date only where a policy needs it."""
+    tripped: jax.Array
+    """bool ``(*B,)``: streams that the fallback is in charge of."""
+
+
+class Session:
+    """A trained model on one endless stream, or on a batch of them.
+
+    Args:
+      cell: the model, one that gives logits for the monitors of entropy to mean something.
+      params: its params or prepared weights.
+      batch: shape of the batch of streams, () for one.
+      policy: when to reset, of `asrnn_jax.streaming.policies`; by default never.
+      fallback: the policy that takes over for a stream while one of its monitors is tripped; None: none does.
+      reference: statistics of the training streams; without them there are no monitors.
+      limits: where monitors trip; None: the defaults of `Limits`.
+      monitor_every: steps between readings. A reading costs a few steps.
+      non_finite: what to do with NaN and infinity: "raise" a ValueError and leave the session as it was; "hold" the
+        last finite value of that input; or take the step as "missing": the state is held, and the output read from it.
+
+    Raises:
+      ValueError: params of another cell, a bidirectional cell, a batch that is no shape, an unknown option.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, asrnn_jax
+      >>> from asrnn_jax import cells, streaming
+      >>> model = cells.with_output(cells.gru(inputs=3, hidden=8), 10)
+      >>> session = streaming.Session(model, model.init(jax.random.key(0)))
+      >>> session.push(jnp.ones((20, 3))).shape, session.push(jnp.ones((1, 3))).shape, session.steps
+      ((20, 10), (1, 10), 21)
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        params: Params | Weights,
+        *,
+        batch: tuple[int, ...] = (),
+        policy: Policy | None = None,
+        fallback: Policy | None = None,
+        reference: Reference | None = None,
+        limits: Limits | None = None,
+        monitor_every: int = 256,
+        non_finite: NonFinite = "raise",
+    ):
+        if cell.both_directions:
+            raise ValueError(f"cell {cell.name!r} runs in both directions: it cannot run on a stream.")
+        if monitor_every < 1:
+            raise ValueError(f"monitor_every={monitor_every}: give at least 1 step.")
+        if non_finite not in ("raise", "hold", "missing"):
+            raise ValueError(f"non_finite={non_finite!r}: choose 'raise', 'hold' or 'missing'.")
+        if reference is not None and reference.x_mean.shape != (cell.inputs,):
+            raise ValueError(
+                f"reference is of {reference.x_mean.shape[0]} inputs, cell {cell.name!r} has {cell.inputs}: make it "
+                "with asrnn_jax.streaming.reference of this cell."
+            )
+        self.cell, self.batch, self.limits, self.non_finite = cell, tuple(batch), limits or Limits(), non_finite
+        self._weights = jax.jit(partial(as_weights, cell))(params)
+        dtype = compute_dtype(self._weights, jnp.zeros((), jnp.float32))
+        self._weights, self._dtype = cast(self._weights, dtype), dtype
+        self._policies = (policy or never(), fallback or policy or never())
+        self._reference, self._monitor_every = reference, monitor_every
+        self.steps = 0
+        """Steps pushed so far."""
+        self.events: deque[Event] = deque(maxlen=1000)
+        """What happened, newest last."""
+        self.on_event: Callable[[Event], None] | None = None
+        """Called with each event as it happens."""
+        self.readings: Readings | None = None
+        """The monitors' last readings."""
+        self._since, self._lengths = 0, set()
+        self._tripped: dict[str, np.ndarray] = {}
+        self._averages = None if reference is None else Averages.start(reference, self.batch, dtype)
+        self._held = np.zeros((*self.batch, cell.inputs), np.dtype(dtype))
+        self._state = self._start()
+
+    def _start(self) -> State:
+        of = tuple(policy.init(self.batch) for policy in self._policies)
+        zeros = jnp.zeros(self.batch, self._dtype)
+        carry = self.cell.start(self._weights, self.batch, self._dtype)
+        return State(carry, of, zeros + 1, zeros, jnp.zeros(self.batch, bool))
+
+    @property
+    def carry(self) -> PyTree:
+        """Where the network is now."""
+        return self._state.carry
+
+    @property
+    def policy(self) -> Policy:
+        return self._policies[0]
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._policies = (policy, self._policies[1])
+        self._state = self._state._replace(policies=(policy.init(self.batch), self._state.policies[1]))
+
+    def reset(self, streams: ArrayLike | None = None) -> None:
+        """Starts afresh: all streams, or those where ``streams (*B,)`` is True.
+
+        Raises:
+          ValueError: streams of another shape.
+        """
+        which = np.ones(self.batch, bool) if streams is None else np.asarray(streams, bool)
+        if which.shape != self.batch:
+            raise ValueError(f"streams has shape {which.shape}: pass one bool a stream, {self.batch}.")
+        start = self._start()
+        self._state = where(jnp.asarray(which), start, self._state)._replace(tripped=self._state.tripped)
+
+    def push(self, chunk: ArrayLike, *, boundary: ArrayLike | None = None) -> jax.Array:
+        """The outputs ``(*B, T, O)`` of a chunk ``(*B, T, I)`` of any number of steps.
+
+        Pushing a stream in chunks of whatever sizes gives what one run over the whole would give.
+
+        Args:
+          chunk: the next steps of the stream.
+          boundary: bool ``(*B, T)``, where samples begin; only the policy `oracle` looks at it.
+
+        Raises:
+          ValueError: another width, batch or number of axes; non-finite samples where the session says "raise". The
+            session is then as it was.
+        """
+        on_device = isinstance(chunk, jax.Array) and chunk.dtype == self._dtype
+        xs: Any = chunk if on_device else np.asarray(chunk, np.dtype(self._dtype))
+        if xs.ndim != len(self.batch) + 2 or xs.shape[:-2] != self.batch or xs.shape[-1] != self.cell.inputs:
+            raise ValueError(
+                f"chunk has shape {xs.shape}: this session takes {(*self.batch, 'T', self.cell.inputs)}, with any T."
+            )
+        there = None
+        if not np.isfinite(xs).all():
+            xs, there = self._mend(np.asarray(xs))
+        if self.non_finite == "hold" and xs.shape[-2]:
+            self._held = np.asarray(xs[..., -1, :])
+        flags = None if boundary is None else np.asarray(boundary, bool)
+        if flags is not None and flags.shape != xs.shape[:-1]:
+            raise ValueError(f"boundary has shape {flags.shape}: pass one bool a step, {xs.shape[:-1]}.")
+        outputs, at = [], 0
+        for steps in self._pieces(xs.shape[-2]):
+            piece = xs if steps == xs.shape[-2] else xs[..., at : at + steps, :]
+            outputs.append(self._advance(piece, _cut(there, at, steps), _cut(flags, at, steps)))
+            at += steps
+        if not outputs:
+            return jnp.zeros((*self.batch, 0, self.cell.outputs), self._dtype)
+        return outputs[0] if len(outputs) == 1 else jnp.concatenate(outputs, axis=-2)
+
+    def _advance(self, xs: Any, there: Any, boundary: Any) -> jax.Array:
+        self._state, ys = _advance(self.cell, self._policies, self._weights, self._state, xs, there, boundary)
+        steps = xs.shape[-2]
+        self.steps += steps
+        self._since += steps
+        if self._reference is not None and self._since >= self._monitor_every:
+            self._watch(xs, ys)
+        return ys
+
+    def _pieces(self, steps: int) -> list[int]:
+        """Lengths that are compiled already, or may still be."""
+        if steps == 0:
+            return []
+        if steps in self._lengths or len(self._lengths) < EXACT_LENGTHS:
+            self._lengths.add(steps)
+            return [steps]
+        return [1 << bit for bit in reversed(range(steps.bit_length())) if steps >> bit & 1]
+
+    def _mend(self, xs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        good = np.asarray(np.isfinite(xs))
+        bad_steps = np.asarray(~good.all(-1))
+        streams = np.flatnonzero(bad_steps.reshape(-1, xs.shape[-2]).any(-1))
+        if self.non_finite == "raise":
+            at = tuple(int(i) for i in np.argwhere(~good)[0])
+            raise ValueError(
+                f"chunk{list(at)} is {xs[at]}: mend the samples, or make the session with non_finite='hold' or "
+                "'missing'."
+            )
+        self._say(Event(self.steps, "non_finite", "", tuple(map(int, streams)), float(bad_steps.sum())))
+        if self.non_finite == "missing":
+            return np.where(bad_steps[..., None], 0, xs), ~bad_steps
+        filled = np.concatenate([self._held[..., None, :], xs], axis=-2)
+        good = np.concatenate([np.ones_like(good[..., :1, :]), good], axis=-2)
+        order = np.arange(good.shape[-2]).reshape(-1, 1)
+        last_good = np.maximum.accumulate(np.where(good, order, 0), axis=-2)
+        return np.take_along_axis(filled, last_good, axis=-2)[..., 1:, :], None
+
+    def _watch(self, xs: Any, ys: jax.Array) -> None:
+        self._averages, readings = _watch(
+            self.cell,
+            self._weights,
+            self._reference,
+            self._averages,
+            self._state.carry,
+            xs,
+            ys,
+            10 * self._monitor_every,
+        )
+        self._since = 0
+        self.readings = readings = jax.device_get(readings)
+        now = {name: np.asarray(flags) for name, flags in self.limits.tripped(readings).items()}
+        for name, flags in now.items():
+            before = self._tripped.get(name, np.zeros(self.batch, bool))
+            for kind, changed in (("tripped", flags & ~before), ("recovered", before & ~flags)):
+                if changed.any():
+                    values = getattr(readings, name)[changed]
+                    worst = values.min() if name == "gap_entropy" else values.max()
+                    streams = tuple(map(int, np.flatnonzero(changed)))
+                    self._say(Event(self.steps, kind, name, streams, float(worst)))
+        self._tripped = now
+        tripped = np.any(list(now.values()), axis=0) if now else np.zeros(self.batch, bool)
+        self._state = self._state._replace(tripped=jnp.asarray(tripped))
+
+    def _say(self, event: Event) -> None:
+        self.events.append(event)
+        if self.on_event is not None:
+            self.on_event(event)
+
+    # ---------------------------------------------------------------------------------------- on disk
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes where the session is to a file, whole or not at all; the model is not in it.
+
+        Raises:
+          OSError: it cannot be written; the file is then as it was.
+        """
+        arrays = {f"state{i}": np.asarray(leaf) for i, leaf in enumerate(self._leaves())}
+        about = self._about() | {"steps": self.steps, "since": self._since, "sha256": _digest(arrays.values())}
+        target = Path(path)
+        partial_file = target.with_name(target.name + ".part")
+        try:
+            with partial_file.open("wb") as file:
+                arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+                np.savez(file, allow_pickle=False, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial_file, target)
+        finally:
+            partial_file.unlink(missing_ok=True)
+
+    def load(self, path: str | os.PathLike) -> None:
+        """Goes on where a session of the same model, batch and policies was saved.
+
+        Raises:
+          ValueError: a file of another model, batch or policy, or one that is damaged. The session is then as it was.
+          OSError: it cannot be read.
+        """
+        try:
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                about = json.loads(bytes(file["about"]))
+                arrays = [file[f"state{i}"] for i in range(len(file.files) - 1)]
+        except OSError:
+            raise
+        except Exception as e:  # zipfile, json, numpy and struct all have errors of their own for a damaged file
+            raise ValueError(f"{path} is no saved session, or damaged ({type(e).__name__}: {e}).") from e
+        if not isinstance(about, dict) or about.get("sha256") != _digest(arrays):
+            raise ValueError(f"{path} is damaged: its contents are not what was saved.")
+        for name, mine in self._about().items():
+            if about.get(name) != mine:
+                raise ValueError(f"{path} was saved with {name} {about.get(name)!r}, this session has {mine!r}.")
+        leaves = self._leaves()
+        if [(a.shape, a.dtype) for a in arrays] != [(np.shape(b), np.asarray(b).dtype) for b in leaves]:
+            raise ValueError(f"{path} holds arrays of other shapes than this session's.")
+        tree = jax.tree.structure((self._state, self._averages))
+        self._held = arrays[-1]
+        self._state, self._averages = jax.tree.unflatten(tree, [jnp.asarray(a) for a in arrays[:-1]])
+        self.steps, self._since = int(about["steps"]), int(about["since"])
+
+    def _leaves(self) -> list[Any]:
+        return [*jax.tree.leaves((self._state, self._averages)), self._held]
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "format": 1,
+            "cell": self.cell.name,
+            "weights": _digest(np.asarray(w) for w in jax.tree.leaves(self._weights)),
+            "batch": list(self.batch),
+            "policies": [policy.name for policy in self._policies],
+            "monitors": self._reference is not None,
+        }
+
+
+def _cut(flags: np.ndarray | None, at: int, steps: int) -> np.ndarray | None:
+    return None if flags is None else flags[..., at : at + steps]
+
+
+def _digest(arrays: Any) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _advance(cell: Cell, policies: tuple[Policy, Policy], weights: Weights, state: State, xs, there, boundary):
+    """A chunk ``xs (*B, T, I)``; ``there (*B, T)`` False where a step is missing."""
+    xs = jnp.moveaxis(jnp.asarray(xs), -2, 0)
+    batch = xs.shape[1:-1]
+    none = jnp.zeros(xs.shape[:-1], bool)
+    there = None if there is None else jnp.moveaxis(there, -1, 0)
+    boundary = none if boundary is None else jnp.moveaxis(boundary, -1, 0)
+    powers = energy(xs)
+
+    here = ~none if there is None else there
+
+    def decide(state: State, power, begins, here):
+        signals = Signals(power, begins, state.entropy, state.saturated)
+        (reset, first), (other, second) = (policy.update(signals, own) for policy, own in zip(policies, state.policies))
+        new = state._replace(policies=where(here, (first, second), state.policies))
+        return here & jnp.where(state.tripped, other, reset), new
+
+    if not any(policy.looks_back for policy in policies):
+
+        def body(state, at):
+            reset, state = decide(state, *at)
+            return state, reset
+
+        resets = None
+        if any(policy is not never() for policy in policies):
+            state, resets = jax.lax.scan(body, state, (powers, boundary, here))
+        carry, ys = run(cell, weights, xs, carry=state.carry, mask=there, reset=resets, time_major=True)
+        return state._replace(carry=carry, entropy=entropy_share(ys[-1])), jnp.moveaxis(ys, 0, -2)
+
+    fresh = cell.start(weights, batch, xs.dtype)
+
+    def step(state: State, at):
+        x, power, begins, here = at
+        reset, new = decide(state, power, begins, here)
+        before = where(reset, fresh, state.carry)
+        after = cell.step(weights, before, cell.project(weights, x))
+        after = jax.tree.map(lambda a, c: a.astype(c.dtype), after, state.carry)
+        after = where(here, after, state.carry)
+        y = cell.readout(weights, after, x)
+        share = where(here, saturated_share(cell, weights, before, x), state.saturated)
+        return new._replace(carry=after, entropy=entropy_share(y), saturated=share), y
+
+    state, ys = jax.lax.scan(step, state, (xs, powers, boundary, here))
+    return state, jnp.moveaxis(ys, 0, -2)
+
+
+@partial(jax.jit, static_argnames=("cell", "span"))
+def _watch(cell, weights, ref, averages, carry, xs, ys, span):
+    return read(cell, weights, ref, averages, carry, jnp.moveaxis(xs, -2, 0), jnp.moveaxis(ys, -2, 0), span)

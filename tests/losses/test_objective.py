@@ -1,0 +1,150 @@
+"""The reset-free objective against optax, NumPy and its exact limits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from asrnn_jax import losses
+
+C = 7
+
+
+def logits(*shape, scale=3.0, seed=0):
+    return scale * jax.random.normal(jax.random.key(seed), (*shape, C), jnp.float64)
+
+
+def softmax(z):
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def naive(z, y, m, w, kl):
+    p, u = softmax(np.asarray(z)), 1 / C
+    ce = -np.log(np.take_along_axis(p, np.asarray(y)[..., None], -1))[..., 0]
+    d = (u * np.log(u / p)).sum(-1) if kl == "uniform_first" else (p * np.log(p / u)).sum(-1)
+    return m * ce + w * (1 - m) * d
+
+
+@pytest.mark.parametrize("kl", ["uniform_first", "model_first"])
+def test_it_is_the_papers_formula(kl):
+    z, y = logits(2, 5), jax.random.randint(jax.random.key(1), (2, 5), 0, C)
+    m = jax.random.uniform(jax.random.key(2), (2, 5), jnp.float64)
+    found = losses.reset_free(z, y, m, weight=0.3, kl=kl)
+    np.testing.assert_allclose(found, naive(z, y, np.asarray(m), 0.3, kl), rtol=1e-12)
+    moved = losses.reset_free(jnp.moveaxis(z, -1, 0), y, m, weight=0.3, kl=kl, axis=0)
+    np.testing.assert_allclose(moved, found, rtol=1e-12)
+    one_hot = losses.reset_free(z, jax.nn.one_hot(y, C, dtype=z.dtype), m, weight=jnp.full((5,), 0.3), kl=kl)
+    np.testing.assert_allclose(one_hot, found, rtol=1e-12)
+
+
+def test_all_informative_is_optax_cross_entropy():
+    z, y = logits(3, 4), jax.random.randint(jax.random.key(1), (3, 4), 0, C)
+    ours, theirs = (
+        jax.value_and_grad(lambda z, f=f: f(z).sum())(z)
+        for f in (
+            lambda z: losses.reset_free(z, y, jnp.ones((3, 4)), label_smoothing=0.1),
+            lambda z: optax.softmax_cross_entropy(z, optax.smooth_labels(jax.nn.one_hot(y, C, dtype=z.dtype), 0.1)),
+        )
+    )
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    np.testing.assert_allclose(ours[1], theirs[1], atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.float64])
+@pytest.mark.parametrize("kl", ["uniform_first", "model_first"])
+def test_nothing_informative_is_exactly_zero_at_the_uniform_distribution(kl, dtype):
+    for level in (0.0, 0.1, -37.3, 1e4):
+        z = jnp.full((2, C), level, dtype)
+        loss, gradient = jax.value_and_grad(lambda z: losses.reset_free(z, jnp.full(2, -1), 0.0, kl=kl).sum())(z)
+        assert loss == 0
+        np.testing.assert_allclose(gradient.astype(jnp.float32), 0, atol=1e-8)
+    z = logits(2).astype(dtype)
+    p = jax.nn.softmax(z.astype(jnp.float64))
+    gradient = jax.grad(lambda z: losses.kl_to_uniform(z, kl=kl).sum())(z)
+    expected = p - 1 / C
+    if kl == "model_first":
+        log = jnp.log(p * C)
+        expected = p * (log - (p * log).sum(-1, keepdims=True))
+    np.testing.assert_allclose(gradient.astype(jnp.float64), expected, atol=1e-2 if dtype == jnp.bfloat16 else 1e-6)
+
+
+@pytest.mark.parametrize("kl", ["uniform_first", "model_first"])
+def test_it_stays_finite_where_logits_are_extreme(kl):
+    z = jnp.array([[500.0, -500.0, 0.0], [1e30, 0.0, -1e30]], jnp.float32)
+    for m in (0.0, 0.5, 1.0):
+        loss, gradient = jax.value_and_grad(lambda z, m=m: losses.reset_free(z, jnp.array([0, 0]), m, kl=kl).sum())(z)
+        assert jnp.isfinite(loss)
+        assert jnp.isfinite(gradient).all()
+
+
+def test_a_step_that_is_not_informative_does_not_look_at_its_label():
+    z, y = logits(3), jnp.array([2, -1, C + 5])
+    m = jnp.array([1.0, 0.0, 0.0])
+    loss, gradient = jax.value_and_grad(lambda z: losses.reset_free(z, y, m).sum())(z)
+    other, same = jax.value_and_grad(lambda z: losses.reset_free(z, jnp.array([2, 0, 1]), m).sum())(z)
+    assert loss == other
+    np.testing.assert_array_equal(gradient, same)
+
+
+def test_classes_can_be_left_out():
+    z, there = logits(4), jnp.array([True, True, False, True, False, True, True])
+    kept = z[:, np.asarray(there)]
+    for kl in ("uniform_first", "model_first"):
+        ours = losses.reset_free(z, jnp.array([1, 3, 3, 1]), jnp.array([0.0, 0.4, 1.0, 0.0]), kl=kl, where=there)
+        small = losses.reset_free(kept, jnp.array([1, 2, 2, 1]), jnp.array([0.0, 0.4, 1.0, 0.0]), kl=kl)
+        np.testing.assert_allclose(ours, small, rtol=1e-12)
+    np.testing.assert_allclose(losses.entropy_share(z, where=there), losses.entropy_share(kept), rtol=1e-12)
+
+
+def test_entropy_share_runs_from_certain_to_dont_know():
+    z = jnp.stack([jnp.zeros(C), jnp.full(C, -1e4).at[2].set(0.0), logits(1)[0]])
+    p = softmax(np.asarray(z[2]))
+    np.testing.assert_allclose(losses.entropy_share(z), [1, 0, -(p * np.log(p)).sum() / np.log(C)], atol=1e-12)
+    assert jnp.isfinite(losses.entropy_share(jnp.ones((3, 1)))).all()
+
+
+def wrong_calls():
+    z, y, m = jnp.zeros((2, 3, C)), jnp.zeros((2, 3), int), jnp.ones((2, 3))
+    return {
+        "m above 1": (ValueError, lambda: losses.reset_free(z, y, 1.5 * m), "outside"),
+        "m NaN": (ValueError, lambda: losses.reset_free(z, y, m * jnp.nan), "outside"),
+        "label": (ValueError, lambda: losses.reset_free(z, y + C, m), f"labels has {C}"),
+        "negative label": (ValueError, lambda: losses.reset_free(z, y - 1, 0.1 * m), "labels has -1"),
+        "labels' shape": (ValueError, lambda: losses.reset_free(z, y[:, :2], m), "labels has shape"),
+        "m's shape": (ValueError, lambda: losses.reset_free(z, y, m[:, :2]), "informative has shape"),
+        "distributions": (ValueError, lambda: losses.reset_free(z, jnp.zeros((2, 3, 4)), m), "labels has shape"),
+        "bool labels": (TypeError, lambda: losses.reset_free(z, y > 0, m), "labels has dtype"),
+        "smoothing": (ValueError, lambda: losses.reset_free(z, y, m, label_smoothing=1.0), "label_smoothing"),
+        "integer logits": (ValueError, lambda: losses.reset_free(y, y, m), "logits has dtype"),
+    }
+
+
+@pytest.mark.parametrize("name", wrong_calls())
+def test_wrong_calls_say_what_is_wrong(name):
+    error, call, message = wrong_calls()[name]
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_under_jit_what_cannot_be_raised_is_nan():
+    z, y = jnp.zeros((4, C)), jnp.array([0, C, -1, 2])
+    loss = jax.jit(losses.reset_free)(z, y, jnp.array([1.0, 0.5, 0.0, 1.2]))
+    np.testing.assert_array_equal(jnp.isnan(loss), [False, True, False, True])
+
+
+def test_it_composes_with_jit_vmap_and_optax():
+    z, y, m = logits(5, 3), jnp.zeros((5, 3), int), jnp.linspace(0, 1, 15).reshape(5, 3)
+    whole = losses.reset_free(z, y, m)
+    np.testing.assert_allclose(jax.jit(jax.vmap(losses.reset_free))(z, y, m), whole, rtol=1e-12)
+    optimizer = optax.adam(0.3)
+    state = optimizer.init(z)
+    gradient = jax.jit(jax.grad(lambda z: losses.reset_free(z, y, m).mean()))
+    for _ in range(100):
+        updates, state = optimizer.update(gradient(z), state)
+        z = optax.apply_updates(z, updates)
+    best = naive(z, y, np.asarray(m), 1.0, "uniform_first")  # at the mixture of label and uniform
+    p = m[..., None] * jax.nn.one_hot(y, C) + (1 - m[..., None]) / C
+    np.testing.assert_allclose(softmax(np.asarray(z)), p, atol=0.05)
+    assert best.mean() < whole.mean()

@@ -1,0 +1,302 @@
+"""A session equals one straight run, whatever the chunks; policies, monitors and saved sessions do what they say."""
+
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import asrnn_jax
+from asrnn_jax import cells, losses, streaming
+from asrnn_jax.streaming import Limits, Session
+
+I, C = 3, 4  # noqa: E741
+MODELS = {
+    "gru": cells.with_output(cells.gru(I, 5), C),
+    "deep": cells.with_output(cells.stack([cells.asrnn(I, 5, a=0.3, b=0.9), cells.lru(5, 4)]), C),
+}
+PARAMS = {name: model.init(jax.random.key(0)) for name, model in MODELS.items()}
+
+
+def session(name="gru", **options):
+    return Session(MODELS[name], PARAMS[name], **options)
+
+
+def samples(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=(*shape, I)).astype(np.float32)
+
+
+def pushed(s, xs, sizes, **flags):
+    outputs, at = [], 0
+    for size in sizes:
+        cut = {k: v[..., at : at + size] for k, v in flags.items()}
+        outputs.append(s.push(xs[..., at : at + size, :], **cut))
+        at += size
+    assert at == xs.shape[-2]
+    return jnp.concatenate(outputs, axis=-2)
+
+
+SIZES = (1, 7, 2, 20, 0, 3, 5, 13, 9)  # 60 steps
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("batch", [(), (2, 3)])
+def test_chunks_of_any_size_equal_one_run(name, batch):
+    xs = samples(*batch, 60)
+    s = session(name, batch=batch)
+    ys = pushed(s, xs, SIZES)
+    carry, whole = asrnn_jax.run(MODELS[name], PARAMS[name], xs)
+    np.testing.assert_allclose(ys, whole, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), s.carry, carry)
+    assert s.steps == 60
+
+
+def test_many_lengths_do_not_compile_without_end():
+    from asrnn_jax.streaming import session as module
+
+    s, before = session(), module._advance._cache_size()
+    for steps in range(1, 80):
+        s.push(samples(steps))
+    assert module._advance._cache_size() - before <= 16 + 7  # 16 as they come, then powers of two
+    assert s.push(samples(0)).shape == (0, C)
+
+
+# For each policy, the resets it makes on inputs whose energy and boundaries are known, by plain loops.
+def loud_after_silence(xs, boundary, quiet=3):
+    power, count, found = (xs**2).mean(-1), 0, []
+    for p in power:
+        found.append(p > 0.1 and count >= quiet)
+        count = 0 if p > 0.1 else count + 1
+    return np.array(found)
+
+
+INPUT_POLICIES = {
+    "never": (streaming.never(), lambda xs, boundary: np.zeros(len(xs), bool)),
+    "oracle": (streaming.oracle(), lambda xs, boundary: boundary),
+    "periodic": (streaming.periodic(7), lambda xs, boundary: np.arange(1, len(xs) + 1) % 7 == 0),
+    "on_energy": (streaming.on_energy(-1.0, quiet=3), loud_after_silence),
+}
+
+
+@pytest.mark.parametrize("name", INPUT_POLICIES)
+@pytest.mark.parametrize("sizes", [SIZES, (1,) * 60], ids=["chunks", "steps"])
+def test_policies_reset_when_they_say(name, sizes):
+    policy, expected = INPUT_POLICIES[name]
+    xs = samples(60) * np.repeat(np.random.default_rng(1).uniform(size=12) < 0.5, 5)[:, None]
+    boundary = np.random.default_rng(2).uniform(size=60) < 0.1
+    resets = expected(xs, boundary)
+    assert resets.any() == (name != "never")
+    ys = pushed(session(policy=policy), xs, sizes, boundary=boundary)
+    _, whole = asrnn_jax.run(MODELS["gru"], PARAMS["gru"], xs, reset=resets)
+    np.testing.assert_allclose(ys, whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("signal", ["entropy", "saturated"])
+def test_policies_that_look_back_reset_by_what_came_out(signal):
+    """Against a loop of single steps that watches outputs and units itself."""
+    cell = cells.with_output(cells.tanh_rnn(I, 5), C)
+    params = jax.tree.map(lambda p: 3 * p, cell.init(jax.random.key(1)))
+    xs = samples(60, seed=3)
+    policy = streaming.on_entropy(0.3, 2) if signal == "entropy" else streaming.on_saturation(0.3, 2)
+    ys = pushed(Session(cell, params, policy=policy), xs, SIZES)
+    carry, count, value, resets, expected = cell.initial_carry(()), 0, 1.0 if signal == "entropy" else 0.0, 0, []
+    for x in xs:
+        count = min(count + 1, 3) if value > 0.3 else 0
+        if count == 2:
+            carry, resets = cell.initial_carry(()), resets + 1
+        carry, y = asrnn_jax.step(cell, params, carry, x)
+        p = np.asarray(jax.nn.softmax(y), float)
+        entropy = -(p * np.log(p)).sum() / np.log(C)
+        value = entropy if signal == "entropy" else float((1 - np.asarray(carry) ** 2 < 0.1).mean())
+        expected.append(y)
+    assert 2 < resets < 30
+    np.testing.assert_allclose(ys, np.stack(expected), atol=1e-4)
+
+
+def test_non_finite_samples_are_refused_and_the_session_is_unharmed():
+    s, xs = session(batch=(2,)), samples(2, 10)
+    s.push(xs)
+    before = jax.device_get(s.carry)
+    broken = xs.copy()
+    broken[1, 4, 2] = np.nan
+    for chunk, message in ((broken, r"chunk\[1, 4, 2\] is nan"), (xs[:, :, :2], "shape"), (xs[0], "shape")):
+        with pytest.raises(ValueError, match=message):
+            s.push(chunk)
+    with pytest.raises(ValueError, match="boundary"):
+        s.push(xs, boundary=np.zeros(10, bool))
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(s.carry), before)
+    assert s.steps == 10
+
+
+@pytest.mark.parametrize("look_back", [False, True])
+def test_missing_steps_are_as_if_they_were_not_there(look_back):
+    policy = streaming.on_entropy(0.999, 2) if look_back else streaming.periodic(5)
+    xs, gone = samples(40), np.random.default_rng(0).uniform(size=40) < 0.3
+    gone[0] = False
+    broken = np.where(gone[:, None], np.inf, xs)
+    ys = pushed(session(policy=policy, non_finite="missing"), broken, (11, 1, 9, 19))
+    there = pushed(session(policy=policy), xs[~gone], (int((~gone).sum()),))
+    np.testing.assert_allclose(ys[~gone], there, atol=1e-6)
+    order = np.maximum.accumulate(np.where(gone, 0, np.arange(40)))
+    np.testing.assert_allclose(ys, ys[order], atol=1e-6)  # the last output is repeated
+
+
+def test_hold_repeats_the_last_finite_value_across_chunks():
+    xs = samples(2, 30)
+    broken = xs.copy()
+    broken[0, 9:12, 1] = np.nan
+    broken[1, 0] = np.inf
+    held = xs.copy()
+    held[0, 9:12, 1] = xs[0, 8, 1]
+    held[1, 0] = 0  # nothing came before
+    s = session(batch=(2,), non_finite="hold")
+    ys = pushed(s, broken, (9, 2, 4, 15))
+    np.testing.assert_allclose(ys, pushed(session(batch=(2,)), held, (30,)), atol=1e-6)
+    assert [event.kind for event in s.events] == ["non_finite"] * 3
+    assert s.events[0].streams == (1,)
+
+
+def test_monitors_trip_recover_and_hand_over_to_the_fallback():
+    name, xs = "gru", samples(2, 400)
+    informative = np.zeros((2, 400))
+    informative[:, 200:] = 1
+    reference = streaming.reference(MODELS[name], PARAMS[name], xs, informative)
+    np.testing.assert_allclose(reference.x_mean, xs.reshape(-1, I).mean(0), atol=1e-5)
+    heard = []
+    s = session(
+        batch=(2,),
+        reference=reference,
+        fallback=streaming.periodic(1),
+        monitor_every=10,
+        limits=Limits(norm=None, saturated=None, gap_entropy=None),
+    )
+    s.on_event = heard.append
+    s.push(xs[:, :100])
+    assert not s.events
+    assert (s.readings.norm < 1.01).all()
+    shifted = xs.copy()
+    shifted[1] += 20 * np.asarray(reference.x_std)
+    for at in range(0, 60, 10):
+        s.push(shifted[:, at : at + 10])
+    assert [(e.kind, e.monitor, e.streams) for e in s.events] == [("tripped", "drift", (1,))]
+    assert s.events[0].value > 3
+    # stream 1 is reset at every step now, stream 0 is not
+    y = s.push(xs[:, 100:101])
+    fresh = asrnn_jax.run(MODELS[name], PARAMS[name], xs[:, 100:101])[1]
+    np.testing.assert_allclose(y[1], fresh[1], atol=1e-6)
+    assert np.abs(y[0] - fresh[0]).max() > 1e-4
+    for at in range(0, 400, 10):
+        s.push(xs[:, at : at + 10])
+    assert s.events[-1].kind == "recovered"
+    assert list(s.events) == heard
+
+
+def test_gap_entropy_is_that_of_quiet_steps():
+    xs, quiet = samples(1, 600), np.repeat([True, False] * 30, 10)
+    xs[0, quiet] *= 1e-3
+    informative = np.where(quiet, 0, 1)[None]
+    reference = streaming.reference(MODELS["gru"], PARAMS["gru"], xs, informative)
+    s = session(batch=(1,), reference=reference, monitor_every=600)
+    ys = s.push(xs)
+    power = losses.energy(xs)[0]
+    chosen = np.asarray(power <= reference.gap_energy)
+    assert (chosen <= quiet).all()
+    np.testing.assert_allclose(s.readings.gap_entropy, losses.entropy_share(ys)[0][chosen].mean(), rtol=1e-4)
+
+
+def test_saved_and_loaded_it_goes_on_with_the_same_bits(tmp_path):
+    options = {"batch": (2,), "policy": streaming.periodic(9), "non_finite": "hold"}
+    reference = streaming.reference(MODELS["deep"], PARAMS["deep"], samples(2, 50))
+    first = session("deep", reference=reference, monitor_every=20, **options)
+    first.push(samples(2, 33))
+    first.save(tmp_path / "session.npz")
+    second = session("deep", reference=reference, monitor_every=20, **options)
+    second.load(tmp_path / "session.npz")
+    assert second.steps == 33
+    xs = samples(2, 50, seed=5)
+    xs[0, 0] = np.nan  # held from before
+    np.testing.assert_array_equal(first.push(xs), second.push(xs))
+    np.testing.assert_array_equal(first.readings.norm, second.readings.norm)
+
+
+def test_a_saved_session_that_does_not_fit_is_refused(tmp_path):
+    path = tmp_path / "session.npz"
+    s = session(batch=(2,))
+    s.push(samples(2, 5))
+    s.save(path)
+    other = Session(MODELS["gru"], MODELS["gru"].init(jax.random.key(9)), batch=(2,))
+    for wrong, message in (
+        (other, "weights"),
+        (session("deep", batch=(2,)), "cell"),
+        (session(batch=(3,)), "batch"),
+        (session(batch=(2,), policy=streaming.periodic(3)), "policies"),
+    ):
+        with pytest.raises(ValueError, match=f"was saved with {message}"):
+            wrong.load(path)
+        assert wrong.steps == 0
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"no zip at all"):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="no saved session, or damaged"):
+            session(batch=(2,)).load(path)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("about.npy", b"\x93NUMPY")
+    with pytest.raises(ValueError, match="damaged"):
+        session(batch=(2,)).load(path)
+    with pytest.raises(OSError, match="nowhere"):
+        session().load(tmp_path / "nowhere.npz")
+
+
+def test_every_flipped_byte_of_the_arrays_is_noticed(tmp_path):
+    path = tmp_path / "session.npz"
+    s = session()
+    s.push(samples(5))
+    s.save(path)
+    whole = bytearray(path.read_bytes())
+    after = session()
+    after.load(path)
+    good = jax.device_get(after.carry)
+    for position in range(0, len(whole), 97):
+        broken = bytearray(whole)
+        broken[position] ^= 16
+        path.write_bytes(bytes(broken))
+        s = session()
+        try:
+            s.load(path)
+        except ValueError:
+            assert s.steps == 0
+        else:  # a byte that carries nothing, such as a date
+            jax.tree.map(np.testing.assert_array_equal, jax.device_get(s.carry), good)
+
+
+def test_streams_can_be_started_afresh_by_hand():
+    s, xs = session(batch=(2,)), samples(2, 5)
+    s.push(xs)
+    s.reset(np.array([True, False]))
+    y = s.push(xs)
+    np.testing.assert_allclose(y[0], asrnn_jax.run(MODELS["gru"], PARAMS["gru"], xs)[1][0], atol=1e-6)
+    twice = asrnn_jax.run(MODELS["gru"], PARAMS["gru"], np.concatenate([xs, xs], axis=1))[1]
+    np.testing.assert_allclose(y[1], twice[1, 5:], atol=1e-6)
+    s.policy = streaming.periodic(1)
+    np.testing.assert_allclose(s.push(xs[:, :1]), asrnn_jax.run(MODELS["gru"], PARAMS["gru"], xs[:, :1])[1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Session(cells.bidirectional(cells.gru(1, 2)), {}), "both directions"),
+        (lambda: session(monitor_every=0), "monitor_every=0"),
+        (lambda: Session(MODELS["gru"], PARAMS["deep"]), "params"),
+        (lambda: session().reset(np.array([True])), "streams has shape"),
+        (lambda: Limits(norm=-1.0), "norm=-1"),
+        (lambda: streaming.periodic(0), "k=0"),
+        (lambda: streaming.on_energy(0.0, quiet=0), "quiet=0"),
+        (lambda: streaming.on_entropy(1.5), "threshold=1.5"),
+        (lambda: streaming.on_saturation(0.5, patience=0), "patience=0"),
+        (lambda: streaming.reference(MODELS["gru"], PARAMS["gru"], samples(5), np.ones(4)), "informative"),
+    ],
+)
+def test_wrong_calls_say_what_is_wrong(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
