@@ -17,6 +17,7 @@ from jax import lax
 
 import asrnn_jax
 from asrnn_jax.cell import Cell
+from asrnn_jax.streaming import Session
 from experiments import figures
 from experiments.bench import interleaved
 from experiments.report import table
@@ -112,16 +113,17 @@ def _inference_memory(steps: int) -> float:
 
 
 def streaming() -> tuple[Any, str]:
-    """`step` beside the cell's own functions under jit, `run` on chunks of 100 beside one scan of them."""
-    rows: list[tuple[str, ...]] = [
-        ("streaming, B 1, n 128", "bare step us", "step us", "ratio", "bare 100 us", "run of 100 us", "ratio")
-    ]
+    """`step` and `Session.push` of one input beside the cell's own functions under jit, and of 100 beside `run`."""
+    pairs = (("bare", "step"), ("bare", "push"), ("bare 100", "run 100"), ("run 100", "push 100"))
+    header = "streaming, B 1, n 128|bare us|step|ratio|push|ratio|bare 100 us|run 100|ratio|push 100|ratio to run"
+    rows: list[tuple[str, ...]] = [tuple(header.split("|"))]
     result = {}
     for name in ("tanh_rnn", "asrnn", "gru", "lstm", "lru"):
         found = result[name] = _streaming(asrnn_jax.cells.make(name, 4, 128))
         cells = [name]
-        for bare, ours in (("bare", "step"), ("bare 100", "run of 100")):
-            cells += [f"{found[bare]:.1f}", f"{found[ours]:.1f}", f"{found[ours] / found[bare]:.2f}"]
+        for base, ours in pairs:
+            cells += [f"{found[base]:.1f}"] if ours in ("step", "run 100") else []
+            cells += [f"{found[ours]:.1f}", f"{found[ours] / found[base]:.2f}"]
         rows.append(tuple(cells))
     return result, table(rows)
 
@@ -142,11 +144,16 @@ def _streaming(cell: Cell) -> dict[str, float]:
         end, carries = lax.scan(body, carry, cell.project(weights, xs))
         return end, jnp.swapaxes(cell.readout(weights, carries, xs), 0, 1)
 
+    session = Session(cell, weights, batch=(1,))
+    one, many = np.ones((1, 1, 4), np.float32), np.ones((1, 100, 4), np.float32)  # as a sensor's driver gives them
+
     pushes: dict[str, tuple[Any, int]] = {
         "bare": (lambda carry: bare(weights, carry, x), 300),
         "step": (lambda carry: asrnn_jax.step(cell, weights, carry, x), 300),
         "bare 100": (lambda carry: bare_chunk(weights, carry, chunk), 30),
-        "run of 100": (lambda carry: asrnn_jax.run(cell, weights, chunk, carry=carry), 30),
+        "run 100": (lambda carry: asrnn_jax.run(cell, weights, chunk, carry=carry), 30),
+        "push": (lambda carry: (carry, session.push(one)), 300),
+        "push 100": (lambda carry: (carry, session.push(many)), 30),
     }
     found = medians({name: partial(_stream, cell, *push) for name, push in pushes.items()}, 9)
     return {name: 1e6 * found[name] / number for name, (_, number) in pushes.items()}

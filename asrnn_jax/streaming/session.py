@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import math
 import os
 from collections import deque
 from collections.abc import Callable
@@ -111,8 +113,9 @@ class Session:
         self.cell, self.batch, self.limits, self.non_finite = cell, tuple(batch), limits or Limits(), non_finite
         self._weights = jax.jit(partial(as_weights, cell))(params)
         dtype = compute_dtype(self._weights, jnp.zeros((), jnp.float32))
-        self._weights, self._dtype = cast(self._weights, dtype), dtype
+        self._weights, self._dtype = cast(self._weights, dtype), np.dtype(dtype)
         self._policies = (policy or never(), fallback or policy or never())
+        self._plain = _plain(cell) if self._never else None
         self._reference, self._monitor_every = reference, monitor_every
         self.steps = 0
         """Steps pushed so far."""
@@ -125,7 +128,7 @@ class Session:
         self._since, self._lengths = 0, set()
         self._tripped: dict[str, np.ndarray] = {}
         self._averages = None if reference is None else Averages.start(reference, self.batch, dtype)
-        self._held = np.zeros((*self.batch, cell.inputs), np.dtype(dtype))
+        self._held = np.zeros((*self.batch, cell.inputs), self._dtype)
         self._state = self._start()
 
     def _start(self) -> State:
@@ -140,12 +143,18 @@ class Session:
         return self._state.carry
 
     @property
+    def _never(self) -> bool:
+        return all(policy is never() for policy in self._policies)
+
+    @property
     def policy(self) -> Policy:
+        """When to reset; can be set, and then starts anew."""
         return self._policies[0]
 
     @policy.setter
     def policy(self, policy: Policy) -> None:
         self._policies = (policy, self._policies[1])
+        self._plain = _plain(self.cell) if self._never else None
         self._state = self._state._replace(policies=(policy.init(self.batch), self._state.policies[1]))
 
     def reset(self, streams: ArrayLike | None = None) -> None:
@@ -174,19 +183,23 @@ class Session:
             session is then as it was.
         """
         on_device = isinstance(chunk, jax.Array) and chunk.dtype == self._dtype
-        xs: Any = chunk if on_device else np.asarray(chunk, np.dtype(self._dtype))
-        if xs.ndim != len(self.batch) + 2 or xs.shape[:-2] != self.batch or xs.shape[-1] != self.cell.inputs:
+        xs: Any = chunk if on_device else np.asarray(chunk, self._dtype)
+        shape = xs.shape
+        if len(shape) < 2 or shape[:-2] != self.batch or shape[-1] != self.cell.inputs:
             raise ValueError(
                 f"chunk has shape {xs.shape}: this session takes {(*self.batch, 'T', self.cell.inputs)}, with any T."
             )
-        there = None
-        if not np.isfinite(xs).all():
-            xs, there = self._mend(np.asarray(xs))
-        if self.non_finite == "hold" and xs.shape[-2]:
-            self._held = np.asarray(xs[..., -1, :])
         flags = None if boundary is None else np.asarray(boundary, bool)
         if flags is not None and flags.shape != xs.shape[:-1]:
             raise ValueError(f"boundary has shape {flags.shape}: pass one bool a step, {xs.shape[:-1]}.")
+        there = None
+        host = np.asarray(xs)
+        if not math.isfinite(host.sum()) and not np.isfinite(host).all():  # the sum alone is a third of the time
+            xs, there = self._mend(host)
+        if self.non_finite == "hold" and xs.shape[-2]:
+            self._held = np.asarray(xs[..., -1, :])
+        if xs.shape[-2] in self._lengths:
+            return self._advance(xs, there, flags)
         outputs, at = [], 0
         for steps in self._pieces(xs.shape[-2]):
             piece = xs if steps == xs.shape[-2] else xs[..., at : at + steps, :]
@@ -197,7 +210,11 @@ class Session:
         return outputs[0] if len(outputs) == 1 else jnp.concatenate(outputs, axis=-2)
 
     def _advance(self, xs: Any, there: Any, boundary: Any) -> jax.Array:
-        self._state, ys = _advance(self.cell, self._policies, self._weights, self._state, xs, there, boundary)
+        if self._plain is not None and there is None:
+            carry, ys = self._plain(self._weights, self._state.carry, xs)
+            self._state = self._state._replace(carry=carry)
+        else:
+            self._state, ys = _advance(self.cell, self._policies, self._weights, self._state, xs, there, boundary)
         steps = xs.shape[-2]
         self.steps += steps
         self._since += steps
@@ -209,7 +226,7 @@ class Session:
         """Lengths that are compiled already, or may still be."""
         if steps == 0:
             return []
-        if steps in self._lengths or len(self._lengths) < EXACT_LENGTHS:
+        if len(self._lengths) < EXACT_LENGTHS:
             self._lengths.add(steps)
             return [steps]
         return [1 << bit for bit in reversed(range(steps.bit_length())) if steps >> bit & 1]
@@ -338,6 +355,25 @@ def _digest(arrays: Any) -> str:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+@functools.cache
+def _plain(cell: Cell) -> Any:
+    """The program of a session that never resets, ``(weights, carry, xs) -> (carry, ys)``, with as little as can be.
+
+    It is looked up once a session: making it a static argument takes as long as a step, at every step.
+    """
+
+    @jax.jit
+    def advance(weights, carry, xs):
+        if xs.shape[-2] > 1:
+            return run(cell, weights, xs, carry=carry)
+        x = jnp.squeeze(jnp.asarray(xs), -2)
+        end = cell.step(weights, carry, cell.project(weights, x))
+        y = cell.readout(weights, end, x)
+        return jax.tree.map(lambda e, c: e.astype(c.dtype), end, carry), jnp.expand_dims(y, -2)
+
+    return advance
 
 
 @partial(jax.jit, static_argnums=(0, 1))
