@@ -5,6 +5,9 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import jupytext
+import matplotlib
+import matplotlib.pyplot as plt
 import pytest
 
 from asrnn_jax import cells
@@ -18,8 +21,22 @@ def blocks(name):
 
 
 @pytest.mark.parametrize("code", blocks("README.md"), ids=lambda code: code.strip().split("\n")[0][:40])
-def test_python_in_the_readme_runs(code):
+def test_python_in_the_readme_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("Agg")
     exec(code, {})
+    plt.close("all")
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.py")), ids=lambda path: path.stem)
+def test_a_notebook_and_its_twin_are_the_same_and_it_has_been_run(notebook):
+    script, executed = (jupytext.read(notebook.with_suffix(suffix)).cells for suffix in (".py", ".ipynb"))
+    assert [(cell.cell_type, cell.source) for cell in script] == [(cell.cell_type, cell.source) for cell in executed]
+    code = [cell for cell in executed if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 2
 
 
 def test_the_skeleton_of_a_cell_is_its_equation(monkeypatch):

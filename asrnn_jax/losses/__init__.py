@@ -1,6 +1,6 @@
 """The objective that makes resets unnecessary, and what it needs to know: which steps are informative, and a weight."""
 
-from asrnn_jax.losses.dual import DualState, DualWeight, entropy_target
+from asrnn_jax.losses.dual import DualState, DualWeight, entropy_target, gap_entropy
 from asrnn_jax.losses.informative import (
     above,
     change,
@@ -21,6 +21,7 @@ __all__ = [
     "energy",
     "entropy_share",
     "entropy_target",
+    "gap_entropy",
     "given",
     "kl_to_uniform",
     "quantile_threshold",

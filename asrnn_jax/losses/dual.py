@@ -15,8 +15,21 @@ from asrnn_jax.losses.objective import entropy_share
 class DualState(NamedTuple):
     log_weight: jax.Array
     """``()``"""
-    entropy: jax.Array
-    """``()``, entropy share of the last batch's gaps."""
+
+
+def gap_entropy(logits: ArrayLike, informative: ArrayLike) -> jax.Array:
+    """Mean entropy share of the outputs in gaps, ``()``; steps count by ``1 - informative``. NaN without any gap.
+
+    It takes no part in derivatives.
+
+    Args:
+      logits: ``(..., C)``.
+      informative: ``(...)`` in [0, 1].
+    """
+    entropy = jax.lax.stop_gradient(entropy_share(logits))
+    gaps = jnp.broadcast_to(1 - jnp.asarray(informative, entropy.dtype), entropy.shape)
+    total = gaps.sum()
+    return jnp.where(total > 0, jnp.where(gaps > 0, gaps * entropy, 0).sum() / total, jnp.nan)
 
 
 class DualWeight(NamedTuple):
@@ -24,8 +37,9 @@ class DualWeight(NamedTuple):
 
     init: Callable[[], DualState]
     """``() -> state``"""
-    update: Callable[[ArrayLike, ArrayLike, DualState], tuple[jax.Array, DualState]]
-    """``(logits, informative, state) -> (weight, state)``; the weight is a constant to derivatives."""
+    update: Callable[[ArrayLike, DualState], tuple[jax.Array, DualState]]
+    """``(entropy, state) -> (weight, state)``: the entropy share of the last batch's gaps, see `gap_entropy`, NaN where
+    it had none; and the weight for the next batch."""
 
 
 def entropy_target(
@@ -56,7 +70,7 @@ def entropy_target(
       >>> dual = asrnn_jax.losses.entropy_target(0.99)
       >>> state = dual.init()
       >>> logits, m = jnp.zeros((4, 10)).at[:, 0].set(5.0), jnp.zeros(4)  # too sure in a gap
-      >>> weight, state = dual.update(logits, m, state)
+      >>> weight, state = dual.update(asrnn_jax.losses.gap_entropy(logits, m), state)
       >>> bool(weight > 1)
       True
     """
@@ -69,17 +83,12 @@ def entropy_target(
         )
 
     def init() -> DualState:
-        return DualState(jnp.log(jnp.float32(start)), jnp.ones(()))
+        return DualState(jnp.log(jnp.float32(start)))
 
-    def update(logits: ArrayLike, informative: ArrayLike, state: DualState) -> tuple[jax.Array, DualState]:
-        gaps = 1 - jnp.asarray(informative, jnp.float32)
-        entropy = entropy_share(logits).astype(jnp.float32)
-        gaps = jnp.broadcast_to(gaps, entropy.shape)
-        total = gaps.sum()
-        mean = jax.lax.stop_gradient(jnp.where(gaps > 0, gaps * entropy, 0).sum() / jnp.maximum(total, 1e-6))
-        push = rate * jnp.clip((target - mean) / (1 - target), -1, 1)
-        push = jnp.where((total > 0) & jnp.isfinite(push), push, 0)  # a batch without gaps says nothing
+    def update(entropy: ArrayLike, state: DualState) -> tuple[jax.Array, DualState]:
+        push = rate * jnp.clip((target - jnp.asarray(entropy)) / (1 - target), -1, 1)
+        push = jnp.where(jnp.isfinite(push), push, 0).astype(jnp.float32)  # a batch without gaps says nothing
         log_weight = jnp.clip(state.log_weight + push, jnp.log(least), jnp.log(most))
-        return jnp.exp(log_weight), DualState(log_weight, jnp.where(total > 0, mean, state.entropy))
+        return jnp.exp(log_weight), DualState(log_weight)
 
     return DualWeight(init, update)

@@ -69,7 +69,7 @@ def test_the_weight_finds_the_target_without_tuning():
         @jax.jit
         def step(z, state):
             logits = jnp.broadcast_to(z, (10, 4))
-            weight, state = dual.update(logits, m, state)
+            weight, state = dual.update(losses.gap_entropy(logits, m), state)
             loss = lambda z: losses.reset_free(jnp.broadcast_to(z, (10, 4)), labels, m, weight=weight).mean()  # noqa: E731
             return z - 0.5 * jax.grad(loss)(z), state
 
@@ -86,7 +86,7 @@ def test_a_batch_without_gaps_or_with_broken_logits_leaves_the_weight():
     dual = losses.entropy_target()
     state = dual.init()
     for logits, m in ((jnp.ones((3, 4)), jnp.ones(3)), (jnp.full((3, 4), jnp.nan), jnp.zeros(3))):
-        weight, after = dual.update(logits, m, state)
+        weight, after = dual.update(losses.gap_entropy(logits, m), state)
         assert weight == 1
         assert after.log_weight == state.log_weight
 
