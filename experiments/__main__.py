@@ -20,10 +20,12 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   copy-memory   recall symbols after a delay
   adding        sum two marked numbers of a long sequence
   pixels        images as sequences: mnist, fashion_mnist, digits
+  stream        images or speech as endless streams, without resets
   report        table and figure of finished runs
   list          the cells: family, size, source
   presets       the papers' recipes by name
   zoo           every cell for a short while on two tasks, one table
+  never-reset   cells, training regimes and reset policies on streams, tables
   bench         a training step beside its rivals
 
   python -m experiments COMMAND --help explains every flag.
@@ -53,12 +55,17 @@ def main(arguments: list[str]) -> int:
             from experiments.zoo import Zoo, zoo
 
             print(zoo(tyro.cli(Zoo, args=rest, prog="python -m experiments zoo")))
+        elif name == "never-reset":
+            machine.prepare()
+            from experiments.never_reset import NeverReset, never_reset
+
+            print(never_reset(tyro.cli(NeverReset, args=rest, prog="python -m experiments never-reset")))
         elif name == "presets":
             print(table([("preset", "what, and what to expect"), *((n, p.about) for n, p in PRESETS.items())]))
         elif name in COMMANDS:
             _train(name, rest)
         else:
-            raise unknown("command", name, [*COMMANDS, "report", "list", "presets", "zoo", "bench"])
+            raise unknown("command", name, [*COMMANDS, "report", "list", "presets", "zoo", "never-reset", "bench"])
     except UsageError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2

@@ -18,6 +18,7 @@ CIRCUMSTANCES = (
     *("out", "resume", "data_dir", "download", "checkpoint_every", "preset"),
     *("devices", "coordinator", "processes", "process", "probe", "probe_every"),
 )
+REGIMES = ("full", "ignored", "separate")
 PROBE_NAMES = ("spectrum", "saturation", "gradient", "norm")  # see experiments.probes
 
 
@@ -245,7 +246,57 @@ class Pixels(Config):
         _positive(self, "epochs")
 
 
-COMMANDS: dict[str, type[Config]] = {"copy-memory": CopyMemory, "adding": Adding, "pixels": Pixels}
+@dataclass(frozen=True)
+class Stream(Config):
+    """Samples joined into endless streams with random gaps: train once, then run for ever without a reset."""
+
+    dataset: str = "digits"
+    """digits (8x8, embedded), mnist, fashion_mnist (IDX files or TFDS), or speech (a folder of WAV files)."""
+    data_dir: str | None = None
+    """Folder with the IDX or WAV files."""
+    download: bool = False
+    """Let TFDS download an image data set (needs the extra 'prepare')."""
+    regime: str = "full"
+    """full (cross-entropy in samples, don't know in gaps), ignored (cross-entropy in samples, gaps are ignored) or
+    separate (cross-entropy on single samples, each from a fresh state)."""
+    kl: str = "uniform_first"
+    """Full: uniform_first is KL(uniform || p), model_first KL(p || uniform)."""
+    weight: float | None = None
+    """Full: weight of the gaps. None: it sets itself, so that the entropy in gaps is --target of the largest."""
+    target: float = 0.99
+    """Full: see --weight."""
+    window: int = 100
+    """Steps of a training window; the state goes on from one to the next."""
+    shortest: int = 10
+    """Steps of the shortest gap."""
+    longest: int = 60
+    """Steps of the longest gap."""
+    kinds: tuple[str, ...] = ("silence", "white", "walk", "clicks")
+    """What gaps are made of: silence, white, uniform, walk, hum, clicks (noises), distractor (the steps of a sample in
+    another order)."""
+    steps: int = 3000
+    """Optimiser steps."""
+    samples: int = 1000
+    """Samples of the test stream."""
+
+    def __post_init__(self):
+        _positive(self, "window", "steps", "samples")
+        _check(0 <= self.shortest <= self.longest, "longest", self.longest, f"give at least --shortest {self.shortest}")
+        if self.regime not in REGIMES:
+            raise unknown("--regime", self.regime, REGIMES)
+        if self.kl not in ("uniform_first", "model_first"):
+            raise unknown("--kl", self.kl, ("uniform_first", "model_first"))
+        good = self.weight is None or (math.isfinite(self.weight) and self.weight >= 0)
+        _check(good, "weight", self.weight, "give a finite number, at least 0")
+        _check(0 < self.target < 1, "target", self.target, "give a share in (0, 1)")
+
+
+COMMANDS: dict[str, type[Config]] = {
+    "copy-memory": CopyMemory,
+    "adding": Adding,
+    "pixels": Pixels,
+    "stream": Stream,
+}
 
 
 def command(config: Config) -> str:
@@ -271,6 +322,8 @@ def from_json(values: dict[str, Any]) -> Config:
         for part, name in (("model", "options"), ("training", "probe")):
             if name in fields.get(part, {}):
                 fields[part] = {**fields[part], name: tuple(fields[part][name])}
+        if "kinds" in fields:
+            fields["kinds"] = tuple(fields["kinds"])
         return kind(**{name: parts[name](**value) if name in parts else value for name, value in fields.items()})
     except (TypeError, KeyError, AttributeError) as e:
         raise UsageError(f"config.json was made by another version or program ({e}).") from e

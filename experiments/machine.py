@@ -85,11 +85,12 @@ def shards(rows: int, work: int) -> int:
 
 
 def shared(f: Callable[..., Any], devices: int, summary: Callable[[Any], Any]) -> Callable[..., Any]:
-    """``f(params, batch, *others)`` with the batch's leading axis shared among devices and `summary` of the results.
+    """``f(params, batch, memory, *others) -> (results, memory)`` with the leading axis of batch and memory shared among
+    devices, and `summary` of the results.
 
-    One exchange a call: what f returns on each device (already a mean or a sum) goes through `summary`, for example
+    One exchange a call: the results of each device (already a mean or a sum) go through `summary`, for example
     `jax.lax.pmean` over the axis "batch". Left to itself, the compiler would add up weight gradients between devices
-    inside the loop over time.
+    inside the loop over time. The memory stays where it is.
     """
     if devices == 1:
         return f
@@ -98,11 +99,15 @@ def shared(f: Callable[..., Any], devices: int, summary: Callable[[Any], Any]) -
 
     mesh = _mesh(devices)
 
-    def whole(params, batch, *others):
-        specs = (P(), P("batch"), *(P() for _ in others))
-        return jax.shard_map(
-            lambda *arguments: summary(f(*arguments)), mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False
-        )(params, batch, *others)
+    def one(*arguments):
+        results, memory = f(*arguments)
+        return summary(results), memory
+
+    def whole(params, batch, memory, *others):
+        specs = (P(), P("batch"), P("batch"), *(P() for _ in others))
+        return jax.shard_map(one, mesh=mesh, in_specs=specs, out_specs=(P(), P("batch")), check_vma=False)(
+            params, batch, memory, *others
+        )
 
     return whole
 

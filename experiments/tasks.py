@@ -11,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.config import Adding, Config, CopyMemory, Pixels
+from asrnn_jax.cell import Cell
+from experiments.config import Adding, Config, CopyMemory, Pixels, Stream
 from experiments.data import load_images
 from experiments.errors import UsageError
 
 Batch = Any
-Apply = Callable[..., jax.Array]  # (params, xs (B, T, I), outputs="all" | "last") -> logits
+Memory = Any
+Apply = Callable[..., tuple[Any, jax.Array]]  # (params, xs (B, T, I), **options of run) -> (carry, logits)
 
 
 class Task(NamedTuple):
@@ -37,14 +39,22 @@ class Task(NamedTuple):
     """Test batches, all of one shape, with weights ``(B,)`` that are 0 for padding."""
     xs: Callable[[Batch], jax.Array]
     """The network's inputs ``(B, T, I)`` of a batch."""
-    loss: Callable[[Apply, Any, Batch], tuple[jax.Array, dict[str, jax.Array]]]
-    """``(apply, params, batch) -> (loss (B,), metrics {name: (B,)})``, per sequence."""
+    loss: Callable[..., tuple[jax.Array, dict[str, jax.Array], Memory]]
+    """``(apply, params, batch, memory, control) -> (loss (B,), metrics {name: (B,)}, memory)``, per sequence. Memory
+    and control are () for tasks without them."""
     metric: str
     """The result metric, "loss" or a name in metrics."""
     better: str
     """"max" or "min" of it."""
     baseline: tuple[str, float] | None
     """What not remembering gives, in `metric`: (name, value)."""
+    memory: Callable[[Cell, Any], Memory] | None = None
+    """``(cell, params) -> memory``: what is carried from batch to batch, leaves ``(B, ...)``."""
+    control: Any = None
+    """``(init, update)`` of a control that follows the metrics of each step: ``init() -> control``,
+    ``update(metrics, control) -> control``."""
+    evaluate: Callable[[Cell, Any], dict[str, float]] | None = None
+    """``(cell, params) -> {metric: value}`` in place of the mean of `loss` over `tests`."""
 
 
 def make_task(config: Config) -> Task:
@@ -59,6 +69,10 @@ def make_task(config: Config) -> Task:
         return _adding(config)
     if isinstance(config, Pixels):
         return _pixels(config)
+    if isinstance(config, Stream):
+        from experiments.streams import stream_task
+
+        return stream_task(config)
     raise TypeError(f"no task for {type(config).__name__}")
 
 
@@ -102,12 +116,12 @@ def _copy_memory(config: CopyMemory) -> Task:
     def xs(batch):
         return jax.nn.one_hot(batch[0], 10)
 
-    def loss(apply, params, batch):
+    def loss(apply, params, batch, memory=(), control=()):
         targets = batch[1]
-        logits = apply(params, xs(batch))
+        _, logits = apply(params, xs(batch))
         ce = cross_entropy(logits, targets).mean(-1)
         recalled = (logits.argmax(-1) == targets)[:, -config.symbols :].mean(-1)
-        return ce, {"accuracy": recalled}
+        return ce, {"accuracy": recalled}, memory
 
     sample = partial(copy_batch, batch=config.training.batch, symbols=config.symbols, delay=config.delay)
     return Task(
@@ -141,9 +155,10 @@ def adding_batch(key: jax.Array, batch: int, length: int) -> tuple[jax.Array, ja
 
 
 def _adding(config: Adding) -> Task:
-    def loss(apply, params, batch):
+    def loss(apply, params, batch, memory=(), control=()):
         xs, targets = batch
-        return jnp.square(apply(params, xs, outputs="last")[:, 0] - targets), {}
+        _, ys = apply(params, xs, outputs="last")
+        return jnp.square(ys[:, 0] - targets), {}, memory
 
     return Task(
         title=f"adding T={config.length}",
@@ -192,10 +207,10 @@ def _pixels(config: Pixels) -> Task:
         pixels = batch[0].reshape(len(batch[0]), -1)[:, order].astype(jnp.float32) / 255
         return pixels.reshape(len(pixels), -1, width if config.rows else 1)
 
-    def loss(apply, params, batch):
+    def loss(apply, params, batch, memory=(), control=()):
         labels = batch[1]
-        logits = apply(params, xs(batch), outputs="last")
-        return cross_entropy(logits, labels), {"accuracy": (logits.argmax(-1) == labels).astype(jnp.float32)}
+        _, logits = apply(params, xs(batch), outputs="last")
+        return cross_entropy(logits, labels), {"accuracy": (logits.argmax(-1) == labels).astype(jnp.float32)}, memory
 
     kind, unit = "permuted" if config.permute else "sequential", "rows" if config.rows else "pixels"
     return Task(

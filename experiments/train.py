@@ -40,6 +40,8 @@ class State(NamedTuple):
     opt_state: Any
     step: jax.Array
     sums: dict[str, jax.Array]  # of the metrics since the last log line
+    memory: Any = ()  # what a task carries from batch to batch
+    control: Any = ()  # what follows the metrics
 
 
 def default_folder(config: Config) -> str:
@@ -115,10 +117,12 @@ def _open_folder(config: Config) -> Path:
 def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:
     """What a run starts from."""
     params = cell.init(jax.random.key(config.training.seed))
-    apply = partial(_apply, cell)
-    _, metrics = jax.eval_shape(lambda p, b: task.loss(apply, p, b), params, task.batch(0))
+    apply = partial(asrnn_jax.run, cell)
+    memory = () if task.memory is None else task.memory(cell, params)
+    control = () if task.control is None else task.control.init()
+    _, metrics, _ = jax.eval_shape(partial(task.loss, apply), params, task.batch(0), memory, control)
     sums = {name: jnp.zeros(()) for name in ("loss", *metrics)}
-    return State(params, optimizer.init(params), jnp.zeros((), jnp.int32), sums)
+    return State(params, optimizer.init(params), jnp.zeros((), jnp.int32), sums, memory, control)
 
 
 def shards(rows: int, task: Task, cell: Cell) -> int:
@@ -127,54 +131,57 @@ def shards(rows: int, task: Task, cell: Cell) -> int:
     return machine.shards(rows, rows * task.length * asrnn_jax.optim.count(params))
 
 
-def _apply(cell: Cell, params: Any, xs: jax.Array, outputs: Any = "all", key: jax.Array | None = None) -> jax.Array:
-    return asrnn_jax.run(cell, params, xs, outputs=outputs, key=key)[1]
-
-
 def make_step(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation):
     """The jitted training step ``(state, batch) -> (state, metrics of this batch)``."""
     root = jax.random.fold_in(jax.random.key(config.training.seed), 3)
     devices = shards(config.training.batch, task, cell)
 
-    def mean_loss(params, batch, step):
+    def mean_loss(params, batch, memory, step, control):
         dropout = None
         if config.model.dropout:
             dropout = jax.random.fold_in(root, step)
             dropout = jax.random.fold_in(dropout, jax.lax.axis_index("batch")) if devices > 1 else dropout
-        loss, metrics = task.loss(partial(_apply, cell, key=dropout), params, batch)
+        apply = partial(asrnn_jax.run, cell, key=dropout)
+        loss, metrics, memory = task.loss(apply, params, batch, memory, control)
         metrics = {name: value.mean() for name, value in {"loss": loss, **metrics}.items()}
-        return metrics["loss"], metrics
+        return metrics["loss"], (metrics, memory)
 
-    value_and_gradient = jax.value_and_grad(mean_loss, has_aux=True)
+    def value_and_gradient(params, *others):
+        (_, (metrics, memory)), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params, *others)
+        return (metrics, gradient), memory
+
     gradients = machine.shared(value_and_gradient, devices, lambda tree: jax.lax.pmean(tree, "batch"))
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: State, batch) -> tuple[State, dict[str, jax.Array]]:
-        (_, metrics), gradient = gradients(state.params, batch, state.step)
+        (metrics, gradient), memory = gradients(state.params, batch, state.memory, state.step, state.control)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         done = state.step + 1
         params = asrnn_jax.optim.rebase(cell, params, done, config.optim.rebase_every, config.optim.project_every)
         sums = {name: state.sums[name] + metrics[name] for name in state.sums}
-        return State(params, opt_state, done, sums), metrics
+        control = state.control if task.control is None else task.control.update(metrics, state.control)
+        return State(params, opt_state, done, sums, memory, control), metrics
 
     return step
 
 
 def make_evaluate(task: Task, cell: Cell):
     """``params -> {metric: mean over the test set}``."""
-    apply = partial(_apply, cell)
+    if task.evaluate is not None:
+        return partial(task.evaluate, cell)
+    apply = partial(asrnn_jax.run, cell)
 
-    def sums(params, weighted):
+    def sums(params, weighted, memory):
         batch, weights = weighted
-        loss, metrics = task.loss(apply, params, batch)
-        return {name: (value * weights).sum() for name, value in {"loss": loss, **metrics}.items()}
+        loss, metrics, _ = task.loss(apply, params, batch)
+        return {name: (value * weights).sum() for name, value in {"loss": loss, **metrics}.items()}, memory
 
     @jax.jit
     def sums_of(params, weighted):
         devices = shards(len(weighted[1]), task, cell)
         total = machine.shared(sums, devices, lambda tree: jax.lax.psum(tree, "batch"))
-        return total(params, weighted)
+        return total(params, weighted, ())[0]
 
     def evaluate(params) -> dict[str, float]:
         totals: dict[str, float] = {}

@@ -10,9 +10,10 @@ from asrnn_jax.losses.informative import (
     quantile_threshold,
     surprisal,
 )
-from asrnn_jax.losses.objective import entropy_share, kl_to_uniform, reset_free
+from asrnn_jax.losses.objective import KL, entropy_share, kl_to_uniform, reset_free
 
 __all__ = [
+    "KL",
     "DualState",
     "DualWeight",
     "above",

@@ -1,0 +1,157 @@
+"""Training on streams carries the state on, resumes to the same bits, and is scored as it says."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+import asrnn_jax
+from asrnn_jax import losses, streaming
+from experiments import streams
+from experiments.config import Model, Optimizer, Stream, Training, from_json, to_json
+from experiments.errors import UsageError
+from experiments.model import make_model
+from experiments.optimizer import make_optimizer
+from experiments.tasks import make_task
+from experiments.train import initial, make_step, train
+
+CONFIG = Stream(
+    model=Model("gru", 12),
+    optim=Optimizer("adam", lr=1e-2, clip=1.0),
+    training=Training(batch=8, log_every=10, checkpoint_every=50, eval_every=150),
+    window=25,
+    longest=20,
+    steps=150,
+    samples=30,
+)
+
+
+def parts(config):
+    task = make_task(config)
+    cell = make_model(config.model, task.inputs, task.outputs)
+    optimizer = make_optimizer(config.optim, task.steps)
+    return task, cell, optimizer, initial(config, task, cell, optimizer)
+
+
+def test_the_state_goes_on_from_window_to_window():
+    task, cell, _, state = parts(CONFIG)
+    memory, logits = state.memory, []
+    for step in range(3):
+        xs, labels = task.batch(step)
+        apply = lambda params, xs, carry: (lambda c, y: (logits.append(y), (c, y))[1])(  # noqa: E731
+            *asrnn_jax.run(cell, params, xs, carry=carry)
+        )
+        each, metrics, memory = task.loss(apply, state.params, (xs, labels), memory, state.control)
+        m = losses.given(labels)
+        expected = losses.reset_free(logits[-1], labels, m, weight=1.0).mean(-1)
+        np.testing.assert_allclose(each, expected, rtol=1e-6)
+        np.testing.assert_allclose(metrics["gaps"], (labels < 0).mean(-1), rtol=1e-6)
+    whole = np.concatenate([task.batch(step)[0] for step in range(3)], axis=1)
+    straight = asrnn_jax.run(cell, state.params, whole)[1]
+    np.testing.assert_allclose(np.concatenate(logits, axis=1), straight, atol=1e-5)
+
+
+def test_regimes_differ_in_what_they_ask():
+    losses_of = {}
+    for regime in ("full", "ignored", "separate"):
+        task, cell, _, state = parts(replace(CONFIG, regime=regime, weight=2.0))
+        apply = lambda params, xs, carry=None, cell=cell: asrnn_jax.run(cell, params, xs, carry=carry)  # noqa: E731
+        each, metrics, memory = task.loss(apply, state.params, task.batch(0), state.memory, state.control)
+        losses_of[regime] = float(each.mean())
+        assert isinstance(memory, tuple) == (regime == "separate")
+        assert (float(metrics["gaps"].mean()) == 0) == (regime == "separate")
+    assert losses_of["full"] > losses_of["ignored"]
+
+
+def test_the_weight_follows_the_entropy_in_gaps():
+    config = replace(CONFIG, target=0.999)
+    task, cell, optimizer, state = parts(config)
+    step = make_step(config, task, cell, optimizer)
+    dual = losses.entropy_target(0.999)
+    control = dual.init()
+    for i in range(5):
+        state, metrics = step(state, task.batch(i))
+        _, control = dual.update(metrics["gap_entropy"] / metrics["gaps"], control)
+    np.testing.assert_allclose(state.control.log_weight, control.log_weight, rtol=1e-5)
+    assert state.control.log_weight != 0
+
+
+def test_a_run_learns_and_resumes_to_the_same_bits(tmp_path):
+    config = replace(CONFIG, training=replace(CONFIG.training, out=str(tmp_path / "straight")))
+    result = train(config)
+    lines = [json.loads(line) for line in (tmp_path / "straight" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["test_accuracy"] == result["final"]["test_accuracy"]
+    trained = [line["train_loss"] for line in lines if "train_loss" in line]
+    assert trained[-1] < 0.95 * trained[0]
+    shutil.copytree(tmp_path / "straight", tmp_path / "again")
+    shutil.rmtree(tmp_path / "again" / "checkpoints" / "150")
+    (tmp_path / "again" / "result.json").unlink()
+    train(replace(config, training=replace(config.training, out=str(tmp_path / "again"), resume=True)))
+    for name in ("result.json", "metrics.jsonl"):
+        assert (tmp_path / "again" / name).read_text() == (tmp_path / "straight" / name).read_text()
+    assert from_json(to_json(config)) == config
+
+
+def perfect(window, classes, sharpness=20.0):
+    """Logits of a network that knows the label from the first step of a sample, and nothing in gaps."""
+    known = jax.nn.one_hot(window.labels, classes) * sharpness
+    return np.where(window.labels[..., None] >= 0, known, 0.0)
+
+
+def test_scores_of_a_perfect_a_deaf_and_a_nervous_network():
+    rng = np.random.default_rng(0)
+    samples = streams.Samples(rng.uniform(size=(20, 9, 2)), rng.integers(5, size=20), np.full(20, 9))
+    stream = streams.stream_of(samples, 0, streaming.Gaps(5, 15))
+    window = streaming.windows([stream], 3, 4000)
+    found = streams.score(window, perfect(window, 5))
+    assert {found[k] for k in ("accuracy", "best_accuracy", "first", "last", "gap_entropy", "precision", "recall")} == {
+        1
+    }
+    assert found["delay"] == found["false_alarms"] == 0
+    assert found["loss"] < 1e-6
+    assert abs(found["samples"] - int(window.starts.sum())) <= 1
+    deaf = streams.score(window, np.zeros((1, 4000, 5)))
+    assert deaf["recall"] == 0
+    np.testing.assert_allclose(deaf["loss"], np.log(5), rtol=1e-6)
+    late = perfect(window, 5)
+    onset = np.flatnonzero(window.starts[0])
+    for k in range(3):
+        late[0, np.minimum(onset + k, 3999)] = 0
+    assert streams.score(window, late)["delay"] == 3
+    nervous = perfect(window, 5)
+    quiet = np.flatnonzero(~np.isin(np.arange(4000), np.flatnonzero(window.labels[0] >= 0)))
+    alarms = quiet[5:-5][::40]
+    alarms = [a for a in alarms if (window.labels[0, a - 1 : a + 2] < 0).all()]
+    nervous[0, alarms, 1] = 20
+    found = streams.score(window, nervous)
+    np.testing.assert_allclose(found["false_alarms"], 1000 * len(alarms) / (window.labels < 0).sum(), rtol=1e-6)
+    np.testing.assert_allclose(found["precision"], 1 - len(alarms) / (len(alarms) + found["samples"]), atol=0.01)
+    half = perfect(window, 5)
+    half[:, 2000:] = half[:, 2000:, ::-1]
+    scored = streams.score(window, half)
+    assert scored["first"] == 1
+    np.testing.assert_allclose(scored["last"], (window.labels[0][window.ends[0]][-20:] == 2).mean(), atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"regime": "ful"}, "perhaps you meant full"),
+        ({"kl": "reverse"}, "--kl"),
+        ({"weight": -1.0}, "--weight"),
+        ({"target": 1.0}, "--target"),
+        ({"longest": 5}, "--longest"),
+        ({"window": 0}, "--window"),
+    ],
+)
+def test_wrong_flags_are_named(wrong, message):
+    with pytest.raises(UsageError, match=message):
+        replace(CONFIG, **wrong)
+
+
+def test_unknown_kinds_are_named():
+    with pytest.raises(UsageError, match="--kinds"):
+        make_task(replace(CONFIG, kinds=("pink",)))
