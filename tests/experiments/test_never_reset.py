@@ -1,0 +1,39 @@
+"""The grid of cells, regimes and policies: what it trains it keeps, what it measures it writes."""
+
+import pytest
+
+from experiments.errors import UsageError
+from experiments.folder import read_json
+from experiments.never_reset import NeverReset, conditions, never_reset, recipe, trained
+
+TINY = {"cells": ("gru",), "regimes": ("full",), "seeds": 1, "hidden": 8, "steps": 20, "samples": 30}
+
+
+def test_it_trains_measures_goes_on_and_writes_its_tables(tmp_path):
+    config = NeverReset(out=str(tmp_path), **TINY)
+    text = never_reset(config)
+    assert (tmp_path / "digits.md").read_text() == text + "\n"
+    run = recipe(config, "gru", "full", 0)
+    found = read_json(tmp_path / "digits-gru-full-0" / "streams.json")
+    assert list(found["policies"]) == ["never", "oracle", "periodic", "on_energy", "on_entropy", "on_saturation"]
+    assert list(found["conditions"]) == list(conditions(run))
+    assert found["conditions"]["as trained"]["never"] == found["policies"]["never"]  # measured twice, the same
+    assert f"{100 * found['policies']['periodic']['accuracy']:.1f}" in text
+    _, params = trained(run)
+    assert params["output"]["kernel"].shape == (8, 10)
+    stamp = (tmp_path / "digits-gru-full-0" / "result.json").stat().st_mtime_ns
+    assert never_reset(config) == text
+    assert (tmp_path / "digits-gru-full-0" / "result.json").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"cells": ("gruu",)}, "perhaps you meant gru"),
+        ({"regimes": ("none",)}, "--regimes"),
+        ({"seeds": 0}, "--seeds 0"),
+    ],
+)
+def test_wrong_flags_are_named(wrong, message):
+    with pytest.raises(UsageError, match=message):
+        NeverReset(**{**TINY, **wrong})
