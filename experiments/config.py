@@ -153,8 +153,8 @@ class Training:
     """Go on with the run in --out, bit for bit."""
     probe: tuple[str, ...] = ()
     """Quantities to record from inside the network while it trains, for two test sequences: spectrum (singular values
-    of the Jacobian), saturation, gradient (how far it reaches), norm. Each recording takes from 0.01 s to about as long
-    as a few training steps."""
+    of the Jacobian), saturation, gradient (how far it reaches), norm. A recording of all four takes 0.05 s at the
+    paper's size (784 steps, 122 units; two CPU cores), half a training step."""
     probe_every: int = 100
     """Steps between recordings."""
     devices: int | None = None

@@ -54,7 +54,7 @@ model = cells.with_output(cells.make("gru", 8, 64), 10)  # any cell of cells.CEL
 gaps = streaming.Gaps(10, 60, kinds=("silence", "white", "walk", "clicks"))
 streams = [streaming.Stream(*train, gaps=gaps, seed=i) for i in range(32)]
 window = streaming.windows(streams, start=0, steps=200)
-plot.stream(window.xs[0], np.full((200, 10), 0.1), labels=window.labels[0], informative=window.informative[0]);
+plot.stream(window.xs[0], np.full((200, 10), 0.1), labels=window.labels[0], informative=window.informative[0])
 
 # %% [markdown]
 # ## Three ways to train
@@ -163,9 +163,7 @@ for regime in ("ignored", "full"):
 params = trained["full"][0]
 long = streaming.windows(streams, 0, 2000)
 reference = streaming.reference(model, params, long.xs, long.informative)
-session = streaming.Session(
-    model, params, reference=reference, fallback=streaming.periodic(30), monitor_every=100
-)
+session = streaming.Session(model, params, reference=reference, fallback=streaming.periodic(30), monitor_every=100)
 stream = streaming.Stream(*test, gaps=gaps, seed=7)
 norms = []
 for start in range(0, 4000, 100):
@@ -181,4 +179,4 @@ plot.learning_curves(
     },
     y_label="reading",
     baseline=("drift trips", session.limits.drift),
-);
+)
