@@ -122,13 +122,14 @@ for ax, params, title in zip(axes, (before, after), ("before training", "after t
 # ## The reason: singular values of one step, and of many
 #
 # Of every cell, the singular values of $\partial h_t / \partial h_{t-1}$ along one sequence, before (top) and after
-# (bottom). For the LSTM the state is $h$ and $c$ together, for the LRU its real and imaginary parts.
+# (bottom). For the LSTM the state is $h$ and $c$ together, for the LRU its real and imaginary parts. (`surrogate` matters
+# to spiking cells only, should you put one in.)
 
 # %%
 figure, axes = plt.subplots(2, len(models), figsize=(15, 6), sharex=True, sharey="col", layout="constrained")
 for row, params in zip(axes, (before, after)):
     for ax, (name, cell) in zip(row, models.items()):
-        plot.spectrum(analysis.jacobian_spectrum(cell, params[name], xs[:2]), ax=ax).set_title(name)
+        plot.spectrum(analysis.jacobian_spectrum(cell, params[name], xs[:2], surrogate=True), ax=ax).set_title(name)
         ax.get_legend().remove()
 for ax in axes[:, 1:].flat:
     ax.set_ylabel("")
@@ -137,7 +138,10 @@ for ax in axes[:, 1:].flat:
 spans = [1, 2, 5, 10, 20, 40, 60]
 figure, axes = plt.subplots(1, 2, figsize=(13, 4.2), sharey=True, layout="constrained")
 for ax, params, title in zip(axes, (before, after), ("before training", "after training")):
-    logs = {name: analysis.temporal_spectrum(cell, params[name], xs[0], 0, spans) for name, cell in models.items()}
+    logs = {
+        name: analysis.temporal_spectrum(cell, params[name], xs[0], 0, spans, surrogate=True)
+        for name, cell in models.items()
+    }
     plot.temporal_spectrum(spans, logs, ax=ax).set_title(title)
 
 # %% [markdown]
@@ -147,10 +151,10 @@ for ax, params, title in zip(axes, (before, after), ("before training", "after t
 # moves $D_f$, and the interval with it; the measured values stay inside.
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(13, 3.6), sharey=True, layout="constrained")
-asrnn = cells.make("asrnn", 10, HIDDEN, **CELLS.get("asrnn", {}))
-for ax, params, title in zip(axes, (before, after), ("before training", "after training")):
-    if "asrnn" in params:
+if "asrnn" in models:
+    figure, axes = plt.subplots(1, 2, figsize=(13, 3.6), sharey=True, layout="constrained")
+    asrnn = cells.make("asrnn", 10, HIDDEN, **CELLS["asrnn"])
+    for ax, params, title in zip(axes, (before, after), ("before training", "after training")):
         inner = params["asrnn"]["cell"]
         bounds = analysis.asrnn_bounds(asrnn, inner, xs)
         sigma = analysis.jacobian_spectrum(asrnn, inner, xs)
@@ -165,7 +169,9 @@ for ax, params, title in zip(axes, (before, after), ("before training", "after t
 
 # %%
 blanks = jnp.broadcast_to(jax.nn.one_hot(0, 10), (1000, 10))
-exponents = {name: analysis.lyapunov_spectrum(cell, after[name], blanks, k=16) for name, cell in models.items()}
+exponents = {
+    name: analysis.lyapunov_spectrum(cell, after[name], blanks, k=16, surrogate=True) for name, cell in models.items()
+}
 plot.lyapunov(exponents).set_title("after training, while nothing comes in")
 for name, found in exponents.items():
     print(f"{name:12s} largest {found.exponents[0]:8.4f} +- {found.standard_error[0]:.4f}")

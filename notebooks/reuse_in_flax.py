@@ -152,7 +152,7 @@ for row in range(8):
     carry, h = asrnn_jax.step(cell, weights, carry, images[test[:64], row])
 print(f"step by step equals the whole: {float(jnp.abs(h - hs[:, -1]).max() / jnp.abs(h).max()):.1e}")
 
-sigma = analysis.jacobian_spectrum(cell, params["rnn"], images[test[:64]])
+sigma = analysis.jacobian_spectrum(cell, params["rnn"], images[test[:64]], surrogate=True)
 if type(weights).__module__.endswith("cells.asrnn"):  # only asRNN has these bounds
     bounds = analysis.asrnn_bounds(cell, params["rnn"], images[test[:64]], spectrum=sigma)
     plot.spectrum(sigma, bounds=(bounds.lower, bounds.upper)).set_title("after training, row by row")
