@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from asrnn_jax import streaming
 from asrnn_jax.cells import CELLS
-from experiments.config import REGIMES, Model, Optimizer, Stream, Training, fingerprint
+from experiments.config import REGIMES, Model, Optimizer, Stream, Training, essence, fingerprint, from_json
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import Checkpoints, read_json, write_json
 from experiments.model import make_model
@@ -34,7 +34,7 @@ class NeverReset:
     """
 
     out: str = "runs/never_reset"
-    """Folder of the run folders and of never_reset.md."""
+    """Folder of the run folders and of the tables, DATASET.md."""
     dataset: str = "digits"
     """digits, mnist, fashion_mnist or speech."""
     data_dir: str | None = None
@@ -82,7 +82,7 @@ def recipe(config: NeverReset, cell: str, regime: str, seed: int) -> Stream:
 
 
 def never_reset(config: NeverReset) -> str:
-    """Carries out what is not finished and returns the tables, which are also written to never_reset.md.
+    """Carries out what is not finished and returns the tables, which are also written to DATASET.md.
 
     Raises:
       UsageError: data that are missing, a folder of another configuration.
@@ -95,6 +95,7 @@ def never_reset(config: NeverReset) -> str:
         run = recipe(config, cell, regime, seed)
         folder = Path(run.training.out or "")
         try:
+            _check_folder(folder, run)
             if not (folder / "result.json").exists():
                 resume = (folder / "config.json").exists()
                 train(replace(run, training=replace(run.training, resume=resume)))
@@ -109,6 +110,15 @@ def never_reset(config: NeverReset) -> str:
     text = tables(config, rows)
     Path(config.out, f"{config.dataset}.md").write_text(text + "\n")
     return text
+
+
+def _check_folder(folder: Path, run: Stream) -> None:
+    if not (folder / "config.json").exists():
+        return
+    stored, wanted = essence(from_json(read_json(folder / "config.json"))), essence(run)
+    differ = sorted(name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name))
+    if differ:
+        raise UsageError(f"--out: {folder} was made with other {', '.join(differ)}; give another folder.")
 
 
 def trained(run: Stream) -> tuple[Any, Any]:

@@ -61,7 +61,7 @@ def asrnn_bounds(
     room = 10 * cell.hidden * jnp.finfo(spectrum.dtype).eps * kappa
     sigma, low, high = spectrum, lower[..., None], upper[..., None]
     good = (sigma >= low - room * high) & (sigma <= high * (1 + room))
-    return Bounds(lower, upper, kappa, good.mean())
+    return Bounds(lower, upper, kappa, good.mean() if good.size else jnp.ones(()))
 
 
 class AsrnnSaturation(NamedTuple):

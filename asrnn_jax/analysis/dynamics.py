@@ -75,7 +75,7 @@ def driven(
     check_cell(cell, coordinates, surrogate)
     *batch, steps, _ = xs.shape
     weights = as_weights(cell, params)
-    dtype = compute_dtype(weights, xs)
+    dtype = jnp.promote_types(compute_dtype(weights, xs), jnp.float32)  # decompositions have no narrower type
     weights, xs = cast_weights(weights, dtype), xs.astype(dtype).reshape(math.prod(batch), steps, cell.inputs)
     start = cell.start(weights, (len(xs),), dtype)
     if carry is not None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.experimental.sparse.linalg import lobpcg_standard
 from jax.typing import ArrayLike
 
@@ -193,13 +194,15 @@ def temporal_spectrum(
       cell, params, carry, coordinates, surrogate: as `jacobian_spectrum`.
 
     Returns:
-      ``(*B, len(ts), D)``, descending; a singular value of 0 is below -1e29.
+      ``(*B, len(ts), D)``, descending. Directions that are lost exactly (a row of zeros) are below -1e29; a matrix that
+      is singular only up to rounding has small values there, not these.
 
     Raises:
       ValueError, TypeError: as `step_jacobian`; a span outside the trajectory.
       MemoryError: as `step_jacobian`.
     """
-    return _temporal_spectrum(cell, params, xs, s, tuple(ts), carry, coordinates, surrogate)
+    ends = tuple(int(t) for t in np.atleast_1d(np.asarray(ts)))
+    return _temporal_spectrum(cell, params, xs, int(s), ends, carry, coordinates, surrogate)
 
 
 @compiled("s", "ts", "coordinates", "surrogate")
@@ -209,6 +212,8 @@ def _temporal_spectrum(cell: Cell, params, xs, s: int, ts: tuple[int, ...], carr
     D = d.dynamics.size
     remedy = "pass fewer batch elements at a time, or take top_singular_values or lyapunov_spectrum(k=...)"
     check_memory(f"temporal_spectrum of {len(d.xs)} x 3 x {D} x {D}", 3 * len(d.xs) * D * D, d.xs.dtype, remedy)
+    if ts[-1] == s:  # no step at all: the identity
+        return d.unbatched(jnp.zeros((len(d.xs), len(ts), D), d.xs.dtype))
     intervals = jnp.stack([jnp.array([s, *ts[:-1]]), jnp.array(ts)], axis=1)
 
     def of_one(element):

@@ -16,7 +16,8 @@ from asrnn_jax.cell import Cell, Params, PyTree, Weights
 
 class Lyapunov(NamedTuple):
     exponents: jax.Array
-    """``(*B, k)`` in nats a step, in the order of their directions (descending, once converged)."""
+    """``(*B, k)`` in nats a step, in the order of their directions (descending, once converged). A direction that is
+    lost exactly, even once, counts -1e30 for that step: its exponent is hugely negative, with an error as large."""
     standard_error: jax.Array
     """``(*B, k)``, from the means of ten stretches of the input."""
     running: jax.Array

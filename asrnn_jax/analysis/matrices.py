@@ -78,6 +78,7 @@ def numerical_range(W: ArrayLike, angles: int = 64) -> jax.Array:
 
 def _square(W: ArrayLike) -> jax.Array:
     W = jnp.asarray(W)
+    W = W.astype(jnp.promote_types(W.dtype, jnp.float32))
     if W.ndim < 2 or W.shape[-1] != W.shape[-2]:
         raise ValueError(f"W has shape {W.shape}: pass square matrices (*B, n, n).")
     return W

@@ -86,12 +86,12 @@ def saturation(
     weights = as_weights(cell, params)
     dtype = compute_dtype(weights, xs)
     weights, xs = cast(weights, dtype), jnp.moveaxis(xs.astype(dtype), -2, 0)
-    if carry is None:
-        carry = cell.start(weights, batch, dtype)
-    else:
+    start = cell.start(weights, batch, dtype)
+    if carry is not None:
         check_carry(cell, carry, batch, dtype)
+        start = jax.tree.map(lambda c, s: jnp.asarray(c).astype(s.dtype), carry, start)
     found: list[tuple[str, dict[str, Units]]] = []
-    _record(found, cell, weights, carry, xs)
+    _record(found, cell, weights, start, xs)
     several = len(found) > 1
     return {
         f"{i} {part}: {name}" if several else name: _saturation(units, threshold)

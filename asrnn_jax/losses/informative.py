@@ -29,21 +29,25 @@ def given(labels: ArrayLike) -> jax.Array:
 def energy(xs: ArrayLike) -> jax.Array:
     """log10 of the mean square of each step's input, ``(..., I) -> (...)``; silence is -12."""
     xs = jnp.asarray(xs)
-    return jnp.log10(jnp.mean(jnp.square(xs), axis=-1) + LEAST)
+    wide = xs.astype(jnp.promote_types(xs.dtype, jnp.float32))  # squares of narrow types overflow
+    return jnp.log10(jnp.mean(jnp.square(wide), axis=-1) + LEAST)
 
 
 def change(xs: ArrayLike, before: ArrayLike | None = None) -> jax.Array:
     """log10 of the mean square of the change from the step before.
 
     Args:
-      xs: ``(*B, T, I)``.
+      xs: ``(*B, T, I)``, or one step ``(*B, I)`` with `before`.
       before: the input before the first one, ``(*B, I)``, when this is a piece of a stream; by default the first one,
         so that a stream starts without change.
 
     Returns:
-      ``(*B, T)``.
+      ``(*B, T)``, of one step ``(*B,)``.
     """
     xs = jnp.asarray(xs)
+    xs = xs.astype(jnp.promote_types(xs.dtype, jnp.float32))
+    if before is not None and jnp.ndim(before) == xs.ndim:
+        return energy(xs - jnp.asarray(before))
     first = xs[..., :1, :] if before is None else jnp.asarray(before)[..., None, :]
     return energy(jnp.diff(jnp.concatenate([first, xs], axis=-2), axis=-2))
 
@@ -66,7 +70,7 @@ def surprisal(
     if predictions.shape != xs.shape:
         raise ValueError(f"predictions has shape {predictions.shape}, xs {xs.shape}: pass one prediction an input.")
     if prediction == "gaussian":
-        return energy(xs - predictions)
+        return energy(xs.astype(jnp.promote_types(xs.dtype, jnp.float32)) - predictions)
     if prediction == "softmax":
         return -jnp.sum(xs * jax.nn.log_softmax(predictions, axis=-1), axis=-1)
     raise ValueError(f"prediction={prediction!r}: choose 'gaussian' or 'softmax'.")

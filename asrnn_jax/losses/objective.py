@@ -90,6 +90,7 @@ def reset_free(
             raise ValueError(f"labels has shape {labels.shape}: pass integers {steps} or distributions {logits.shape}.")
     else:
         raise TypeError(f"labels has dtype {labels.dtype}: pass integers, or distributions over the classes.")
+    targets = jnp.where((m > 0)[..., None], targets, 1 / classes)  # whatever they are there, no gradient sees it
     if label_smoothing:
         targets = optax.smooth_labels(targets, label_smoothing)
     ce = optax.softmax_cross_entropy(logits, targets, where=where)

@@ -106,7 +106,7 @@ def reference(cell: Cell, params: Params | Weights, xs: ArrayLike, informative: 
 
 
 class Averages(NamedTuple):
-    """What the monitors carry on, running means over about `span` steps."""
+    """What the monitors carry on, running means."""
 
     x: jax.Array
     """``(*B, I)``"""
@@ -122,12 +122,14 @@ class Averages(NamedTuple):
 
 
 def read(
-    cell: Cell, weights: Weights, ref: Reference, averages: Averages, carry: PyTree, xs, ys, span: int
+    cell: Cell, weights: Weights, ref: Reference, averages: Averages, carry: PyTree, xs, ys, there, passed
 ) -> tuple[Averages, Readings]:
-    """Reads the monitors after a piece ``xs (T, *B, I)``, ``ys (T, *B, O)`` that ended in `carry`."""
-    steps = len(xs)
-    keep = jnp.exp(-steps / span).astype(xs.dtype)
-    there = jnp.isfinite(xs).all(-1)
+    """Reads the monitors after a piece ``xs (T, *B, I)``, ``ys (T, *B, O)`` that ended in `carry`.
+
+    ``there (T, *B)`` is False where a step is missing; `passed` is the time since the last reading, in time constants
+    of the averages: the piece stands for all of it.
+    """
+    keep = jnp.exp(-passed).astype(xs.dtype)
     count = there.sum(0)
     clean = jnp.where(there[..., None], xs, 0)
     mean = jnp.where(count[..., None] > 0, clean.sum(0) / jnp.maximum(count, 1)[..., None], averages.x)

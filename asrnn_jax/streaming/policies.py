@@ -71,7 +71,6 @@ def periodic(k: int) -> Policy:
     return Policy(f"periodic({k})", lambda batch: jnp.zeros(batch, jnp.int32), update)
 
 
-@functools.cache
 def on_energy(threshold: float, quiet: int = 5) -> Policy:
     """When something comes after silence: the energy rises above a threshold after at least so many steps below it.
 
@@ -84,25 +83,31 @@ def on_energy(threshold: float, quiet: int = 5) -> Policy:
     """
     if quiet < 1:
         raise ValueError(f"quiet={quiet}: give at least 1 step.")
+    return _on_energy(float(threshold), int(quiet))  # a threshold may come as an array
 
+
+@functools.cache
+def _on_energy(threshold: float, quiet: int) -> Policy:
     def update(signals, count):
         loud = signals.energy > threshold
         return loud & (count >= quiet), jnp.where(loud, 0, count + 1)
 
-    return Policy(f"on_energy({threshold:g})", lambda batch: jnp.zeros(batch, jnp.int32), update)
+    return Policy(f"on_energy({threshold!r}, {quiet})", lambda batch: jnp.zeros(batch, jnp.int32), update)
 
 
 def _when_high(name: str, signal: str, threshold: float, patience: int) -> Policy:
     """Once, when a signal has stayed above a threshold for `patience` steps; again only after it fell below."""
-    if patience < 1:
-        raise ValueError(f"patience={patience}: give at least 1 step.")
+    if patience < 1 or not 0 < threshold < 1:
+        raise ValueError(f"threshold={threshold}, patience={patience}: give a share in (0, 1) and at least 1 step.")
 
     def update(signals, count):
         high = getattr(signals, signal) > threshold
         count = jnp.where(high, jnp.minimum(count + 1, patience + 1), 0)
         return count == patience, count
 
-    return Policy(f"{name}({threshold:g})", lambda batch: jnp.zeros(batch, jnp.int32), update, looks_back=True)
+    return Policy(
+        f"{name}({threshold!r}, {patience})", lambda batch: jnp.zeros(batch, jnp.int32), update, looks_back=True
+    )
 
 
 @functools.cache
@@ -112,8 +117,6 @@ def on_entropy(threshold: float = 0.9, patience: int = 5) -> Policy:
     Raises:
       ValueError: patience below 1, a threshold outside (0, 1).
     """
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold={threshold}: give an entropy share in (0, 1).")
     return _when_high("on_entropy", "entropy", threshold, patience)
 
 
@@ -124,6 +127,4 @@ def on_saturation(threshold: float = 0.5, patience: int = 5) -> Policy:
     Raises:
       ValueError: patience below 1, a threshold outside (0, 1).
     """
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold={threshold}: give a share of units in (0, 1).")
     return _when_high("on_saturation", "saturated", threshold, patience)

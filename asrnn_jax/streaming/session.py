@@ -70,7 +70,8 @@ class Session:
       fallback: the policy that takes over for a stream while one of its monitors is tripped; None: none does.
       reference: statistics of the training streams; without them there are no monitors.
       limits: where monitors trip; None: the defaults of `Limits`.
-      monitor_every: steps between readings. A reading costs a few steps.
+      monitor_every: steps between readings, which are taken of the chunk that completes them and averaged over about
+        ten times as many steps. A reading costs a few steps.
       non_finite: what to do with NaN and infinity: "raise" a ValueError and leave the session as it was; "hold" the
         last finite value of that input; or take the step as "missing": the state is held, and the output read from it.
 
@@ -114,6 +115,7 @@ class Session:
         self._weights = jax.jit(partial(as_weights, cell))(params)
         dtype = compute_dtype(self._weights, jnp.zeros((), jnp.float32))
         self._weights, self._dtype = cast(self._weights, dtype), np.dtype(dtype)
+        self._fallback = fallback
         self._policies = (policy or never(), fallback or policy or never())
         self._plain = _plain(cell) if self._never else None
         self._reference, self._monitor_every = reference, monitor_every
@@ -153,9 +155,10 @@ class Session:
 
     @policy.setter
     def policy(self, policy: Policy) -> None:
-        self._policies = (policy, self._policies[1])
+        kept = policy.init(self.batch) if self._fallback is None else self._state.policies[1]
+        self._policies = (policy, self._fallback or policy)
         self._plain = _plain(self.cell) if self._never else None
-        self._state = self._state._replace(policies=(policy.init(self.batch), self._state.policies[1]))
+        self._state = self._state._replace(policies=(policy.init(self.batch), kept))
 
     def reset(self, streams: ArrayLike | None = None) -> None:
         """Starts afresh: all streams, or those where ``streams (*B,)`` is True.
@@ -199,7 +202,7 @@ class Session:
         if not math.isfinite(total) and not np.isfinite(host).all():
             xs, there = self._mend(host)
         if self.non_finite == "hold" and xs.shape[-2]:
-            self._held = np.asarray(xs[..., -1, :])
+            self._held = np.array(xs[..., -1, :])  # a copy: callers reuse their buffers
         if xs.shape[-2] in self._lengths:
             return self._advance(xs, there, flags)
         outputs, at = [], 0
@@ -221,7 +224,7 @@ class Session:
         self.steps += steps
         self._since += steps
         if self._reference is not None and self._since >= self._monitor_every:
-            self._watch(xs, ys)
+            self._watch(xs, ys, there)
         return ys
 
     def _pieces(self, steps: int) -> list[int]:
@@ -252,7 +255,7 @@ class Session:
         last_good = np.maximum.accumulate(np.where(good, order, 0), axis=-2)
         return np.take_along_axis(filled, last_good, axis=-2)[..., 1:, :], None
 
-    def _watch(self, xs: Any, ys: jax.Array) -> None:
+    def _watch(self, xs: Any, ys: jax.Array, there: Any) -> None:
         self._averages, readings = _watch(
             self.cell,
             self._weights,
@@ -261,7 +264,8 @@ class Session:
             self._state.carry,
             xs,
             ys,
-            10 * self._monitor_every,
+            there,
+            self._since / (10 * self._monitor_every),
         )
         self._since = 0
         self.readings = readings = jax.device_get(readings)
@@ -425,6 +429,8 @@ def _advance(cell: Cell, policies: tuple[Policy, Policy], weights: Weights, stat
     return state, jnp.moveaxis(ys, 0, -2)
 
 
-@partial(jax.jit, static_argnames=("cell", "span"))
-def _watch(cell, weights, ref, averages, carry, xs, ys, span):
-    return read(cell, weights, ref, averages, carry, jnp.moveaxis(xs, -2, 0), jnp.moveaxis(ys, -2, 0), span)
+@partial(jax.jit, static_argnums=0)
+def _watch(cell, weights, ref, averages, carry, xs, ys, there, passed):
+    there = jnp.ones(xs.shape[:-1], bool) if there is None else there
+    xs, ys, there = jnp.moveaxis(xs, -2, 0), jnp.moveaxis(ys, -2, 0), jnp.moveaxis(there, -1, 0)
+    return read(cell, weights, ref, averages, carry, xs, ys, there, passed)

@@ -63,7 +63,7 @@ NOISES: dict[str, Noise] = {
     "hum": _hum,
     "clicks": _clicks,
 }
-DISTRACTOR = "distractor"  # a sample with its steps in another order
+DISTRACTOR = "distractor"  # steps drawn at random from one sample
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ class Gaps:
     longest: int = 60
     """Steps; lengths are uniform between the two."""
     kinds: tuple[str, ...] = ("silence", "white", "uniform", "walk", "hum", "clicks")
-    """Each gap is one of these, see `NOISES`; "distractor" is a sample with its steps shuffled."""
+    """Each gap is one of these, see `NOISES`; "distractor" is steps drawn at random from one sample."""
     quietest: float = 0.05
-    """Standard deviation of the noise, in the units of the input."""
+    """Root mean square of the noise, in the units of the input."""
     loudest: float = 0.5
     """Levels are drawn with uniform logarithms between the two."""
 

@@ -195,6 +195,21 @@ def test_every_singular_value_of_asrnn_is_inside_its_bounds(dtype, a, b):
     np.testing.assert_allclose(outside.inside, 1 - 1 / spectrum.size, rtol=1e-5)
 
 
+def test_half_precision_is_widened_and_no_step_is_the_identity():
+    cell = cells.gru(2, 4, dtype=jnp.bfloat16)
+    params, xs = cell.init(jax.random.key(0)), inputs(12, 2).astype(jnp.bfloat16)
+    wide = jax.tree.map(jnp.float32, params)
+    logs = analysis.temporal_spectrum(cell, params, xs, 0, np.array([0, 3]))
+    np.testing.assert_allclose(
+        logs, analysis.temporal_spectrum(cell, wide, xs.astype(jnp.float32), 0, [0, 3]), atol=1e-5
+    )
+    assert analysis.lyapunov_spectrum(cell, params, xs, warm_up=0).exponents.dtype == jnp.float32
+    empty = analysis.temporal_spectrum(cell, params, xs[:0], 0, [0])
+    np.testing.assert_array_equal(empty, np.zeros((1, 4)))
+    asrnn = cells.asrnn(2, 4)
+    assert analysis.asrnn_bounds(asrnn, asrnn.init(jax.random.key(0)), jnp.ones((0, 2))).inside == 1
+
+
 def test_coordinates_have_names():
     assert analysis.coordinate_names(cells.lstm(1, 2)) == ("h[0]", "h[1]", "c[0]", "c[1]")
     assert analysis.coordinate_names(cells.lru(1, 1)) == ("Re h[0]", "Im h[0]")

@@ -24,6 +24,8 @@ def test_it_trains_measures_goes_on_and_writes_its_tables(tmp_path):
     stamp = (tmp_path / "digits-gru-full-0" / "result.json").stat().st_mtime_ns
     assert never_reset(config) == text
     assert (tmp_path / "digits-gru-full-0" / "result.json").stat().st_mtime_ns == stamp
+    with pytest.raises(UsageError, match="made with other hidden"):
+        never_reset(NeverReset(out=str(tmp_path), **{**TINY, "hidden": 9}))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ def test_scores_are_what_their_formulas_say():
     np.testing.assert_allclose(
         losses.change(xs[:, 3:], xs[:, 2]), change[:, 3:], rtol=1e-5
     )  # live, from chunk to chunk
+    np.testing.assert_allclose(losses.change(xs[:, 3], xs[:, 2]), change[:, 3], rtol=1e-5)  # and from step to step
+    np.testing.assert_allclose(losses.energy(jnp.full(3, 1000, jnp.int16)), 6, rtol=1e-6)
     np.testing.assert_allclose(losses.surprisal(xs + 0.1, xs), -2, atol=1e-4)
     certain = losses.surprisal(1e3 * jnp.eye(3), jnp.eye(3), prediction="softmax")
     np.testing.assert_allclose(certain, 0, atol=1e-6)

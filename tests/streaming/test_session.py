@@ -192,6 +192,36 @@ def test_monitors_trip_recover_and_hand_over_to_the_fallback():
     assert list(s.events) == heard
 
 
+def test_a_callers_buffer_can_be_used_again():
+    s, buffer = session(non_finite="hold"), np.ones((1, I), np.float32)
+    first = s.push(buffer)
+    buffer[:] = np.nan
+    held = asrnn_jax.run(MODELS["gru"], PARAMS["gru"], np.ones((2, I), np.float32))[1]
+    np.testing.assert_allclose(jnp.concatenate([first, s.push(buffer)]), held, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 16, 400])
+def test_a_shift_is_noticed_whatever_the_chunks_and_missing_steps_are_none(size):
+    xs = 5 + 0.1 * samples(1600)
+    reference = streaming.reference(MODELS["gru"], PARAMS["gru"], xs)
+    gone = np.random.default_rng(3).uniform(size=1600) < 0.2
+    limits = Limits(norm=None, saturated=None, gap_entropy=None)
+    s = session(reference=reference, monitor_every=16, limits=limits, non_finite="missing")
+    pushed(s, np.where(gone[:, None], np.nan, xs), (size,) * (1600 // size))
+    assert not [event for event in s.events if event.kind == "tripped"]
+    pushed(s, xs[:400] + 1, (size,) * (400 // size))
+    assert [event.kind for event in s.events if event.monitor == "drift"] == ["tripped"]
+
+
+def test_without_a_fallback_a_new_policy_is_alone():
+    s = session(policy=streaming.periodic(5))
+    s.policy = streaming.never()
+    xs = samples(30)
+    np.testing.assert_allclose(s.push(xs), asrnn_jax.run(MODELS["gru"], PARAMS["gru"], xs)[1], atol=1e-6)
+    assert s._plain is not None
+    assert streaming.on_energy(jnp.float32(-2.0), 50).name == "on_energy(-2.0, 50)"
+
+
 def test_gap_entropy_is_that_of_quiet_steps():
     xs, quiet = samples(1, 600), np.repeat([True, False] * 30, 10)
     xs[0, quiet] *= 1e-3
