@@ -175,7 +175,7 @@ def temporal_spectrum(
     params: Params | Weights,
     xs: ArrayLike,
     s: int,
-    ts: Sequence[int],
+    ts: Sequence[int] | ArrayLike,
     *,
     carry: PyTree | None = None,
     coordinates: Coordinates = "state",

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 
 
 class Signals(NamedTuple):
@@ -71,7 +73,7 @@ def periodic(k: int) -> Policy:
     return Policy(f"periodic({k})", lambda batch: jnp.zeros(batch, jnp.int32), update)
 
 
-def on_energy(threshold: float, quiet: int = 5) -> Policy:
+def on_energy(threshold: ArrayLike, quiet: int = 5) -> Policy:
     """When something comes after silence: the energy rises above a threshold after at least so many steps below it.
 
     Args:
@@ -83,7 +85,7 @@ def on_energy(threshold: float, quiet: int = 5) -> Policy:
     """
     if quiet < 1:
         raise ValueError(f"quiet={quiet}: give at least 1 step.")
-    return _on_energy(float(threshold), int(quiet))  # a threshold may come as an array
+    return _on_energy(np.asarray(threshold).item(), quiet)  # a threshold may come as an array
 
 
 @functools.cache
