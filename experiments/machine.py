@@ -85,6 +85,14 @@ def shards(rows: int, work: int) -> int:
 
 
 def shared(f: Callable[..., Any], devices: int, summary: Callable[[Any], Any]) -> Callable[..., Any]:
+    """``f(params, batch) -> results`` with the leading axis of the batch shared among devices; see `carried`."""
+    if devices == 1:
+        return f
+    whole = carried(lambda params, batch, memory: (f(params, batch), memory), devices, summary)
+    return lambda params, batch: whole(params, batch, ())[0]
+
+
+def carried(f: Callable[..., Any], devices: int, summary: Callable[[Any], Any]) -> Callable[..., Any]:
     """``f(params, batch, memory, *others) -> (results, memory)`` with the leading axis of batch and memory shared among
     devices, and `summary` of the results.
 

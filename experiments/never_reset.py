@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from asrnn_jax import streaming
+from asrnn_jax import losses, streaming
 from asrnn_jax.cells import CELLS
-from experiments.config import REGIMES, Model, Optimizer, Stream, Training, essence, fingerprint, from_json
+from experiments.config import REGIMES, Model, Optimizer, Stream, Training, fingerprint
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import Checkpoints, read_json, write_json
 from experiments.model import make_model
@@ -21,7 +21,7 @@ from experiments.optimizer import make_optimizer
 from experiments.report import table
 from experiments.streams import load_samples, measure
 from experiments.tasks import make_task
-from experiments.train import initial, train
+from experiments.train import differences, initial, train
 
 GRID_CELLS = ("tanh_rnn", "gru", "lstm", "asrnn", "lru", "alif")
 
@@ -113,12 +113,9 @@ def never_reset(config: NeverReset) -> str:
 
 
 def _check_folder(folder: Path, run: Stream) -> None:
-    if not (folder / "config.json").exists():
-        return
-    stored, wanted = essence(from_json(read_json(folder / "config.json"))), essence(run)
-    differ = sorted(name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name))
-    if differ:
-        raise UsageError(f"--out: {folder} was made with other {', '.join(differ)}; give another folder.")
+    changes = differences(folder, run) if (folder / "config.json").exists() else []
+    if changes:
+        raise UsageError(f"--out: {folder} was made with other settings ({', '.join(changes)}); give another folder.")
 
 
 def trained(run: Stream) -> tuple[Any, Any]:
@@ -160,7 +157,7 @@ def measurements(config: NeverReset, run: Stream) -> dict[str, Any]:
     settings = conditions(run)
     gaps = settings["as trained"]["gaps"]
     length = int(np.mean(train_samples.lengths) + (run.shortest + run.longest) / 2)
-    floor = float(np.quantile(np.log10((train_samples.xs[:200] ** 2).mean(-1) + 1e-12), 0.5)) - 1.0
+    floor = float(np.median(losses.energy(train_samples.xs[:200]))) - 1.0
     policies = (
         streaming.never(),
         streaming.oracle(),
@@ -174,6 +171,9 @@ def measurements(config: NeverReset, run: Stream) -> dict[str, Any]:
         name = policy.name.split("(")[0]
         found["policies"][name] = measure(cell, params, test, gaps, config.samples, policy)
     for name, setting in settings.items():
+        if name == "as trained":  # measured above
+            found["conditions"][name] = {policy: found["policies"][policy] for policy in ("never", "oracle")}
+            continue
         number = config.samples // 5 if "40" in name else config.samples
         found["conditions"][name] = {
             policy.name: measure(cell, params, test, setting["gaps"], number, policy, **_disturbances(setting))

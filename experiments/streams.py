@@ -15,7 +15,7 @@ from experiments import machine
 from experiments.config import Stream
 from experiments.data import load_images
 from experiments.errors import UsageError
-from experiments.tasks import Task
+from experiments.tasks import Control, Task
 
 SURE = 0.5  # entropy share below which a network claims to know something
 TEST_STREAMS = 10  # that the samples of the test are spread over
@@ -99,9 +99,8 @@ def stream_task(config: Stream) -> Task:
         }
         return each.mean(-1), found, () if separate else jax.lax.stop_gradient(carry)
 
-    class Control(NamedTuple):
-        init: Any = dual.init
-        update: Any = staticmethod(lambda metrics, c: dual.update(metrics["gap_entropy"] / metrics["gaps"], c)[1])
+    def follow(metrics, control):
+        return dual.update(metrics["gap_entropy"] / metrics["gaps"], control)[1]
 
     return Task(
         title=f"stream of {config.dataset}, {config.regime}",
@@ -118,7 +117,7 @@ def stream_task(config: Stream) -> Task:
         better="max",
         baseline=("chance", 1 / classes),
         memory=None if separate else lambda cell, params: cell.start(cell.prepare(params), (size,), jnp.float32),
-        control=Control() if follows else None,
+        control=Control(dual.init, follow) if follows else None,
         evaluate=partial(_evaluate, test, gaps, config.samples),
     )
 

@@ -21,6 +21,15 @@ Memory = Any
 Apply = Callable[..., tuple[Any, jax.Array]]  # (params, xs (B, T, I), **options of run) -> (carry, logits)
 
 
+class Control(NamedTuple):
+    """What follows the metrics of each step, a pair of pure functions."""
+
+    init: Callable[[], Any]
+    """``() -> control``"""
+    update: Callable[[dict[str, jax.Array], Any], Any]
+    """``(metrics, control) -> control``"""
+
+
 class Task(NamedTuple):
     """A task for the training loop. `loss` is jitted; the rest runs on the host."""
 
@@ -50,9 +59,8 @@ class Task(NamedTuple):
     """What not remembering gives, in `metric`: (name, value)."""
     memory: Callable[[Cell, Any], Memory] | None = None
     """``(cell, params) -> memory``: what is carried from batch to batch, leaves ``(B, ...)``."""
-    control: Any = None
-    """``(init, update)`` of a control that follows the metrics of each step: ``init() -> control``,
-    ``update(metrics, control) -> control``."""
+    control: Control | None = None
+    """What the loss is given beside the batch and follows the metrics, for example a weight that sets itself."""
     evaluate: Callable[[Cell, Any], dict[str, float]] | None = None
     """``(cell, params) -> {metric: value}`` in place of the mean of `loss` over `tests`."""
 

@@ -93,9 +93,7 @@ def _train(config: Config, task: Task, cell: Cell, optimizer) -> dict[str, Any]:
 def _open_folder(config: Config) -> Path:
     folder = Path(config.training.out or default_folder(config))
     if config.training.resume:
-        stored, wanted = essence(from_json(read_json(folder / "config.json"))), essence(config)
-        differ = sorted(name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name))
-        changes = [f"{name} {stored.get(name)!r} -> {wanted.get(name)!r}" for name in differ]
+        changes = differences(folder, config)
         if changes:
             raise UsageError(
                 f"--resume: {folder} was made by another configuration ({', '.join(changes)}); leave these flags out, "
@@ -112,6 +110,13 @@ def _open_folder(config: Config) -> Path:
     except OSError as e:
         raise UsageError(f"--out {folder} cannot be written ({e.strerror}): give another folder.") from e
     return folder
+
+
+def differences(folder: Path, config: Config) -> list[str]:
+    """What a run folder was made with and what `config` asks for, where they differ: ``["hidden 64 -> 128"]``."""
+    stored, wanted = essence(from_json(read_json(folder / "config.json"))), essence(config)
+    differ = sorted(name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name))
+    return [f"{name} {stored.get(name)!r} -> {wanted.get(name)!r}" for name in differ]
 
 
 def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:
@@ -150,7 +155,7 @@ def make_step(config: Config, task: Task, cell: Cell, optimizer: optax.GradientT
         (_, (metrics, memory)), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params, *others)
         return (metrics, gradient), memory
 
-    gradients = machine.shared(value_and_gradient, devices, lambda tree: jax.lax.pmean(tree, "batch"))
+    gradients = machine.carried(value_and_gradient, devices, lambda tree: jax.lax.pmean(tree, "batch"))
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: State, batch) -> tuple[State, dict[str, jax.Array]]:
@@ -172,16 +177,15 @@ def make_evaluate(task: Task, cell: Cell):
         return partial(task.evaluate, cell)
     apply = partial(asrnn_jax.run, cell)
 
-    def sums(params, weighted, memory):
+    def sums(params, weighted):
         batch, weights = weighted
         loss, metrics, _ = task.loss(apply, params, batch)
-        return {name: (value * weights).sum() for name, value in {"loss": loss, **metrics}.items()}, memory
+        return {name: (value * weights).sum() for name, value in {"loss": loss, **metrics}.items()}
 
     @jax.jit
     def sums_of(params, weighted):
         devices = shards(len(weighted[1]), task, cell)
-        total = machine.shared(sums, devices, lambda tree: jax.lax.psum(tree, "batch"))
-        return total(params, weighted, ())[0]
+        return machine.shared(sums, devices, lambda tree: jax.lax.psum(tree, "batch"))(params, weighted)
 
     def evaluate(params) -> dict[str, float]:
         totals: dict[str, float] = {}

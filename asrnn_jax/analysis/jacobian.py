@@ -14,10 +14,9 @@ import numpy as np
 from jax.experimental.sparse.linalg import lobpcg_standard
 from jax.typing import ArrayLike
 
-from asrnn_jax.analysis import dynamics
 from asrnn_jax.analysis.dynamics import Coordinates, Dynamics, check_memory, compiled, driven
 from asrnn_jax.analysis.products import Graded, log_singular_values, times
-from asrnn_jax.cell import Cell, Params, PyTree, Weights
+from asrnn_jax.cell import Cell, Params, PyTree, Weights, check_inputs
 
 CHUNK_BYTES = 32 * 2**20  # of Jacobians that exist at a time
 
@@ -61,7 +60,7 @@ def step_jacobian(
       (4, 8, 8)
     """
     x = jnp.asarray(x)
-    dynamics.check_inputs(cell, x, 1, "pass one input (*B, I)")
+    check_inputs(cell, x, 1, "pass one input (*B, I)")
     d = driven(cell, params, x[..., None, :], carry, coordinates, surrogate)
     D = d.dynamics.size
     remedy = "pass fewer batch elements at a time, or take top_singular_values, which needs no matrix"

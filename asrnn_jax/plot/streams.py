@@ -38,7 +38,12 @@ def stream(
     """
     xs = array("xs", xs, (2,), "(T, I)")
     probabilities = array("probabilities", probabilities, (2,), "(T, C)")
-    for name, values in (("probabilities", probabilities), ("labels", labels), ("informative", informative)):
+    for name, values in (
+        ("probabilities", probabilities),
+        ("labels", labels),
+        ("informative", informative),
+        ("norm", norm),
+    ):
         if values is not None and len(values) != len(xs):
             raise ValueError(f"{name} has {len(values)} steps, xs {len(xs)}: pass the same stretch of the stream.")
     heights = [1.6, *([0.6] if informative is not None else []), 1.6, *([0.9] if norm is not None else [])]

@@ -112,7 +112,7 @@ class Session:
                 "with asrnn_jax.streaming.reference of this cell."
             )
         self.cell, self.batch, self.limits, self.non_finite = cell, tuple(batch), limits or Limits(), non_finite
-        self._weights = jax.jit(partial(as_weights, cell))(params)
+        self._weights = _prepare(cell, params)
         dtype = compute_dtype(self._weights, jnp.zeros((), jnp.float32))
         self._weights, self._dtype = cast(self._weights, dtype), np.dtype(dtype)
         self._fallback = fallback
@@ -361,6 +361,11 @@ def _digest(arrays: Any) -> str:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+@partial(jax.jit, static_argnums=0)
+def _prepare(cell: Cell, params: Params | Weights) -> Weights:
+    return as_weights(cell, params)
 
 
 @functools.cache

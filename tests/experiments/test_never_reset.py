@@ -2,9 +2,11 @@
 
 import pytest
 
+from asrnn_jax import streaming
 from experiments.errors import UsageError
 from experiments.folder import read_json
 from experiments.never_reset import NeverReset, conditions, never_reset, recipe, trained
+from experiments.streams import load_samples, measure
 
 TINY = {"cells": ("gru",), "regimes": ("full",), "seeds": 1, "hidden": 8, "steps": 20, "samples": 30}
 
@@ -17,14 +19,17 @@ def test_it_trains_measures_goes_on_and_writes_its_tables(tmp_path):
     found = read_json(tmp_path / "digits-gru-full-0" / "streams.json")
     assert list(found["policies"]) == ["never", "oracle", "periodic", "on_energy", "on_entropy", "on_saturation"]
     assert list(found["conditions"]) == list(conditions(run))
-    assert found["conditions"]["as trained"]["never"] == found["policies"]["never"]  # measured twice, the same
     assert f"{100 * found['policies']['periodic']['accuracy']:.1f}" in text
-    _, params = trained(run)
+    cell, params = trained(run)
+    gaps = conditions(run)["as trained"]["gaps"]
+    again = measure(cell, params, load_samples(run)[1], gaps, 30, streaming.never())
+    assert found["policies"]["never"] == pytest.approx(again, rel=1e-12, nan_ok=True)
+    assert found["conditions"]["as trained"]["never"] == pytest.approx(again, rel=1e-12, nan_ok=True)
     assert params["output"]["kernel"].shape == (8, 10)
     stamp = (tmp_path / "digits-gru-full-0" / "result.json").stat().st_mtime_ns
     assert never_reset(config) == text
     assert (tmp_path / "digits-gru-full-0" / "result.json").stat().st_mtime_ns == stamp
-    with pytest.raises(UsageError, match="made with other hidden"):
+    with pytest.raises(UsageError, match="hidden 8 -> 9"):
         never_reset(NeverReset(out=str(tmp_path), **{**TINY, "hidden": 9}))
 
 
