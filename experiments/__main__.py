@@ -9,7 +9,7 @@ from pathlib import Path
 import tyro
 
 from experiments import machine
-from experiments.config import COMMANDS, Config, Model, command, from_json
+from experiments.config import COMMANDS, Config, Model, Stream, command, from_json
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import read_json
 from experiments.presets import PRESETS
@@ -88,6 +88,10 @@ def _train(name: str, rest: list[str]) -> None:
         return
     folder = config.training.out or default_folder(config)
     best = result["best"]
+    if isinstance(config, Stream):
+        from experiments.stream_report import scored
+
+        print(scored(replace(config, training=replace(config.training, out=folder))))
     print(f"best test {result['metric']} {best['test_' + result['metric']]:.4g} at step {best['step']}; see {folder}")
 
 

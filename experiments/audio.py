@@ -19,7 +19,7 @@ from experiments.errors import UsageError
 FRAME, HOP, MELS = 0.032, 0.016, 40  # seconds, seconds, channels
 FLOOR = 1e-6  # mel power, over that of a full-scale sine, below which sound counts as silence
 SECONDS = 1.5  # of a recording that are kept
-MAX_BYTES = 1 << 26  # no recording of a word is larger
+MAX_BYTES = 1 << 26  # no recording of a word, or of some minutes of noise, is larger
 
 
 class Speech(NamedTuple):
@@ -32,13 +32,15 @@ class Speech(NamedTuple):
     test_lengths: np.ndarray
     test_labels: np.ndarray
     classes: tuple[str, ...]
+    background: np.ndarray | None
+    """``(steps, MELS)`` of recorded noise, where there is some."""
 
 
 def load_speech(data_dir: str | None) -> Speech:
     """Loads a folder of WAV files in one of two layouts.
 
     Free Spoken Digit Dataset: ``digit_speaker_index.wav``, indices below 5 are the test set. Speech Commands: one
-    folder a word, ``testing_list.txt`` names the test set; ``_background_noise_`` is left out.
+    folder a word, ``testing_list.txt`` names the test set, ``_background_noise_`` may have recordings of noise.
 
     Raises:
       UsageError: no such folder, no WAV files in these layouts, files that are no mono 16 bit PCM or of several rates.
@@ -75,7 +77,19 @@ def load_speech(data_dir: str | None) -> Speech:
         raise UsageError(
             f"--data-dir {data_dir}: {test.sum()} of {len(test)} files are test files; both sets are needed."
         )
-    return Speech(features[~test], lengths[~test], labels[~test], features[test], lengths[test], labels[test], classes)
+    sets = (features[~test], lengths[~test], labels[~test], features[test], lengths[test], labels[test])
+    return Speech(*sets, classes, _background(root / "_background_noise_", rates[0]))
+
+
+def _background(folder: Path, rate: int) -> np.ndarray | None:
+    found = []
+    for path in sorted(folder.glob("*.wav")):
+        sound, its_rate = read_wav(path)
+        if its_rate != rate:
+            raise UsageError(f"{path}: {its_rate} Hz, the words have {rate} Hz; give one rate.")
+        if len(sound) > round(FRAME * rate):
+            found.append(np.asarray(log_mel(sound, rate=rate)))
+    return np.concatenate(found) if found else None
 
 
 def read_wav(path: Path) -> tuple[np.ndarray, int]:

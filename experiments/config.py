@@ -252,6 +252,8 @@ class Stream(Config):
 
     dataset: str = "digits"
     """digits (8x8, embedded), mnist, fashion_mnist (IDX files or TFDS), or speech (a folder of WAV files)."""
+    by: str = "rows"
+    """Images by rows or by pixels."""
     data_dir: str | None = None
     """Folder with the IDX or WAV files."""
     download: bool = False
@@ -282,6 +284,8 @@ class Stream(Config):
     def __post_init__(self):
         _positive(self, "window", "steps", "samples")
         _check(0 <= self.shortest <= self.longest, "longest", self.longest, f"give at least --shortest {self.shortest}")
+        if self.by not in ("rows", "pixels"):
+            raise unknown("--by", self.by, ("rows", "pixels"))
         if self.regime not in REGIMES:
             raise unknown("--regime", self.regime, REGIMES)
         if self.kl not in ("uniform_first", "model_first"):

@@ -89,6 +89,29 @@ def probes(folder: Path, out: Path) -> None:
     save(figure, out)
 
 
+def stream(config: Any, cell: Any, params: Any, out: Path, after: int = 5000, steps: int = 300) -> None:
+    """What a network that was never reset says to a stretch of a stream of unseen samples, `after` steps from start."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import jax
+
+    import asrnn_jax
+    from asrnn_jax import analysis, plot
+    from experiments.samples import gaps_of, load_samples, stream_of
+
+    train, test, _ = load_samples(config)
+    endless = stream_of(test, 10**6, gaps_of(config, train))
+    carry, _ = asrnn_jax.run(cell, params, endless.window(0, after).xs)
+    window = endless.window(after, steps)
+    _, logits = asrnn_jax.run(cell, params, window.xs, carry=carry)
+    norm = analysis.norm_drift(cell, params, window.xs, carry=carry).norm
+    probabilities = jax.nn.softmax(logits, axis=-1)
+    axes = plot.stream(window.xs, probabilities, labels=window.labels, informative=window.informative, norm=norm)
+    axes[0].set_title(f"{config.dataset}, {config.model.cell} after {after:,} steps without a reset")
+    save(axes[0].figure, out)
+
+
 def save(figure: Any, out: Path) -> None:
     """Writes a figure and closes it.
 

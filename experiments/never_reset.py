@@ -11,19 +11,16 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from asrnn_jax import losses, streaming
 from asrnn_jax.cells import CELLS
-from experiments.config import REGIMES, Model, Optimizer, Stream, Training, fingerprint
+from experiments.config import REGIMES, Model, Optimizer, Stream, Training
 from experiments.errors import DivergedError, UsageError, unknown
-from experiments.folder import Checkpoints, read_json, write_json
-from experiments.model import make_model
-from experiments.optimizer import make_optimizer
+from experiments.folder import read_json, write_json
 from experiments.report import table
-from experiments.streams import load_samples, measure
-from experiments.tasks import make_task
-from experiments.train import differences, initial, train
+from experiments.stream_report import alarm_unit, measurements
+from experiments.train import differences, train, trained
 
 GRID_CELLS = ("tanh_rnn", "gru", "lstm", "asrnn", "lru", "alif")
+DEEP = ("lru",)  # linear in its state: two residual blocks with gated outputs between them, as in its paper
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def recipe(config: NeverReset, cell: str, regime: str, seed: int) -> Stream:
         regime=regime,
         steps=config.steps,
         samples=min(config.samples, 300),
-        model=Model(cell, config.hidden),
+        model=Model(cell, config.hidden, **({"residual": True, "layers": 2} if cell in DEEP else {})),
         optim=Optimizer("adam", lr=2e-3, lr_orthogonal=4e-4, clip=1.0, schedule="cosine"),
         training=Training(
             batch=32, seed=seed, log_every=50, eval_every=config.steps, checkpoint_every=500, out=str(folder)
@@ -100,7 +97,7 @@ def never_reset(config: NeverReset) -> str:
                 resume = (folder / "config.json").exists()
                 train(replace(run, training=replace(run.training, resume=resume)))
             if not (folder / "streams.json").exists():
-                write_json(folder / "streams.json", measurements(config, run))
+                write_json(folder / "streams.json", measurements(run, *trained(run), config.samples))
         except DivergedError as e:
             print(e, file=sys.stderr)
             continue
@@ -116,74 +113,6 @@ def _check_folder(folder: Path, run: Stream) -> None:
     changes = differences(folder, run) if (folder / "config.json").exists() else []
     if changes:
         raise UsageError(f"--out: {folder} was made with other settings ({', '.join(changes)}); give another folder.")
-
-
-def trained(run: Stream) -> tuple[Any, Any]:
-    """The cell and the trained params of a finished run.
-
-    Raises:
-      UsageError: no checkpoint of it.
-    """
-    task = make_task(run)
-    cell = make_model(run.model, task.inputs, task.outputs)
-    checkpoints = Checkpoints(Path(run.training.out or "") / "checkpoints", fingerprint(run))
-    try:
-        found = checkpoints.restore(initial(run, task, cell, make_optimizer(run.optim, task.steps)))
-    finally:
-        checkpoints.close()
-    if found is None:
-        raise UsageError(f"{run.training.out} has no checkpoint: train it again.")
-    return cell, found[1].params
-
-
-def conditions(run: Stream) -> dict[str, dict[str, Any]]:
-    """Streams to run on: gaps and disturbances."""
-    like = streaming.Gaps(run.shortest, run.longest, run.kinds)
-    return {
-        "as trained": {"gaps": like},
-        "gaps 40 x longer": {"gaps": replace(like, shortest=40 * run.shortest, longest=40 * run.longest)},
-        "silence only": {"gaps": replace(like, kinds=("silence",))},
-        "unseen noise": {"gaps": replace(like, kinds=("uniform", "hum"))},
-        "distractors": {"gaps": replace(like, kinds=("distractor",))},
-        "missing 20 %": {"gaps": like, "missing": 0.2},
-        "drift": {"gaps": like, "drift": 0.2},
-    }
-
-
-def measurements(config: NeverReset, run: Stream) -> dict[str, Any]:
-    """``{"policies": {policy: scores}, "conditions": {condition: {"never": scores, "oracle": scores}}}``"""
-    cell, params = trained(run)
-    train_samples, test, _ = load_samples(run)
-    settings = conditions(run)
-    gaps = settings["as trained"]["gaps"]
-    length = int(np.mean(train_samples.lengths) + (run.shortest + run.longest) / 2)
-    floor = float(np.median(losses.energy(train_samples.xs[:200]))) - 1.0
-    policies = (
-        streaming.never(),
-        streaming.oracle(),
-        streaming.periodic(length),
-        streaming.on_energy(floor),
-        streaming.on_entropy(),
-        streaming.on_saturation(),
-    )
-    found: dict[str, Any] = {"policies": {}, "conditions": {}}
-    for policy in policies:
-        name = policy.name.split("(")[0]
-        found["policies"][name] = measure(cell, params, test, gaps, config.samples, policy)
-    for name, setting in settings.items():
-        if name == "as trained":  # measured above
-            found["conditions"][name] = {policy: found["policies"][policy] for policy in ("never", "oracle")}
-            continue
-        number = config.samples // 5 if "40" in name else config.samples
-        found["conditions"][name] = {
-            policy.name: measure(cell, params, test, setting["gaps"], number, policy, **_disturbances(setting))
-            for policy in (streaming.never(), streaming.oracle())
-        }
-    return found
-
-
-def _disturbances(setting: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in setting.items() if name != "gaps"}
 
 
 def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
@@ -216,13 +145,14 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
         )
         by_condition.append((cell, regime, *(of(cell, regime, "conditions", s, "never", "accuracy") for s in settings)))
         silence.append((cell, regime, *(of(cell, regime, "conditions", s, "never", "gap_entropy") for s in settings)))
-    names = "cell|trained|first tenth|last tenth|best moment|precision|recall|delay|false alarms / 1,000"
-    detection: list[tuple[str, ...]] = [tuple(names.split("|"))]
+    unit, steps = alarm_unit(config.dataset)
+    names = "cell|trained|first tenth|last tenth|best moment|precision|recall|delay"
+    detection: list[tuple[str, ...]] = [(*names.split("|"), f"false alarms / {unit}")]
     for cell, regime in pairs:
         chosen = [row["policies"]["never"] for row in rows if (row["cell"], row["regime"]) == (cell, regime)]
         mean = {key: float(np.mean([c[key] for c in chosen])) for key in chosen[0]}
         shares = (f"{100 * mean[key]:.1f}" for key in ("first", "last", "best_accuracy", "precision", "recall"))
-        detection.append((cell, regime, *shares, f"{mean['delay']:.1f}", f"{mean['false_alarms']:.1f}"))
+        detection.append((cell, regime, *shares, f"{mean['delay']:.1f}", f"{steps * mean['false_alarms']:.1f}"))
     command = f"python -m experiments never-reset --dataset {config.dataset}"
     return "\n\n".join(
         [

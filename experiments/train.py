@@ -90,6 +90,24 @@ def _train(config: Config, task: Task, cell: Cell, optimizer) -> dict[str, Any]:
     return _finish(config, task, state, folder)
 
 
+def trained(config: Config) -> tuple[Any, Any]:
+    """The cell and the trained params of a finished config.
+
+    Raises:
+      UsageError: no checkpoint of it.
+    """
+    task = make_task(config)
+    cell = make_model(config.model, task.inputs, task.outputs)
+    checkpoints = Checkpoints(Path(config.training.out or "") / "checkpoints", fingerprint(config))
+    try:
+        found = checkpoints.restore(initial(config, task, cell, make_optimizer(config.optim, task.steps)))
+    finally:
+        checkpoints.close()
+    if found is None:
+        raise UsageError(f"{config.training.out} has no checkpoint: train it again.")
+    return cell, found[1].params
+
+
 def _open_folder(config: Config) -> Path:
     folder = Path(config.training.out or default_folder(config))
     if config.training.resume:

@@ -12,9 +12,11 @@ from asrnn_jax.streaming.policies import (
     periodic,
 )
 from asrnn_jax.streaming.session import Event, Session
-from asrnn_jax.streaming.streams import NOISES, Gaps, Stream, Window, windows
+from asrnn_jax.streaming.streams import BACKGROUND, DISTRACTOR, NOISES, Gaps, Stream, Window, windows
 
 __all__ = [
+    "BACKGROUND",
+    "DISTRACTOR",
     "NOISES",
     "Event",
     "Gaps",

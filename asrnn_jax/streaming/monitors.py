@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from asrnn_jax.analysis.dynamics import driven, flatten
 from asrnn_jax.analysis.saturation import saturated_share
 from asrnn_jax.cell import Cell, Params, PyTree, Weights
-from asrnn_jax.losses import energy, entropy_share, quantile_threshold
+from asrnn_jax.losses import energy, quantile_threshold
+from asrnn_jax.losses.informative import LEAST
 
 
 class Reference(NamedTuple):
@@ -31,17 +34,17 @@ class Reference(NamedTuple):
 
 
 class Readings(NamedTuple):
-    """What the monitors read, each ``(*B,)``."""
+    """What the monitors read, NumPy arrays ``(*B,)``. Means are running ones, over about ten readings."""
 
-    norm: jax.Array
+    norm: np.ndarray
     """Norm of the state over the largest in training."""
-    saturated: jax.Array
-    """Share of saturated units."""
-    entropy: jax.Array
+    saturated: np.ndarray
+    """Share of units that are saturated if the last input comes once more."""
+    entropy: np.ndarray
     """Mean entropy share of the outputs."""
-    gap_entropy: jax.Array
+    gap_entropy: np.ndarray
     """Mean entropy share of the outputs where the input's energy is that of a gap; NaN before there was one."""
-    drift: jax.Array
+    drift: np.ndarray
     """Distance of the running mean of the input from that of training, in its standard deviations, largest channel."""
 
 
@@ -81,7 +84,7 @@ def reference(cell: Cell, params: Params | Weights, xs: ArrayLike, informative: 
 
     Args:
       cell, params: the trained model.
-      xs: ``(*B, T, I)`` of training streams; steps that are not finite are left out.
+      xs: ``(*B, T, I)`` of training streams; steps that are not finite are left out (the state sees zeros there).
       informative: ``(*B, T)``, 0 in gaps; None where they are not known.
 
     Raises:
@@ -105,51 +108,140 @@ def reference(cell: Cell, params: Params | Weights, xs: ArrayLike, informative: 
     return Reference(jnp.nanmean(kept, axis=0), std, jnp.maximum(norm, 1e-6), threshold)
 
 
-class Averages(NamedTuple):
-    """What the monitors carry on, running means."""
+class Watched(NamedTuple):
+    """What the monitors carry on, NumPy arrays in float64: running means, and sums since the last reading."""
 
-    x: jax.Array
+    x: np.ndarray
     """``(*B, I)``"""
-    entropy: jax.Array
+    entropy: np.ndarray
     """``(*B,)``"""
-    gap_entropy: jax.Array
+    gap_entropy: np.ndarray
     """``(*B,)``"""
+    steps: np.ndarray
+    """``()``: since the last reading, and so are those below."""
+    count: np.ndarray
+    """``(*B,)``: steps that were not missing."""
+    x_sum: np.ndarray
+    """``(*B, I)``"""
+    entropy_sum: np.ndarray
+    """``(*B,)``"""
+    gaps: np.ndarray
+    """``(*B,)``: steps with the energy of a gap."""
+    gap_entropy_sum: np.ndarray
+    """``(*B,)``"""
+    tripped: np.ndarray
+    """bool ``(monitors, *B)``"""
 
-    @staticmethod
-    def start(ref: Reference, batch: tuple[int, ...], dtype: Any) -> Averages:
-        x = jnp.broadcast_to(ref.x_mean, (*batch, len(ref.x_mean))).astype(dtype)
-        return Averages(x, jnp.ones(batch, dtype), jnp.full(batch, jnp.nan, dtype))
+
+class Change(NamedTuple):
+    """A monitor that tripped or recovered."""
+
+    kind: str
+    monitor: str
+    streams: np.ndarray
+    """bool ``(*B,)``"""
+    value: float
+    """The worst reading among them."""
 
 
-def read(
-    cell: Cell, weights: Weights, ref: Reference, averages: Averages, carry: PyTree, xs, ys, there, passed
-) -> tuple[Averages, Readings]:
-    """Reads the monitors after a piece ``xs (T, *B, I)``, ``ys (T, *B, O)`` that ended in `carry`.
+class Watch:
+    """The monitors of a session, on the host: they take in every step and are read every so many.
 
-    ``there (T, *B)`` is False where a step is missing; `passed` is the time since the last reading, in time constants
-    of the averages: the piece stands for all of it.
+    They work in NumPy, because chunks have any length, and a program for each would have to be compiled.
     """
-    keep = jnp.exp(-passed).astype(xs.dtype)
-    count = there.sum(0)
-    clean = jnp.where(there[..., None], xs, 0)
-    mean = jnp.where(count[..., None] > 0, clean.sum(0) / jnp.maximum(count, 1)[..., None], averages.x)
-    entropy = entropy_share(ys)
-    quiet = there & (energy(clean) <= ref.gap_energy)
-    gaps = quiet.sum(0)
-    gap_mean = jnp.where(quiet, entropy, 0).sum(0) / jnp.maximum(gaps, 1)
-    before = jnp.where(jnp.isnan(averages.gap_entropy), gap_mean, averages.gap_entropy)
-    new = Averages(
-        keep * averages.x + (1 - keep) * mean,
-        keep * averages.entropy + (1 - keep) * entropy.mean(0),
-        jnp.where(gaps > 0, keep * before + (1 - keep) * gap_mean, averages.gap_entropy),
-    )
-    state = flatten(cell.to_state(weights, carry))
-    z = jnp.abs(new.x - jnp.broadcast_to(ref.x_mean, new.x.shape)) / jnp.broadcast_to(ref.x_std, new.x.shape)
-    readings = Readings(
-        jnp.linalg.norm(state, axis=-1) / ref.norm,
-        saturated_share(cell, weights, carry, clean[-1]),
-        new.entropy,
-        new.gap_entropy,
-        z.max(-1),
-    )
-    return new, readings
+
+    def __init__(self, ref: Reference, limits: Limits, every: int, batch: tuple[int, ...]):
+        self._ref = Reference(*(np.asarray(leaf, np.float64) for leaf in ref))  # pyright: ignore[reportArgumentType]
+        self._limits, self._every = limits, every
+        self._recent: list[tuple[Any, Any, Any]] = []
+        self._waiting = 0  # steps in it
+        self._batch, self._inputs = batch, len(ref.x_mean)
+        x = np.broadcast_to(self._ref.x_mean, (*batch, self._inputs))
+        tripped = np.zeros((len(dataclasses.fields(Limits)), *batch), bool)
+        self._state = Watched(x, np.ones(batch), np.full(batch, np.nan), *self._no_sums(), tripped)
+
+    def _no_sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        none = np.zeros(self._batch)
+        return np.zeros(()), none, np.zeros((*self._batch, self._inputs)), none, none, none
+
+    def add(self, xs: Any, ys: Any, there: np.ndarray | None) -> bool:
+        """Takes in a piece ``xs (*B, T, I)``, ``ys (*B, T, O)``; `there` ``(*B, T)`` is False where a step is missing.
+
+        Returns whether the monitors are due to be read.
+        """
+        self._recent.append((np.array(xs), ys, there))  # a copy: callers reuse their buffers
+        self._waiting += xs.shape[-2]
+        return bool(self._state.steps + self._waiting >= self._every)
+
+    @property
+    def state(self) -> Watched:
+        """All there is to save."""
+        for piece in self._recent:  # waits for outputs that are still being computed: once a reading, not once a push
+            self._state = self._with(*piece)
+        self._recent, self._waiting = [], 0
+        return self._state
+
+    @state.setter
+    def state(self, state: Watched) -> None:
+        self._recent, self._waiting, self._state = [], 0, state
+
+    def _with(self, xs: np.ndarray, ys: Any, there: np.ndarray | None) -> Watched:
+        xs, s = xs.astype(np.float64), self._state
+        there = np.ones(xs.shape[:-1], bool) if there is None else there
+        clean = np.where(there[..., None], xs, 0)
+        entropy = _entropy_share(np.asarray(ys).astype(np.float64))
+        with np.errstate(over="ignore"):
+            quiet = there & (np.log10((clean**2).mean(-1) + LEAST) <= self._ref.gap_energy)
+        return s._replace(
+            steps=s.steps + xs.shape[-2],
+            count=s.count + there.sum(-1),
+            x_sum=s.x_sum + clean.sum(-2),
+            entropy_sum=s.entropy_sum + entropy.sum(-1),
+            gaps=s.gaps + quiet.sum(-1),
+            gap_entropy_sum=s.gap_entropy_sum + np.where(quiet, entropy, 0).sum(-1),
+        )
+
+    def read(self, norm: ArrayLike, saturated: ArrayLike) -> tuple[Readings, list[Change]]:
+        """The readings, and what tripped or recovered; `norm` ``(*B,)`` of the state, `saturated` ``(*B,)``."""
+        s, ref = self.state, self._ref
+        keep = np.exp(-s.steps / (10 * self._every))
+
+        def mean(before, total, count):
+            new = total / np.maximum(count, 1)
+            before = np.where(np.isnan(before), new, before)
+            return np.where(count > 0, keep * before + (1 - keep) * new, before)
+
+        x = mean(s.x, s.x_sum, s.count[..., None])
+        entropy = mean(s.entropy, s.entropy_sum, s.steps)
+        gap_entropy = np.where(s.gaps > 0, mean(s.gap_entropy, s.gap_entropy_sum, s.gaps), s.gap_entropy)
+        drift = (np.abs(x - ref.x_mean) / ref.x_std).max(-1)
+        readings = Readings(np.asarray(norm) / ref.norm, np.asarray(saturated), entropy, gap_entropy, drift)
+        flags = self._limits.tripped(readings)
+        names = [field.name for field in dataclasses.fields(Limits)]
+        now = np.stack([flags.get(name, np.zeros_like(s.tripped[0])) for name in names])
+        changes = []
+        for name, before, after in zip(names, s.tripped, now):
+            for kind, changed in (("tripped", after & ~before), ("recovered", before & ~after)):
+                if changed.any():
+                    values = getattr(readings, name)[changed]
+                    worst = values.min() if name == "gap_entropy" else values.max()
+                    changes.append(Change(kind, name, changed, float(worst)))
+        self._state = Watched(x, entropy, gap_entropy, *self._no_sums(), now)
+        return readings, changes
+
+
+def _entropy_share(logits: np.ndarray) -> np.ndarray:
+    """`asrnn_jax.losses.entropy_share` in NumPy."""
+    with np.errstate(invalid="ignore"):  # NaN and infinity make NaN
+        a = logits - logits.max(-1, keepdims=True)
+        p = np.exp(a)
+        pa = np.where(p > 0, p * a, 0)
+    total = p.sum(-1)
+    return (np.log(total) - pa.sum(-1) / total) / np.log(max(2, logits.shape[-1]))
+
+
+@partial(jax.jit, static_argnums=0)
+def vitals(cell: Cell, weights: Weights, carry: PyTree, x: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """Norm of the state, and the share of units that a step with ``x (*B, I)`` from here saturates, ``(*B,)`` each."""
+    norm = jnp.linalg.norm(flatten(cell.to_state(weights, carry)), axis=-1)
+    return norm, saturated_share(cell, weights, carry, jnp.asarray(x))

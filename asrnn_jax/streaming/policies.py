@@ -66,9 +66,8 @@ def periodic(k: int) -> Policy:
         raise ValueError(f"k={k}: give at least 1 step.")
 
     def update(signals, count):
-        count = count + 1
         reset = count >= k
-        return reset, jnp.where(reset, 0, count)
+        return reset, jnp.where(reset, 1, count + 1)
 
     return Policy(f"periodic({k})", lambda batch: jnp.zeros(batch, jnp.int32), update)
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import math
 import os
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -23,7 +20,8 @@ from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights
 from asrnn_jax.loop import where
 from asrnn_jax.losses import energy, entropy_share
 from asrnn_jax.run import cast, compute_dtype, run
-from asrnn_jax.streaming.monitors import Averages, Limits, Readings, Reference, read
+from asrnn_jax.streaming import saved
+from asrnn_jax.streaming.monitors import Limits, Readings, Reference, Watch, vitals
 from asrnn_jax.streaming.policies import Policy, Signals, never
 
 NonFinite = Literal["raise", "hold", "missing"]
@@ -57,6 +55,8 @@ class State(NamedTuple):
     """``(*B,)``: share of units saturated by the last step; kept up to date only where a policy needs it."""
     tripped: jax.Array
     """bool ``(*B,)``: streams that the fallback is in charge of."""
+    begins: jax.Array
+    """bool ``(*B,)``: a sample began in missing steps since the last one that was there."""
 
 
 class Session:
@@ -65,13 +65,13 @@ class Session:
     Args:
       cell: the model, one that gives logits for the monitors of entropy to mean something.
       params: its params or prepared weights.
-      batch: shape of the batch of streams, () for one.
+      batch: number of streams, or the shape of a batch of them; () for a single one.
       policy: when to reset, of `asrnn_jax.streaming.policies`; by default never.
       fallback: the policy that takes over for a stream while one of its monitors is tripped; None: none does.
       reference: statistics of the training streams; without them there are no monitors.
       limits: where monitors trip; None: the defaults of `Limits`.
-      monitor_every: steps between readings, which are taken of the chunk that completes them and averaged over about
-        ten times as many steps. A reading costs a few steps.
+      monitor_every: steps between readings, each of all steps since the last and averaged over about ten readings.
+        A reading costs a few steps.
       non_finite: what to do with NaN and infinity: "raise" a ValueError and leave the session as it was; "hold" the
         last finite value of that input; or take the step as "missing": the state is held, and the output read from it.
 
@@ -92,7 +92,7 @@ class Session:
         cell: Cell,
         params: Params | Weights,
         *,
-        batch: tuple[int, ...] = (),
+        batch: int | tuple[int, ...] = (),
         policy: Policy | None = None,
         fallback: Policy | None = None,
         reference: Reference | None = None,
@@ -102,6 +102,7 @@ class Session:
     ):
         if cell.both_directions:
             raise ValueError(f"cell {cell.name!r} runs in both directions: it cannot run on a stream.")
+        batch = (batch,) if isinstance(batch, int) else tuple(batch)
         if monitor_every < 1:
             raise ValueError(f"monitor_every={monitor_every}: give at least 1 step.")
         if non_finite not in ("raise", "hold", "missing"):
@@ -111,14 +112,21 @@ class Session:
                 f"reference is of {reference.x_mean.shape[0]} inputs, cell {cell.name!r} has {cell.inputs}: make it "
                 "with asrnn_jax.streaming.reference of this cell."
             )
-        self.cell, self.batch, self.limits, self.non_finite = cell, tuple(batch), limits or Limits(), non_finite
+        for name, given in (("policy", policy), ("fallback", fallback)):
+            _check_policy(name, given)
+        if fallback is not None and reference is None:
+            raise ValueError(
+                f"fallback={fallback.name} acts where a monitor trips, and there are none without a reference: pass "
+                "reference=asrnn_jax.streaming.reference(cell, params, training_streams)."
+            )
+        self.cell, self.batch, self.non_finite = cell, batch, non_finite
         self._weights = _prepare(cell, params)
         dtype = compute_dtype(self._weights, jnp.zeros((), jnp.float32))
         self._weights, self._dtype = cast(self._weights, dtype), np.dtype(dtype)
         self._fallback = fallback
         self._policies = (policy or never(), fallback or policy or never())
         self._plain = _plain(cell) if self._never else None
-        self._reference, self._monitor_every = reference, monitor_every
+        self._watch = None if reference is None else Watch(reference, limits or Limits(), monitor_every, batch)
         self.steps = 0
         """Steps pushed so far."""
         self.events: deque[Event] = deque(maxlen=1000)
@@ -127,17 +135,14 @@ class Session:
         """Called with each event as it happens."""
         self.readings: Readings | None = None
         """The monitors' last readings."""
-        self._since, self._lengths = 0, set()
-        self._tripped: dict[str, np.ndarray] = {}
-        self._averages = None if reference is None else Averages.start(reference, self.batch, dtype)
-        self._held = np.zeros((*self.batch, cell.inputs), self._dtype)
+        self._lengths: set[int] = set()
+        self._held = np.zeros((*batch, cell.inputs), self._dtype)
         self._state = self._start()
 
     def _start(self) -> State:
         of = tuple(policy.init(self.batch) for policy in self._policies)
-        zeros = jnp.zeros(self.batch, self._dtype)
-        carry = self.cell.start(self._weights, self.batch, self._dtype)
-        return State(carry, of, zeros + 1, zeros, jnp.zeros(self.batch, bool))
+        zeros, no = jnp.zeros(self.batch, self._dtype), jnp.zeros(self.batch, bool)
+        return State(self.cell.start(self._weights, self.batch, self._dtype), of, zeros + 1, zeros, no, no)
 
     @property
     def carry(self) -> PyTree:
@@ -155,10 +160,14 @@ class Session:
 
     @policy.setter
     def policy(self, policy: Policy) -> None:
+        _check_policy("policy", policy)
         kept = policy.init(self.batch) if self._fallback is None else self._state.policies[1]
         self._policies = (policy, self._fallback or policy)
         self._plain = _plain(self.cell) if self._never else None
-        self._state = self._state._replace(policies=(policy.init(self.batch), kept))
+        start = self._start()  # of a session that never resets, what policies look at is not kept up to date
+        self._state = start._replace(
+            carry=self._state.carry, policies=(start.policies[0], kept), tripped=self._state.tripped
+        )
 
     def reset(self, streams: ArrayLike | None = None) -> None:
         """Starts afresh: all streams, or those where ``streams (*B,)`` is True.
@@ -185,6 +194,8 @@ class Session:
           ValueError: another width, batch or number of axes; non-finite samples where the session says "raise". The
             session is then as it was.
         """
+        if jnp.iscomplexobj(chunk):
+            raise ValueError("chunk is complex: pass real samples, for example real and imaginary parts side by side.")
         on_device = isinstance(chunk, jax.Array) and chunk.dtype == self._dtype
         xs: Any = chunk if on_device else np.asarray(chunk, self._dtype)
         shape = xs.shape
@@ -222,9 +233,8 @@ class Session:
             self._state, ys = _advance(self.cell, self._policies, self._weights, self._state, xs, there, boundary)
         steps = xs.shape[-2]
         self.steps += steps
-        self._since += steps
-        if self._reference is not None and self._since >= self._monitor_every:
-            self._watch(xs, ys, there)
+        if self._watch is not None and self._watch.add(xs, ys, there):
+            self._read(self._watch, xs[..., -1, :])
         return ys
 
     def _pieces(self, steps: int) -> list[int]:
@@ -255,32 +265,13 @@ class Session:
         last_good = np.maximum.accumulate(np.where(good, order, 0), axis=-2)
         return np.take_along_axis(filled, last_good, axis=-2)[..., 1:, :], None
 
-    def _watch(self, xs: Any, ys: jax.Array, there: Any) -> None:
-        self._averages, readings = _watch(
-            self.cell,
-            self._weights,
-            self._reference,
-            self._averages,
-            self._state.carry,
-            xs,
-            ys,
-            there,
-            self._since / (10 * self._monitor_every),
-        )
-        self._since = 0
-        self.readings = readings = jax.device_get(readings)
-        now = {name: np.asarray(flags) for name, flags in self.limits.tripped(readings).items()}
-        for name, flags in now.items():
-            before = self._tripped.get(name, np.zeros(self.batch, bool))
-            for kind, changed in (("tripped", flags & ~before), ("recovered", before & ~flags)):
-                if changed.any():
-                    values = getattr(readings, name)[changed]
-                    worst = values.min() if name == "gap_entropy" else values.max()
-                    streams = tuple(map(int, np.flatnonzero(changed)))
-                    self._say(Event(self.steps, kind, name, streams, float(worst)))
-        self._tripped = now
-        tripped = np.any(list(now.values()), axis=0) if now else np.zeros(self.batch, bool)
-        self._state = self._state._replace(tripped=jnp.asarray(tripped))
+    def _read(self, watch: Watch, x: Any) -> None:
+        found = jax.device_get(vitals(self.cell, self._weights, self._state.carry, x))
+        self.readings, changes = watch.read(*found)
+        for change in changes:
+            streams = tuple(map(int, np.flatnonzero(change.streams)))
+            self._say(Event(self.steps, change.kind, change.monitor, streams, change.value))
+        self._state = self._state._replace(tripped=jnp.asarray(watch.state.tripped.any(0)))
 
     def _say(self, event: Event) -> None:
         self.events.append(event)
@@ -295,19 +286,7 @@ class Session:
         Raises:
           OSError: it cannot be written; the file is then as it was.
         """
-        arrays = {f"state{i}": np.asarray(leaf) for i, leaf in enumerate(self._leaves())}
-        about = self._about() | {"steps": self.steps, "since": self._since, "sha256": _digest(arrays.values())}
-        target = Path(path)
-        partial_file = target.with_name(target.name + ".part")
-        try:
-            with partial_file.open("wb") as file:
-                arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-                np.savez(file, allow_pickle=False, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial_file, target)
-        finally:
-            partial_file.unlink(missing_ok=True)
+        saved.write(path, [*map(np.asarray, self._leaves()), self._answers()], self._about() | {"steps": self.steps})
 
     def load(self, path: str | os.PathLike) -> None:
         """Goes on where a session of the same model, batch and policies was saved.
@@ -316,51 +295,55 @@ class Session:
           ValueError: a file of another model, batch or policy, or one that is damaged. The session is then as it was.
           OSError: it cannot be read.
         """
-        try:
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                about = json.loads(bytes(file["about"]))
-                arrays = [file[f"state{i}"] for i in range(len(file.files) - 1)]
-        except OSError:
-            raise
-        except Exception as e:  # zipfile, json, numpy and struct all have errors of their own for a damaged file
-            raise ValueError(f"{path} is no saved session, or damaged ({type(e).__name__}: {e}).") from e
-        if not isinstance(about, dict) or about.get("sha256") != _digest(arrays):
-            raise ValueError(f"{path} is damaged: its contents are not what was saved.")
+        arrays, about = saved.read(path)
         for name, mine in self._about().items():
             if about.get(name) != mine:
                 raise ValueError(f"{path} was saved with {name} {about.get(name)!r}, this session has {mine!r}.")
-        leaves = self._leaves()
+        *arrays, theirs = arrays
+        leaves, mine = self._leaves(), self._answers()
         if [(a.shape, a.dtype) for a in arrays] != [(np.shape(b), np.asarray(b).dtype) for b in leaves]:
-            raise ValueError(f"{path} holds arrays of other shapes than this session's.")
-        tree = jax.tree.structure((self._state, self._averages))
-        self._held = arrays[-1]
-        self._state, self._averages = jax.tree.unflatten(tree, [jnp.asarray(a) for a in arrays[:-1]])
-        self.steps, self._since = int(about["steps"]), int(about["since"])
+            raise ValueError(f"{path} holds arrays of other shapes than this session's: it is of another model.")
+        if theirs.shape != mine.shape or not np.allclose(theirs, mine, rtol=0, atol=self._near(mine)):
+            raise ValueError(f"{path} was saved with another model: it answers differently to the same inputs.")
+        states = (self._state, None if self._watch is None else self._watch.state)
+        *rest, self._held = arrays
+        self._state, watched = jax.tree.unflatten(jax.tree.structure(states), rest)
+        self._state = jax.tree.map(jnp.asarray, self._state)
+        if self._watch is not None:
+            self._watch.state = watched
+        self.steps = int(about["steps"])
 
     def _leaves(self) -> list[Any]:
-        return [*jax.tree.leaves((self._state, self._averages)), self._held]
+        return [*jax.tree.leaves((self._state, self._watch and self._watch.state)), self._held]
 
     def _about(self) -> dict[str, Any]:
         return {
-            "format": 1,
+            "format": 2,
             "cell": self.cell.name,
-            "weights": _digest(np.asarray(w) for w in jax.tree.leaves(self._weights)),
             "batch": list(self.batch),
             "policies": [policy.name for policy in self._policies],
-            "monitors": self._reference is not None,
+            "monitors": self._watch is not None,
         }
+
+    def _answers(self) -> np.ndarray:
+        """What the model says to a few fixed inputs: unlike a hash of its weights, the same from params and from
+        prepared weights and nearly so on all machines, and not the same for a cell with other options."""
+        xs = np.random.default_rng(0).normal(size=(4, self.cell.inputs)).astype(self._dtype)
+        found = _plain(self.cell)(self._weights, self.cell.start(self._weights, (), self._dtype), xs)
+        parts = [part for leaf in jax.tree.leaves(found) for part in (leaf.real, leaf.imag)]
+        return np.concatenate([np.asarray(part).astype(np.float64).ravel() for part in parts])
+
+    def _near(self, answers: np.ndarray) -> float:
+        return 100 * float(jnp.finfo(self._dtype).eps) * max(1.0, float(np.abs(answers).max(initial=0)))
+
+
+def _check_policy(name: str, policy: Any) -> None:
+    if policy is not None and not isinstance(policy, Policy):
+        raise ValueError(f"{name}={policy!r}: call it, for example streaming.never(), or make a streaming.Policy.")
 
 
 def _cut(flags: np.ndarray | None, at: int, steps: int) -> np.ndarray | None:
     return None if flags is None else flags[..., at : at + steps]
-
-
-def _digest(arrays: Any) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 @partial(jax.jit, static_argnums=0)
@@ -400,9 +383,10 @@ def _advance(cell: Cell, policies: tuple[Policy, Policy], weights: Weights, stat
     here = ~none if there is None else there
 
     def decide(state: State, power, begins, here):
+        begins = begins | state.begins
         signals = Signals(power, begins, state.entropy, state.saturated)
         (reset, first), (other, second) = (policy.update(signals, own) for policy, own in zip(policies, state.policies))
-        new = state._replace(policies=where(here, (first, second), state.policies))
+        new = state._replace(policies=where(here, (first, second), state.policies), begins=begins & ~here)
         return here & jnp.where(state.tripped, other, reset), new
 
     if not any(policy.looks_back for policy in policies):
@@ -432,10 +416,3 @@ def _advance(cell: Cell, policies: tuple[Policy, Policy], weights: Weights, stat
 
     state, ys = jax.lax.scan(step, state, (xs, powers, boundary, here))
     return state, jnp.moveaxis(ys, 0, -2)
-
-
-@partial(jax.jit, static_argnums=0)
-def _watch(cell, weights, ref, averages, carry, xs, ys, there, passed):
-    there = jnp.ones(xs.shape[:-1], bool) if there is None else there
-    xs, ys, there = jnp.moveaxis(xs, -2, 0), jnp.moveaxis(ys, -2, 0), jnp.moveaxis(there, -1, 0)
-    return read(cell, weights, ref, averages, carry, xs, ys, there, passed)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,6 +64,7 @@ NOISES: dict[str, Noise] = {
     "clicks": _clicks,
 }
 DISTRACTOR = "distractor"  # steps drawn at random from one sample
+BACKGROUND = "background"  # a piece of a recording
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Gaps:
     longest: int = 60
     """Steps; lengths are uniform between the two."""
     kinds: tuple[str, ...] = ("silence", "white", "uniform", "walk", "hum", "clicks")
-    """Each gap is one of these, see `NOISES`; "distractor" is steps drawn at random from one sample."""
+    """Each gap is one of these, see `NOISES`; "distractor" is steps drawn at random from one sample, "background" a
+    piece of the stream's own recording."""
     quietest: float = 0.05
     """Root mean square of the noise, in the units of the input."""
     loudest: float = 0.5
@@ -94,9 +96,9 @@ class Gaps:
             raise ValueError(
                 f"quietest={self.quietest}, loudest={self.loudest}: give a range of levels, 0 < quietest <= loudest."
             )
-        unknown = [kind for kind in self.kinds if kind not in (*NOISES, DISTRACTOR)]
+        unknown = [kind for kind in self.kinds if kind not in (*NOISES, DISTRACTOR, BACKGROUND)]
         if unknown or not self.kinds:
-            raise ValueError(f"kinds={self.kinds}: choose from {', '.join((*NOISES, DISTRACTOR))}.")
+            raise ValueError(f"kinds={self.kinds}: choose from {', '.join((*NOISES, DISTRACTOR, BACKGROUND))}.")
 
 
 class Stream:
@@ -107,6 +109,7 @@ class Stream:
       labels: ``(N,)``, at least 0.
       lengths: ``(N,)`` steps of each sample, in 1 .. T; by default T.
       gaps: what lies between them.
+      background: ``(N, I)``, a recording that gaps of the kind "background" are pieces of, taken as a circle.
       noise: standard deviation of white noise on every step of the stream.
       drift: standard deviation of a slow wander of the whole stream, over thousands of steps.
       missing: share of steps that are missing (NaN), in [0, 1).
@@ -131,6 +134,7 @@ class Stream:
         *,
         lengths: np.ndarray | None = None,
         gaps: Gaps = Gaps(),
+        background: np.ndarray | None = None,
         noise: float = 0.0,
         drift: float = 0.0,
         missing: float = 0.0,
@@ -144,11 +148,26 @@ class Stream:
         if not np.isfinite(samples).all():
             raise ValueError("samples has values that are not finite: leave these samples out.")
         lengths = np.full(len(samples), samples.shape[1]) if lengths is None else np.asarray(lengths)
-        if lengths.shape != labels.shape or lengths.min() < 1 or lengths.max() > samples.shape[1]:
-            raise ValueError(f"lengths has shape {lengths.shape}: pass one a sample, in 1 .. {samples.shape[1]}.")
-        if noise < 0 or drift < 0 or not 0 <= missing < 1:
+        whole = np.issubdtype(lengths.dtype, np.integer)
+        if not whole or lengths.shape != labels.shape or lengths.min() < 1 or lengths.max() > samples.shape[1]:
+            raise ValueError(
+                f"lengths has shape {lengths.shape}, dtype {lengths.dtype}: pass one integer a sample, in 1 .. "
+                f"{samples.shape[1]}."
+            )
+        if BACKGROUND in gaps.kinds:
+            recorded: Any = np.zeros(0) if background is None else np.asarray(background)
+            if recorded.ndim != 2 or not len(recorded) or recorded.shape[1] != samples.shape[2]:
+                raise ValueError(
+                    f"background has shape {recorded.shape}: gaps of this kind need a recording, "
+                    f"(N, {samples.shape[2]})."
+                )
+            if not np.isfinite(recorded).all():
+                raise ValueError("background has values that are not finite: leave these steps out.")
+        good = 0 <= noise < np.inf and 0 <= drift < np.inf and 0 <= missing < 1
+        if not good:
             raise ValueError(f"noise={noise}, drift={drift}, missing={missing}: levels >= 0, a share in [0, 1).")
         self._samples, self._labels, self._lengths, self._gaps = samples, labels, lengths, gaps
+        self._background = None if background is None else np.asarray(background)
         self._noise, self._drift, self._missing, self._seed = noise, drift, missing, seed
         self._ends = np.zeros(1, np.int64)  # where each segment (gap, then sample) ends; grows as it is asked for
         self._shuffled = (-1, np.zeros(0, int))  # the order of one pass over the samples, and which pass it is
@@ -175,6 +194,9 @@ class Stream:
             other = int(rng.integers(len(self._samples)))
             steps = rng.integers(self._lengths[other], size=gap)
             between = self._samples[other, steps]
+        elif kind == BACKGROUND and self._background is not None:
+            recorded = self._background
+            between = recorded[(rng.integers(len(recorded)) + np.arange(gap)) % len(recorded)]
         else:
             between = NOISES[kind](rng, gap, inputs, level)
         xs = np.concatenate([between, self._samples[chosen, : self._lengths[chosen]]]).astype(np.float32)

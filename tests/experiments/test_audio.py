@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 import scipy.signal
 
+from asrnn_jax import streaming
 from experiments import audio
+from experiments.config import Stream
 from experiments.errors import UsageError
+from experiments.samples import gaps_of, load_samples, stream_of
 
 RATE = 8000
+
+
+def streams_are_finite(samples):
+    window = stream_of(samples, 0, streaming.Gaps(5, 9, kinds=("background",))).window(0, 300)
+    return np.isfinite(window.xs).all()
 
 
 def tone(frequency, seconds=0.5, level=0.5):
@@ -65,6 +73,11 @@ def test_both_layouts_of_folders(tmp_path):
     assert speech.classes == ("no", "yes")
     np.testing.assert_array_equal(speech.test_labels, [0, 1])
     assert len(speech.train) == 2
+    hum, rate = audio.read_wav(tmp_path / "words" / "_background_noise_" / "hum.wav")
+    np.testing.assert_array_equal(speech.background, audio.log_mel(hum, rate=rate))
+    train, _, _ = load_samples(Stream(dataset="speech", data_dir=str(tmp_path / "words")))
+    assert gaps_of(Stream(kinds=("white",)), train).kinds == ("white", "background")
+    assert streams_are_finite(train)
 
 
 def test_folders_and_files_that_will_not_do_are_named(tmp_path):

@@ -5,8 +5,11 @@ import pytest
 from asrnn_jax import streaming
 from experiments.errors import UsageError
 from experiments.folder import read_json
-from experiments.never_reset import NeverReset, conditions, never_reset, recipe, trained
-from experiments.streams import load_samples, measure
+from experiments.never_reset import NeverReset, never_reset, recipe
+from experiments.samples import gaps_of, load_samples
+from experiments.scores import measure
+from experiments.stream_report import conditions
+from experiments.train import trained
 
 TINY = {"cells": ("gru",), "regimes": ("full",), "seeds": 1, "hidden": 8, "steps": 20, "samples": 30}
 
@@ -18,11 +21,12 @@ def test_it_trains_measures_goes_on_and_writes_its_tables(tmp_path):
     run = recipe(config, "gru", "full", 0)
     found = read_json(tmp_path / "digits-gru-full-0" / "streams.json")
     assert list(found["policies"]) == ["never", "oracle", "periodic", "on_energy", "on_entropy", "on_saturation"]
-    assert list(found["conditions"]) == list(conditions(run))
+    assert list(found["conditions"]) == list(conditions(streaming.Gaps()))
     assert f"{100 * found['policies']['periodic']['accuracy']:.1f}" in text
     cell, params = trained(run)
-    gaps = conditions(run)["as trained"]["gaps"]
-    again = measure(cell, params, load_samples(run)[1], gaps, 30, streaming.never())
+    train, test, _ = load_samples(run)
+    gaps = gaps_of(run, train)
+    again = measure(cell, params, test, gaps, 30, streaming.never())
     assert found["policies"]["never"] == pytest.approx(again, rel=1e-12, nan_ok=True)
     assert found["conditions"]["as trained"]["never"] == pytest.approx(again, rel=1e-12, nan_ok=True)
     assert params["output"]["kernel"].shape == (8, 10)

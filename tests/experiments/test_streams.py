@@ -10,11 +10,13 @@ import pytest
 
 import asrnn_jax
 from asrnn_jax import losses, streaming
-from experiments import streams
 from experiments.config import Model, Optimizer, Stream, Training, from_json, to_json
 from experiments.errors import UsageError
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
+from experiments.samples import Samples, load_samples, stream_of
+from experiments.scores import GRACE, score
+from experiments.stream_report import scored
 from experiments.tasks import make_task
 from experiments.train import initial, make_step, train
 
@@ -93,6 +95,19 @@ def test_a_run_learns_and_resumes_to_the_same_bits(tmp_path):
     for name in ("result.json", "metrics.jsonl"):
         assert (tmp_path / "again" / name).read_text() == (tmp_path / "straight" / name).read_text()
     assert from_json(to_json(config)) == config
+    text = scored(config)
+    found = json.loads((tmp_path / "straight" / "streams.json").read_text())
+    assert found["conditions"]["as trained"]["never"]["accuracy"] == lines[-1]["test_accuracy"]
+    assert f"{100 * found['conditions']['gaps 40 x longer']['oracle']['accuracy']:.1f}" in text
+    assert (tmp_path / "straight" / "figures" / "stream.png").stat().st_size > 10_000
+
+
+def test_images_come_by_rows_or_by_pixels():
+    rows, pixels = (load_samples(replace(CONFIG, by=by))[0] for by in ("rows", "pixels"))
+    assert (rows.xs.shape[1:], pixels.xs.shape[1:]) == ((8, 8), (64, 1))
+    np.testing.assert_array_equal(rows.xs.reshape(pixels.xs.shape), pixels.xs)
+    task = make_task(replace(CONFIG, by="pixels"))
+    assert task.inputs == 1
 
 
 def perfect(window, classes, sharpness=20.0):
@@ -103,35 +118,45 @@ def perfect(window, classes, sharpness=20.0):
 
 def test_scores_of_a_perfect_a_deaf_and_a_nervous_network():
     rng = np.random.default_rng(0)
-    samples = streams.Samples(rng.uniform(size=(20, 9, 2)), rng.integers(5, size=20), np.full(20, 9))
-    stream = streams.stream_of(samples, 0, streaming.Gaps(5, 15))
+    samples = Samples(rng.uniform(size=(20, 9, 2)), rng.integers(5, size=20), np.full(20, 9))
+    stream = stream_of(samples, 0, streaming.Gaps(5, 15))
     window = streaming.windows([stream], 3, 4000)
-    found = streams.score(window, perfect(window, 5))
+    found = score(window, perfect(window, 5))
     assert {found[k] for k in ("accuracy", "best_accuracy", "first", "last", "gap_entropy", "precision", "recall")} == {
         1
     }
     assert found["delay"] == found["false_alarms"] == 0
     assert found["loss"] < 1e-6
     assert abs(found["samples"] - int(window.starts.sum())) <= 1
-    deaf = streams.score(window, np.zeros((1, 4000, 5)))
+    deaf = score(window, np.zeros((1, 4000, 5)))
     assert deaf["recall"] == 0
     np.testing.assert_allclose(deaf["loss"], np.log(5), rtol=1e-6)
     late = perfect(window, 5)
     onset = np.flatnonzero(window.starts[0])
     for k in range(3):
         late[0, np.minimum(onset + k, 3999)] = 0
-    assert streams.score(window, late)["delay"] == 3
+    assert score(window, late)["delay"] == 3
     nervous = perfect(window, 5)
-    quiet = np.flatnonzero(~np.isin(np.arange(4000), np.flatnonzero(window.labels[0] >= 0)))
-    alarms = quiet[5:-5][::40]
-    alarms = [a for a in alarms if (window.labels[0, a - 1 : a + 2] < 0).all()]
+    gap = window.labels[0] < 0
+    count, since = 0, []
+    for quiet in gap:
+        count = count + 1 if quiet else 0
+        since.append(count - 1)  # steps of the gap before this one
+    since = np.array(since)
+    alarms = np.flatnonzero(since == GRACE)[::3]  # the first step of a gap that counts, in every third
     nervous[0, alarms, 1] = 20
-    found = streams.score(window, nervous)
-    np.testing.assert_allclose(found["false_alarms"], 1000 * len(alarms) / (window.labels < 0).sum(), rtol=1e-6)
-    np.testing.assert_allclose(found["precision"], 1 - len(alarms) / (len(alarms) + found["samples"]), atol=0.01)
+    nervous[0, since == 2, 1] = 20  # still about the sample before
+    found = score(window, nervous)
+    np.testing.assert_allclose(found["false_alarms"], 1000 * len(alarms) / gap.sum(), rtol=1e-6)
+    claims = len(alarms) + (since == 2).sum() + (~gap).sum()
+    np.testing.assert_allclose(found["precision"], (~gap).sum() / claims, rtol=1e-6)
+    always = score(window, perfect(window, 5) + 20 * np.eye(5)[0])
+    assert always["recall"] == 1
+    np.testing.assert_allclose(always["precision"], (~gap).mean(), atol=0.2)
+    assert always["false_alarms"] * gap.sum() / 1000 >= 0.9 * (np.diff(gap.astype(int)) == 1).sum()
     half = perfect(window, 5)
     half[:, 2000:] = half[:, 2000:, ::-1]
-    scored = streams.score(window, half)
+    scored = score(window, half)
     assert scored["first"] == 1
     np.testing.assert_allclose(scored["last"], (window.labels[0][window.ends[0]][-20:] == 2).mean(), atol=0.1)
 
@@ -139,6 +164,7 @@ def test_scores_of_a_perfect_a_deaf_and_a_nervous_network():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"by": "columns"}, "--by"),
         ({"regime": "ful"}, "perhaps you meant full"),
         ({"kl": "reverse"}, "--kl"),
         ({"weight": -1.0}, "--weight"),

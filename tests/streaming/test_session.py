@@ -10,6 +10,7 @@ import pytest
 import asrnn_jax
 from asrnn_jax import cells, losses, streaming
 from asrnn_jax.streaming import Limits, Session
+from asrnn_jax.streaming import session as module
 
 I, C = 3, 4  # noqa: E741
 MODELS = {
@@ -53,8 +54,6 @@ def test_chunks_of_any_size_equal_one_run(name, batch):
 
 
 def test_many_lengths_do_not_compile_without_end():
-    from asrnn_jax.streaming import session as module
-
     s, before = session(), module._advance._cache_size()
     for steps in range(1, 80):
         s.push(samples(steps))
@@ -74,7 +73,7 @@ def loud_after_silence(xs, boundary, quiet=3):
 INPUT_POLICIES = {
     "never": (streaming.never(), lambda xs, boundary: np.zeros(len(xs), bool)),
     "oracle": (streaming.oracle(), lambda xs, boundary: boundary),
-    "periodic": (streaming.periodic(7), lambda xs, boundary: np.arange(1, len(xs) + 1) % 7 == 0),
+    "periodic": (streaming.periodic(7), lambda xs, boundary: (np.arange(len(xs)) % 7 == 0) & (np.arange(len(xs)) > 0)),
     "on_energy": (streaming.on_energy(-1.0, quiet=3), loud_after_silence),
 }
 
@@ -192,6 +191,41 @@ def test_monitors_trip_recover_and_hand_over_to_the_fallback():
     assert list(s.events) == heard
 
 
+@pytest.mark.parametrize("gone", [(4,), (4, 5), (0, 4)])
+def test_a_beginning_that_is_missing_is_not_lost_to_the_oracle(gone):
+    xs, boundary = samples(10), np.arange(10) == 4
+    broken = xs.copy()
+    broken[list(gone)] = np.nan
+    kept = np.setdiff1d(np.arange(10), gone)
+    expected = asrnn_jax.run(MODELS["gru"], PARAMS["gru"], xs[kept], reset=np.arange(len(kept)) == (kept < 4).sum())[1]
+    for sizes in ((10,), (5, 5), (4, 1, 5), (1,) * 10):
+        s = session(policy=streaming.oracle(), non_finite="missing")
+        np.testing.assert_allclose(pushed(s, broken, sizes, boundary=boundary)[kept], expected, atol=1e-6)
+
+
+def test_readings_are_of_every_step_and_are_saved_and_loaded(tmp_path):
+    reference = streaming.reference(MODELS["gru"], PARAMS["gru"], samples(2, 50))
+    options = {"batch": (2,), "reference": reference, "monitor_every": 40, "limits": Limits(drift=0.08)}
+    xs = samples(2, 120, seed=4) + np.array([0, 1])[:, None, None].astype(np.float32)
+    whole, pieces = session(**options), session(**options)
+    pushed(whole, xs, (40, 40, 40))
+    pushed(pieces, xs[:, :61], (1,) * 61)
+    pieces.save(tmp_path / "session.npz")
+    again = session(**options)
+    again.load(tmp_path / "session.npz")
+    pushed(again, xs[:, 61:], (9, 10, 40))
+    keep = np.exp(-0.1)
+    entropy = np.ones(2)
+    for at in range(0, 120, 40):
+        ys = asrnn_jax.run(MODELS["gru"], PARAMS["gru"], xs)[1][:, at : at + 40]
+        entropy = keep * entropy + (1 - keep) * losses.entropy_share(ys).mean(-1)
+    np.testing.assert_allclose(whole.readings.entropy, entropy, rtol=1e-5)
+    for one, other in zip(whole.readings, again.readings):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    assert [event.monitor for event in whole.events] == ["drift"]
+    assert [event.monitor for event in (*pieces.events, *again.events)] == ["drift"]  # said once, across the file
+
+
 def test_a_callers_buffer_can_be_used_again():
     s, buffer = session(non_finite="hold"), np.ones((1, I), np.float32)
     first = s.push(buffer)
@@ -257,7 +291,7 @@ def test_a_saved_session_that_does_not_fit_is_refused(tmp_path):
     s.save(path)
     other = Session(MODELS["gru"], MODELS["gru"].init(jax.random.key(9)), batch=(2,))
     for wrong, message in (
-        (other, "weights"),
+        (other, "another model"),
         (session("deep", batch=(2,)), "cell"),
         (session(batch=(3,)), "batch"),
         (session(batch=(2,), policy=streaming.periodic(3)), "policies"),
@@ -265,6 +299,13 @@ def test_a_saved_session_that_does_not_fit_is_refused(tmp_path):
         with pytest.raises(ValueError, match=f"was saved with {message}"):
             wrong.load(path)
         assert wrong.steps == 0
+    slow, fast = (cells.with_output(cells.cornn(I, 5, dt=dt), C) for dt in (0.04, 0.05))  # the same params
+    Session(slow, slow.init(jax.random.key(0))).save(tmp_path / "slow.npz")
+    with pytest.raises(ValueError, match="another model"):
+        Session(fast, slow.init(jax.random.key(0))).load(tmp_path / "slow.npz")
+    prepared = Session(MODELS["gru"], MODELS["gru"].prepare(PARAMS["gru"]), batch=(2,))
+    prepared.load(path)
+    assert prepared.steps == 5
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"no zip at all"):
         path.write_bytes(damaged)
@@ -309,7 +350,8 @@ def test_streams_can_be_started_afresh_by_hand():
     twice = asrnn_jax.run(MODELS["gru"], PARAMS["gru"], np.concatenate([xs, xs], axis=1))[1]
     np.testing.assert_allclose(y[1], twice[1, 5:], atol=1e-6)
     s.policy = streaming.periodic(1)
-    np.testing.assert_allclose(s.push(xs[:, :1]), asrnn_jax.run(MODELS["gru"], PARAMS["gru"], xs[:, :1])[1], atol=1e-6)
+    ys = s.push(xs[:, :2])  # one step, then a reset before each
+    np.testing.assert_allclose(ys[:, 1:], asrnn_jax.run(MODELS["gru"], PARAMS["gru"], xs[:, 1:2])[1], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -317,6 +359,9 @@ def test_streams_can_be_started_afresh_by_hand():
     [
         (lambda: Session(cells.bidirectional(cells.gru(1, 2)), {}), "both directions"),
         (lambda: session(monitor_every=0), "monitor_every=0"),
+        (lambda: module._check_policy("policy", streaming.never), "policy=.*call it"),
+        (lambda: session(fallback=streaming.never()), "fallback=never acts where a monitor trips"),
+        (lambda: session().push(samples(3) + 1j), "chunk is complex"),
         (lambda: Session(MODELS["gru"], PARAMS["deep"]), "params"),
         (lambda: session().reset(np.array([True])), "streams has shape"),
         (lambda: Limits(norm=-1.0), "norm=-1"),

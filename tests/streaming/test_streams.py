@@ -47,6 +47,17 @@ def test_samples_come_whole_once_a_pass_and_are_marked():
     assert set(lengths[:-1]) <= set(range(2, 7))
 
 
+def test_background_is_a_piece_of_the_recording():
+    recording = np.arange(500.0)[:, None] + [0, 1000]
+    window = stream(gaps=Gaps(2, 6, kinds=("background",)), background=recording).window(0, 400)
+    gaps = window.xs[(window.labels < 0)]
+    assert {tuple(row) for row in gaps} <= {tuple(row) for row in recording}
+    follows = window.labels[1:] < 0
+    follows &= window.labels[:-1] < 0
+    assert set(np.diff(window.xs[:, 0])[follows] % 500) == {1}
+    assert len(np.unique(gaps[:, 0])) > 50
+
+
 @pytest.mark.parametrize("kind", [*streaming.NOISES, "distractor"])
 def test_noises_have_the_level_they_are_given(kind):
     window = stream(gaps=Gaps(200, 200, kinds=(kind,), quietest=0.3, loudest=0.3)).window(0, 8000)
@@ -89,7 +100,12 @@ def test_seeds_differ_and_windows_stack():
         lambda: Stream(SAMPLES, LABELS.astype(float)),
         lambda: Stream(SAMPLES * np.nan, LABELS),
         lambda: Stream(SAMPLES, LABELS, lengths=LENGTHS + 1),
+        lambda: Stream(SAMPLES, LABELS, lengths=LENGTHS.astype(float)),
         lambda: Stream(SAMPLES, LABELS, missing=1.0),
+        lambda: Stream(SAMPLES, LABELS, noise=np.nan),
+        lambda: stream(gaps=Gaps(kinds=("background",))),
+        lambda: stream(gaps=Gaps(kinds=("background",)), background=np.ones((5, 3))),
+        lambda: stream(gaps=Gaps(kinds=("background",)), background=np.full((5, 2), np.nan)),
         lambda: Gaps(5, 3),
         lambda: Gaps(kinds=("pink",)),
         lambda: Gaps(quietest=0.0),

@@ -1,0 +1,70 @@
+"""Samples that streams are made of: images by rows or pixels, and speech."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from asrnn_jax import streaming
+from experiments.config import Stream
+from experiments.data import load_images
+from experiments.errors import UsageError
+
+
+class Samples(NamedTuple):
+    """``(N, T, I)``, ``(N,)``, ``(N,)``"""
+
+    xs: np.ndarray
+    labels: np.ndarray
+    lengths: np.ndarray
+    background: np.ndarray | None = None
+    """``(steps, I)`` of recorded noise, where the data have some."""
+
+
+def load_samples(config: Stream) -> tuple[Samples, Samples, int]:
+    """Training samples, test samples, number of classes.
+
+    Raises:
+      UsageError: data that are missing or damaged.
+    """
+    return _load(config.dataset, config.data_dir, config.download, config.by)
+
+
+@lru_cache(maxsize=1)
+def _load(dataset: str, data_dir: str | None, download: bool, by: str) -> tuple[Samples, Samples, int]:
+    if dataset == "speech":
+        from experiments.audio import load_speech
+
+        speech = load_speech(data_dir)
+        train = Samples(speech.train, speech.train_labels, speech.train_lengths, speech.background)
+        test = Samples(speech.test, speech.test_labels, speech.test_lengths, speech.background)
+        return train, test, len(speech.classes)
+    images = load_images(dataset, data_dir, download)
+
+    def sequences(pixels, labels):
+        xs = pixels.astype(np.float32) / 255
+        xs = xs.reshape(len(xs), -1, 1) if by == "pixels" else xs
+        return Samples(xs, labels.astype(np.int32), np.full(len(labels), xs.shape[1]))
+
+    train, test = sequences(images.train_images, images.train_labels), sequences(images.test_images, images.test_labels)
+    return train, test, images.classes
+
+
+def stream_of(samples: Samples, seed: int, gaps: streaming.Gaps, **disturbances: float) -> streaming.Stream:
+    xs, labels, lengths, background = samples
+    return streaming.Stream(xs, labels, lengths=lengths, gaps=gaps, background=background, seed=seed, **disturbances)
+
+
+def gaps_of(config: Stream, samples: Samples) -> streaming.Gaps:
+    """The gaps of training; recorded noise is one of their kinds where there is some.
+
+    Raises:
+      UsageError: unknown kinds.
+    """
+    recorded = () if samples.background is None else (streaming.BACKGROUND,)
+    try:
+        return streaming.Gaps(config.shortest, config.longest, (*config.kinds, *recorded))
+    except ValueError as e:
+        raise UsageError(f"--kinds: {e}") from e

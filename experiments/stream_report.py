@@ -1,0 +1,115 @@
+"""The report of a stream run: with resets and without, on gaps and disturbances that training did not have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from asrnn_jax import losses, streaming
+from asrnn_jax.cell import Cell
+from experiments import audio, figures
+from experiments.config import Stream
+from experiments.folder import write_json
+from experiments.report import table
+from experiments.samples import Samples, gaps_of, load_samples
+from experiments.scores import measure
+from experiments.train import trained
+
+
+def conditions(gaps: streaming.Gaps) -> dict[str, dict[str, Any]]:
+    """Streams to run on, by name: their gaps, those of training among them, and their disturbances."""
+    longer = replace(gaps, shortest=40 * gaps.shortest, longest=40 * gaps.longest)
+    return {
+        "as trained": {"gaps": gaps},
+        "gaps 40 x longer": {"gaps": longer},
+        "silence only": {"gaps": replace(gaps, kinds=("silence",))},
+        "unseen noise": {"gaps": replace(gaps, kinds=("uniform", "hum"))},
+        "distractors": {"gaps": replace(gaps, kinds=(streaming.DISTRACTOR,))},
+        "missing 20 %": {"gaps": gaps, "missing": 0.2},
+        "drift": {"gaps": gaps, "drift": 0.2},
+    }
+
+
+def policies(train: Samples, gaps: streaming.Gaps) -> tuple[streaming.Policy, ...]:
+    """Reset policies to compare: what each needs to know is taken from the training samples."""
+    lengths = train.lengths[:200]
+    there = np.arange(train.xs.shape[1]) < lengths[:, None]
+    floor = float(np.median(losses.energy(train.xs[:200])[there])) - 1
+    return (
+        streaming.never(),
+        streaming.oracle(),
+        streaming.periodic(int(np.mean(lengths) + (gaps.shortest + gaps.longest) / 2)),
+        streaming.on_energy(floor),
+        streaming.on_entropy(),
+        streaming.on_saturation(),
+    )
+
+
+def measurements(config: Stream, cell: Cell, params: Any, number: int) -> dict[str, Any]:
+    """Scores on streams of `number` unseen samples each, a fifth of it where gaps are 40 times longer.
+
+    Returns: ``{"policies": {policy: scores}, "conditions": {condition: {"never": scores, "oracle": scores}}}``, the
+    policies on streams as in training.
+    """
+    train, test, _ = load_samples(config)
+    gaps, params = gaps_of(config, train), jax.device_get(params)
+    by_policy = {
+        policy.name.split("(")[0]: measure(cell, params, test, gaps, number, policy) for policy in policies(train, gaps)
+    }
+    by_condition = {}
+    for name, setting in conditions(gaps).items():
+        if name == "as trained":  # measured above
+            by_condition[name] = {policy: by_policy[policy] for policy in ("never", "oracle")}
+            continue
+        many = number if "40" not in name else max(1, number // 5)
+        by_condition[name] = {
+            policy.name: measure(cell, params, test, number=many, policy=policy, **setting)
+            for policy in (streaming.never(), streaming.oracle())
+        }
+    return {"policies": by_policy, "conditions": by_condition}
+
+
+def alarm_unit(dataset: str) -> tuple[str, float]:
+    """What false alarms are counted per, and its thousands of steps."""
+    return ("hour", 3600 / audio.HOP / 1000) if dataset == "speech" else ("1,000 steps", 1.0)
+
+
+def summary(config: Stream, found: dict[str, Any]) -> str:
+    """What `measurements` found, as tables."""
+    unit, steps = alarm_unit(config.dataset)
+    header = "stream|accuracy|with oracle resets|best moment|first tenth|last tenth|gap entropy|precision|recall|delay"
+    rows = [(*header.split("|"), f"false alarms / {unit}")]
+    for name, scores in found["conditions"].items():
+        never, oracle = scores["never"], scores["oracle"]
+        keys = ("best_accuracy", "first", "last", "gap_entropy", "precision", "recall")
+        shares = (never["accuracy"], oracle["accuracy"], *(never[key] for key in keys))
+        last = f"{never['delay']:.1f}", f"{steps * never['false_alarms']:.1f}"
+        rows.append((name, *(f"{100 * share:.1f}" for share in shares), *last))
+    named = found["policies"]
+    accuracies = tuple(f"{100 * scores['accuracy']:.1f}" for scores in named.values())
+    return "\n\n".join(
+        [
+            f"Without any reset, in % (delay in steps; samples {named['never']['samples']:,}):",
+            table(rows),
+            "Accuracy by reset policy, on the stream as trained, in %:",
+            table([tuple(named), accuracies]),
+        ]
+    )
+
+
+def scored(config: Stream) -> str:
+    """Scores a finished run into its folder, with a figure, and returns the tables.
+
+    Raises:
+      UsageError: it has no checkpoint, a file cannot be written.
+    """
+    folder = Path(config.training.out or "")
+    cell, params = trained(config)
+    found = measurements(config, cell, params, config.samples)
+    write_json(folder / "streams.json", found)
+    figures.stream(config, cell, params, folder / "figures" / "stream.png")
+    return summary(config, found)
