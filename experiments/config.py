@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from dataclasses import dataclass, field
@@ -265,7 +264,7 @@ class Stream(Config):
     """Full: uniform_first is KL(uniform || p), model_first KL(p || uniform)."""
     weight: float | None = None
     """Full: weight of the gaps. None: it sets itself, so that the entropy in gaps is --target of the largest."""
-    target: float = 0.99
+    target: float = 0.985
     """Full: see --weight."""
     window: int = 100
     """Steps of a training window; the state goes on from one to the next."""
@@ -341,6 +340,14 @@ def essence(config: Config) -> dict[str, Any]:
     return {name: value for name, value in flat.items() if name not in CIRCUMSTANCES}
 
 
-def fingerprint(config: Config) -> str:
-    """SHA-256 of `essence`: equal for runs that compute the same numbers."""
-    return hashlib.sha256(json.dumps(essence(config), sort_keys=True).encode()).hexdigest()
+def differences(stored: dict[str, Any], config: Config) -> list[str]:
+    """Where a stored config (JSON values) would give other numbers than `config`: ``["hidden 64 -> 128"]``.
+
+    Fields that are not stored, because they came later, have their defaults.
+
+    Raises:
+      UsageError: as `from_json`.
+    """
+    before, now = essence(from_json(stored)), essence(config)
+    differ = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    return [f"{name} {before.get(name)!r} -> {now.get(name)!r}" for name in differ]

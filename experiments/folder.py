@@ -21,6 +21,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from experiments.config import Config, differences, to_json
 from experiments.errors import UsageError
 
 
@@ -91,10 +92,10 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 class Checkpoints:
-    """The newest checkpoints of a run, each the leaves of its state by name and the fingerprint of its config."""
+    """The newest checkpoints of a run, each the leaves of its state by name, with the config they were made by."""
 
-    def __init__(self, folder: Path, fingerprint: str):
-        self._fingerprint = fingerprint
+    def __init__(self, folder: Path, config: Config):
+        self._config = config
         alone = ocp.options.MultiprocessingOptions(  # each process keeps its own, see `experiments.machine`
             primary_host=jax.process_index(),
             active_processes={jax.process_index()},
@@ -112,7 +113,7 @@ class Checkpoints:
             return
         arrays = {name: np.asarray(leaf) for name, leaf in named(state)}
         items = ocp.args.Composite(
-            state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave({"fingerprint": self._fingerprint})
+            state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave({"config": to_json(self._config)})
         )
         if not self._manager.save(step, args=items):
             raise OSError(f"the checkpoint of step {step} was not saved")
@@ -130,15 +131,15 @@ class Checkpoints:
                 about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
                 target = {name: np.asarray(leaf) for name, leaf in named(like)}
                 items = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-                matches = about["fingerprint"] == self._fingerprint
-                arrays = self._manager.restore(step, args=items)["state"] if matches else {}
+                changes = differences(about["config"], self._config)
+                arrays = self._manager.restore(step, args=items)["state"] if not changes else {}
             except Exception as e:  # orbax raises many kinds for truncated or missing files
                 failures.append(f"step {step}: {type(e).__name__}")
                 warnings.warn(f"checkpoint of step {step} cannot be read ({type(e).__name__}: {e})", stacklevel=2)
                 continue
-            if not matches:
+            if changes:
                 raise UsageError(
-                    f"the checkpoint of step {step} is of another configuration than config.json; "
+                    f"the checkpoint of step {step} was made by another configuration ({', '.join(changes)}); "
                     "resume it with the settings it was made with, or start in a new folder."
                 )
             for unreadable in [s for s in self._manager.all_steps() if s > step]:

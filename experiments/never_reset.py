@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,58 +12,74 @@ import numpy as np
 from tqdm import tqdm
 
 from asrnn_jax.cells import CELLS
-from experiments.config import REGIMES, Model, Optimizer, Stream, Training
+from experiments.config import REGIMES, Model, Optimizer, Stream, Training, differences
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import read_json, write_json
 from experiments.report import table
 from experiments.stream_report import alarm_unit, measurements
-from experiments.train import differences, train, trained
+from experiments.train import train, trained
 
 GRID_CELLS = ("tanh_rnn", "gru", "lstm", "asrnn", "lru", "alif")
 DEEP = ("lru",)  # linear in its state: two residual blocks with gated outputs between them, as in its paper
+WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+GAPS = {
+    "noise": ("white",),
+    "silence": ("silence",),
+    "noise, silence": ("white", "silence"),
+    "noise, silence, walk, clicks": ("silence", "white", "walk", "clicks"),
+    "these and distractors": ("silence", "white", "walk", "clicks", "distractor"),
+}
+STUDIES = ("cells", "weight", "gaps")
 
 
 @dataclass(frozen=True)
 class NeverReset:
-    """Train every cell in three regimes on streams, then run each with six reset policies and under six conditions.
+    """Train on streams in several ways, then run each network with six reset policies and under seven conditions.
 
     Runs and measurements that are finished are kept, so that the command goes on where it was stopped.
     """
 
+    study: str = "cells"
+    """cells: every cell in every regime; weight: fixed weights of the gaps beside one that sets itself (first cell,
+    full objective); gaps: what the gaps of training are made of, and a normalised block (first cell, two regimes)."""
     out: str = "runs/never_reset"
-    """Folder of the run folders and of the tables, DATASET.md."""
+    """Folder of the run folders and of the tables, DATASET.md or DATASET-STUDY.md."""
     dataset: str = "digits"
     """digits, mnist, fashion_mnist or speech."""
     data_dir: str | None = None
     """Folder with the IDX or WAV files."""
     cells: tuple[str, ...] = GRID_CELLS
-    """Which cells."""
-    regimes: tuple[str, ...] = REGIMES
-    """Which training regimes."""
-    seeds: int = 3
-    """Runs of each."""
+    """Names of cells; the other studies take the first that is not tanh_rnn."""
+    regimes: tuple[str, ...] = ("separate", "ignored", "full")
+    """Ways to train, of the study of cells; see the command stream."""
     hidden: int = 128
-    """Hidden units."""
-    steps: int = 3000
-    """Optimiser steps."""
+    """Units."""
+    seeds: int = 3
+    """Runs of each, seeds 0, 1, ..."""
+    steps: int = 6000
+    """Optimiser steps of a run."""
     samples: int = 1000
-    """Samples of each test stream."""
+    """Unseen samples of the stream that each is measured on."""
 
     def __post_init__(self):
+        if self.study not in STUDIES:
+            raise unknown("--study", self.study, STUDIES)
         for name in self.cells:
             if name not in CELLS:
                 raise unknown("--cells", name, CELLS)
         for name in self.regimes:
             if name not in REGIMES:
                 raise unknown("--regimes", name, REGIMES)
+        if not self.cells or not self.regimes:
+            raise UsageError("--cells and --regimes: give at least one of each.")
         for name in ("seeds", "hidden", "steps", "samples"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name} {getattr(self, name)}: give at least 1.")
 
 
-def recipe(config: NeverReset, cell: str, regime: str, seed: int) -> Stream:
-    """The training run of one cell."""
-    folder = Path(config.out) / f"{config.dataset}-{cell}-{regime}-{seed}"
+def recipe(config: NeverReset, cell: str, regime: str, seed: int, name: str = "") -> Stream:
+    """The training run of one cell; `name` tells runs of a study apart."""
+    folder = Path(config.out) / "-".join(filter(None, (config.dataset, cell, name, regime, str(seed))))
     return Stream(
         dataset=config.dataset,
         data_dir=config.data_dir,
@@ -78,18 +94,40 @@ def recipe(config: NeverReset, cell: str, regime: str, seed: int) -> Stream:
     )
 
 
+def jobs(config: NeverReset) -> list[tuple[tuple[str, str], Stream]]:
+    """``((first, second column of its row), run)`` of every run of a study, with the cell's and the regime's name or
+    with what the study varies."""
+    seeds = range(config.seeds)
+    if config.study == "cells":
+        return [((c, r), recipe(config, c, r, s)) for c in config.cells for r in config.regimes for s in seeds]
+    cell = next((name for name in config.cells if name != "tanh_rnn"), config.cells[0])
+    found = []
+    for seed in seeds:
+        if config.study == "weight":
+            for weight in (None, *WEIGHTS):
+                run = recipe(config, cell, "full", seed, "" if weight is None else f"weight{weight:g}")
+                found.append(((cell, "sets itself" if weight is None else f"{weight:g}"), replace(run, weight=weight)))
+            continue
+        for regime in ("ignored", "full"):
+            for about, kinds in GAPS.items():
+                standard = kinds == Stream().kinds
+                run = recipe(config, cell, regime, seed, "" if standard else "gaps" + "+".join(k[:3] for k in kinds))
+                found.append(((about, regime), replace(run, kinds=kinds)))
+            run = recipe(config, cell, regime, seed, "gapswhi+norm")
+            run = replace(run, kinds=("white",), model=replace(run.model, residual=True))
+            found.append((("noise, normalised block", regime), run))
+    return found
+
+
 def never_reset(config: NeverReset) -> str:
-    """Carries out what is not finished and returns the tables, which are also written to DATASET.md.
+    """Carries out what is not finished and returns the tables, which are also written to a file.
 
     Raises:
       UsageError: data that are missing, a folder of another configuration.
     """
-    jobs = [(c, r, s) for c in config.cells for r in config.regimes for s in range(config.seeds)]
     rows = []
-    for cell, regime, seed in tqdm(
-        jobs, desc="never reset", unit="run", mininterval=0.5 if sys.stderr.isatty() else 30
-    ):
-        run = recipe(config, cell, regime, seed)
+    every = 0.5 if sys.stderr.isatty() else 30
+    for names, run in tqdm(jobs(config), desc="never reset", unit="run", mininterval=every):
         folder = Path(run.training.out or "")
         try:
             _check_folder(folder, run)
@@ -101,73 +139,67 @@ def never_reset(config: NeverReset) -> str:
         except DivergedError as e:
             print(e, file=sys.stderr)
             continue
-        rows.append({"cell": cell, "regime": regime, "seed": seed, **read_json(folder / "streams.json")})
+        rows.append({"names": names, **read_json(folder / "streams.json")})
     if not rows:
         raise UsageError("never-reset: no run could be trained.")
     text = tables(config, rows)
-    Path(config.out, f"{config.dataset}.md").write_text(text + "\n")
+    name = config.dataset if config.study == "cells" else f"{config.dataset}-{config.study}"
+    Path(config.out, f"{name}.md").write_text(text + "\n")
     return text
 
 
 def _check_folder(folder: Path, run: Stream) -> None:
-    changes = differences(folder, run) if (folder / "config.json").exists() else []
+    stored = folder / "config.json"
+    changes = differences(read_json(stored), run) if stored.exists() else []
     if changes:
         raise UsageError(f"--out: {folder} was made with other settings ({', '.join(changes)}); give another folder.")
 
 
+COLUMNS = {"cells": ("cell", "trained"), "weight": ("cell", "weight"), "gaps": ("gaps in training", "trained")}
+
+
 def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
-    """Means over seeds, with the range where there are several."""
-    policies, settings = rows[0]["policies"], rows[0]["conditions"]
-    pairs = list(dict.fromkeys((row["cell"], row["regime"]) for row in rows))
+    """Means over seeds, with half the range where there are several."""
+    policies, settings = list(rows[0]["policies"]), list(rows[0]["conditions"])
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["names"], []).append(row)
 
-    def of(cell: str, regime: str, *path: str) -> str:
-        values = []
-        for row in rows:
-            if (row["cell"], row["regime"]) == (cell, regime):
-                value: Any = row
-                for key in path:
-                    value = value[key]
-                values.append(value)
-        mean = 100 * float(np.mean(values))
-        return f"{mean:.1f}" if len(values) == 1 else f"{mean:.1f} ± {50 * np.ptp(values):.1f}"
+    def block(columns: Sequence[str], value: Callable[[dict[str, Any], str], float], form=percent) -> str:
+        lines = [
+            (*names, *(form([value(row, c) for row in group]) for c in columns)) for names, group in groups.items()
+        ]
+        return table([(*COLUMNS[config.study], *columns), *lines])
 
-    by_policy: list[tuple[str, ...]] = [("cell", "trained", *policies, "gap entropy")]
-    by_condition: list[tuple[str, ...]] = [("cell", "trained", *settings)]
-    silence: list[tuple[str, ...]] = [("cell", "trained", *settings)]
-    for cell, regime in pairs:
-        by_policy.append(
-            (
-                cell,
-                regime,
-                *(of(cell, regime, "policies", name, "accuracy") for name in policies),
-                of(cell, regime, "policies", "never", "gap_entropy"),
-            )
-        )
-        by_condition.append((cell, regime, *(of(cell, regime, "conditions", s, "never", "accuracy") for s in settings)))
-        silence.append((cell, regime, *(of(cell, regime, "conditions", s, "never", "gap_entropy") for s in settings)))
     unit, steps = alarm_unit(config.dataset)
-    names = "cell|trained|first tenth|last tenth|best moment|precision|recall|delay"
-    detection: list[tuple[str, ...]] = [(*names.split("|"), f"false alarms / {unit}")]
-    for cell, regime in pairs:
-        chosen = [row["policies"]["never"] for row in rows if (row["cell"], row["regime"]) == (cell, regime)]
-        mean = {key: float(np.mean([c[key] for c in chosen])) for key in chosen[0]}
-        shares = (f"{100 * mean[key]:.1f}" for key in ("first", "last", "best_accuracy", "precision", "recall"))
-        detection.append((cell, regime, *shares, f"{mean['delay']:.1f}", f"{steps * mean['false_alarms']:.1f}"))
-    command = f"python -m experiments never-reset --dataset {config.dataset}"
+    shares = {"first tenth": "first", "last tenth": "last", "best moment": "best_accuracy"}
+    shares |= {"precision": "precision", "recall": "recall"}
+    counts = {"delay": ("delay", 1.0), f"false alarms / {unit}": ("false_alarms", steps)}
+    flags = f" --study {config.study}" if config.study != "cells" else ""
     return "\n\n".join(
         [
             f"# Streams of {config.dataset}: with and without resets",
             f"{config.seeds} seeds, {config.hidden} units, {config.steps:,} steps of 32 windows of 100; test streams "
             f"of {config.samples:,} unseen samples. Accuracy in % at the last step of each sample, mean over seeds "
             "± half their range. Entropy in gaps in % of the uniform distribution's.",
-            f"    {command}",
+            f"    python -m experiments never-reset --dataset {config.dataset}{flags}",
             "## Accuracy by reset policy, on streams as in training",
-            table(by_policy),
-            "## Accuracy without any reset, on streams that training did not contain",
-            table(by_condition),
+            block(policies, lambda row, name: row["policies"][name]["accuracy"]),
+            "## Accuracy without any reset, on streams as in training and on others",
+            block(settings, lambda row, name: row["conditions"][name]["never"]["accuracy"]),
             "## Entropy in gaps without any reset",
-            table(silence),
-            "## Without any reset: drift over the stream, and the claim to know something as a detector",
-            table(detection),
+            block(settings, lambda row, name: row["conditions"][name]["never"]["gap_entropy"]),
+            "## Without any reset: along the stream, and the claim to know something as a detector of samples",
+            block(list(shares), lambda row, name: row["policies"]["never"][shares[name]]),
+            block(list(counts), lambda row, name: row["policies"]["never"][counts[name][0]] * counts[name][1], number),
         ]
     )
+
+
+def percent(values: Sequence[float]) -> str:
+    return number([100 * value for value in values])
+
+
+def number(values: Sequence[float]) -> str:
+    mean = f"{np.mean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {np.ptp(values) / 2:.1f}"

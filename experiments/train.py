@@ -24,7 +24,7 @@ from tqdm import tqdm
 import asrnn_jax
 from asrnn_jax.cell import Cell
 from experiments import figures, machine
-from experiments.config import Config, command, essence, fingerprint, from_json, to_json
+from experiments.config import Config, command, differences, to_json
 from experiments.errors import DivergedError, UsageError
 from experiments.folder import Checkpoints, Metrics, named, read_json, read_metrics, write_json
 from experiments.model import make_model
@@ -71,7 +71,7 @@ def train(config: Config) -> dict[str, Any]:
 def _train(config: Config, task: Task, cell: Cell, optimizer) -> dict[str, Any]:
     folder = _open_folder(config)
     state = initial(config, task, cell, optimizer)
-    checkpoints = Checkpoints(folder / "checkpoints", fingerprint(config))
+    checkpoints = Checkpoints(folder / "checkpoints", config)
     try:
         found = checkpoints.restore(state) if config.training.resume else None
         step, state = machine.from_first(found or (0, state))
@@ -98,7 +98,7 @@ def trained(config: Config) -> tuple[Any, Any]:
     """
     task = make_task(config)
     cell = make_model(config.model, task.inputs, task.outputs)
-    checkpoints = Checkpoints(Path(config.training.out or "") / "checkpoints", fingerprint(config))
+    checkpoints = Checkpoints(Path(config.training.out or "") / "checkpoints", config)
     try:
         found = checkpoints.restore(initial(config, task, cell, make_optimizer(config.optim, task.steps)))
     finally:
@@ -111,7 +111,7 @@ def trained(config: Config) -> tuple[Any, Any]:
 def _open_folder(config: Config) -> Path:
     folder = Path(config.training.out or default_folder(config))
     if config.training.resume:
-        changes = differences(folder, config)
+        changes = differences(read_json(folder / "config.json"), config)
         if changes:
             raise UsageError(
                 f"--resume: {folder} was made by another configuration ({', '.join(changes)}); leave these flags out, "
@@ -128,13 +128,6 @@ def _open_folder(config: Config) -> Path:
     except OSError as e:
         raise UsageError(f"--out {folder} cannot be written ({e.strerror}): give another folder.") from e
     return folder
-
-
-def differences(folder: Path, config: Config) -> list[str]:
-    """What a run folder was made with and what `config` asks for, where they differ: ``["hidden 64 -> 128"]``."""
-    stored, wanted = essence(from_json(read_json(folder / "config.json"))), essence(config)
-    differ = sorted(name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name))
-    return [f"{name} {stored.get(name)!r} -> {wanted.get(name)!r}" for name in differ]
 
 
 def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:

@@ -5,7 +5,7 @@ import pytest
 from asrnn_jax import streaming
 from experiments.errors import UsageError
 from experiments.folder import read_json
-from experiments.never_reset import NeverReset, never_reset, recipe
+from experiments.never_reset import NeverReset, jobs, never_reset, recipe
 from experiments.samples import gaps_of, load_samples
 from experiments.scores import measure
 from experiments.stream_report import conditions
@@ -37,9 +37,29 @@ def test_it_trains_measures_goes_on_and_writes_its_tables(tmp_path):
         never_reset(NeverReset(out=str(tmp_path), **{**TINY, "hidden": 9}))
 
 
+def test_studies_vary_what_they_say(tmp_path):
+    runs = {study: jobs(NeverReset(study=study, out=str(tmp_path), seeds=2)) for study in ("cells", "weight", "gaps")}
+    assert {study: len(found) for study, found in runs.items()} == {"cells": 36, "weight": 14, "gaps": 24}
+    for found in runs.values():
+        folders = {str(run.training.out): run for _, run in found}
+        assert len(folders) == len(found)
+    weights = {names[1]: run.weight for names, run in runs["weight"]}
+    assert weights["sets itself"] is None
+    assert weights["0.03"] == 0.03
+    same = {str(run.training.out): run for _, run in runs["cells"]}
+    shared = [run for _, run in (*runs["weight"], *runs["gaps"]) if str(run.training.out) in same]
+    assert len(shared) == 6  # what studies have in common is trained once
+    assert all(run == same[str(run.training.out)] for run in shared)
+    text = never_reset(NeverReset(study="weight", out=str(tmp_path), **TINY))
+    assert "| gru  | 0.03        |" in text
+    assert (tmp_path / "digits-weight.md").exists()
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"study": "rates"}, "--study"),
+        ({"cells": ()}, "--cells"),
         ({"cells": ("gruu",)}, "perhaps you meant gru"),
         ({"regimes": ("none",)}, "--regimes"),
         ({"seeds": 0}, "--seeds 0"),
