@@ -15,6 +15,7 @@ from asrnn_jax.cells import CELLS
 from experiments.config import REGIMES, Model, Optimizer, Stream, Training, differences
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import read_json, write_json
+from experiments.long_run import PARTS, long_run, tenths
 from experiments.report import table
 from experiments.stream_report import alarm_unit, measurements
 from experiments.train import train, trained
@@ -29,7 +30,7 @@ GAPS = {
     "noise, silence, walk, clicks": ("silence", "white", "walk", "clicks"),
     "these and distractors": ("silence", "white", "walk", "clicks", "distractor"),
 }
-STUDIES = ("cells", "weight", "gaps")
+STUDIES = ("cells", "weight", "gaps", "long")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class NeverReset:
 
     study: str = "cells"
     """cells: every cell in every regime; weight: fixed weights of the gaps beside one that sets itself (first cell,
-    full objective); gaps: what the gaps of training are made of, and a normalised block (first cell, two regimes)."""
+    full objective); gaps: what the gaps of training are made of, and a normalised block (first cell, two regimes);
+    long: every cell with the full objective on one stream of a million steps."""
     out: str = "runs/never_reset"
     """Folder of the run folders and of the tables, DATASET.md or DATASET-STUDY.md."""
     dataset: str = "digits"
@@ -60,6 +62,8 @@ class NeverReset:
     """Optimiser steps of a run."""
     samples: int = 1000
     """Unseen samples of the stream that each is measured on."""
+    length: int = 1_000_000
+    """Steps of the stream of the study long."""
 
     def __post_init__(self):
         if self.study not in STUDIES:
@@ -72,7 +76,7 @@ class NeverReset:
                 raise unknown("--regimes", name, REGIMES)
         if not self.cells or not self.regimes:
             raise UsageError("--cells and --regimes: give at least one of each.")
-        for name in ("seeds", "hidden", "steps", "samples"):
+        for name in ("seeds", "hidden", "steps", "samples", "length"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name} {getattr(self, name)}: give at least 1.")
 
@@ -98,6 +102,8 @@ def jobs(config: NeverReset) -> list[tuple[tuple[str, str], Stream]]:
     """``((first, second column of its row), run)`` of every run of a study, with the cell's and the regime's name or
     with what the study varies."""
     seeds = range(config.seeds)
+    if config.study == "long":
+        return [((c, "full"), recipe(config, c, "full", 0)) for c in config.cells]
     if config.study == "cells":
         return [((c, r), recipe(config, c, r, s)) for c in config.cells for r in config.regimes for s in seeds]
     cell = next((name for name in config.cells if name != "tanh_rnn"), config.cells[0])
@@ -128,24 +134,34 @@ def never_reset(config: NeverReset) -> str:
     rows = []
     every = 0.5 if sys.stderr.isatty() else 30
     for names, run in tqdm(jobs(config), desc="never reset", unit="run", mininterval=every):
-        folder = Path(run.training.out or "")
         try:
-            _check_folder(folder, run)
-            if not (folder / "result.json").exists():
-                resume = (folder / "config.json").exists()
-                train(replace(run, training=replace(run.training, resume=resume)))
-            if not (folder / "streams.json").exists():
-                write_json(folder / "streams.json", measurements(run, *trained(run), config.samples))
+            rows.append({"names": names, **_carried_out(config, run)})
         except DivergedError as e:
             print(e, file=sys.stderr)
-            continue
-        rows.append({"names": names, **read_json(folder / "streams.json")})
     if not rows:
         raise UsageError("never-reset: no run could be trained.")
-    text = tables(config, rows)
+    text = _long_table(config, rows) if config.study == "long" else tables(config, rows)
     name = config.dataset if config.study == "cells" else f"{config.dataset}-{config.study}"
     Path(config.out, f"{name}.md").write_text(text + "\n")
     return text
+
+
+def _carried_out(config: NeverReset, run: Stream) -> dict[str, Any]:
+    """What was measured of a run; what is missing is done first."""
+    folder = Path(run.training.out or "")
+    _check_folder(folder, run)
+    if not (folder / "result.json").exists():
+        resume = (folder / "config.json").exists()
+        train(replace(run, training=replace(run.training, resume=resume)))
+    measured = folder / ("long.json" if config.study == "long" else "streams.json")
+    if not measured.exists():
+        cell, params = trained(run)
+        if config.study == "long":
+            found = long_run(run, cell, params, config.length)
+        else:
+            found = measurements(run, cell, params, config.samples)
+        write_json(measured, found)
+    return read_json(measured)
 
 
 def _check_folder(folder: Path, run: Stream) -> None:
@@ -153,6 +169,22 @@ def _check_folder(folder: Path, run: Stream) -> None:
     changes = differences(read_json(stored), run) if stored.exists() else []
     if changes:
         raise UsageError(f"--out: {folder} was made with other settings ({', '.join(changes)}); give another folder.")
+
+
+def _long_table(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
+    lines = [("cell", "in % where a share", *(f"{10 * i + 10} %" for i in range(PARTS)))]
+    for row in rows:
+        lines += tenths(row["names"][0], row)
+    finite = "all finite" if all(row["finite"] for row in rows) else "NOT all finite"
+    return "\n\n".join(
+        [
+            f"# One stream of {config.dataset}, {rows[0]['steps']:,} steps without a reset",
+            f"{config.hidden} units, full objective, seed 0; outputs {finite}. A column a tenth of it; the norm "
+            "is the largest in it, over the largest in the first 10,000 steps.",
+            f"    python -m experiments never-reset --dataset {config.dataset} --study long",
+            table(lines),
+        ]
+    )
 
 
 COLUMNS = {"cells": ("cell", "trained"), "weight": ("cell", "weight"), "gaps": ("gaps in training", "trained")}

@@ -1,12 +1,14 @@
 """The grid of cells, regimes and policies: what it trains it keeps, what it measures it writes."""
 
+import numpy as np
 import pytest
 
-from asrnn_jax import streaming
+import asrnn_jax
+from asrnn_jax import losses, streaming
 from experiments.errors import UsageError
 from experiments.folder import read_json
 from experiments.never_reset import NeverReset, jobs, never_reset, recipe
-from experiments.samples import gaps_of, load_samples
+from experiments.samples import gaps_of, load_samples, stream_of
 from experiments.scores import measure
 from experiments.stream_report import conditions
 from experiments.train import trained
@@ -53,6 +55,24 @@ def test_studies_vary_what_they_say(tmp_path):
     text = never_reset(NeverReset(study="weight", out=str(tmp_path), **TINY))
     assert "| gru  | 0.03        |" in text
     assert (tmp_path / "digits-weight.md").exists()
+
+
+def test_a_long_run_says_how_each_tenth_went(tmp_path):
+    config = NeverReset(study="long", length=20_000, out=str(tmp_path), **TINY)
+    text = never_reset(config)
+    found = read_json(tmp_path / "digits-gru-full-0" / "long.json")
+    run = recipe(config, "gru", "full", 0)
+    cell, params = trained(run)
+    train, test, _ = load_samples(run)
+    stream = stream_of(test, 10**6, gaps_of(run, train))
+    window = stream.window(0, 20_000)
+    logits = asrnn_jax.run(cell, params, window.xs)[1]
+    right = np.where(window.ends, logits.argmax(-1) == window.labels, np.nan).reshape(10, 2000)
+    np.testing.assert_allclose(found["accuracy"], np.nanmean(right, axis=1), atol=0.02)
+    entropy = np.where(window.labels < 0, losses.entropy_share(logits), np.nan).reshape(10, 2000)
+    np.testing.assert_allclose(found["gap_entropy"], np.nanmean(entropy, axis=1), rtol=1e-3)
+    assert (found["finite"], found["steps"], sum(found["samples"])) == (True, 20_000, int(window.ends.sum()))
+    assert "outputs all finite" in text
 
 
 @pytest.mark.parametrize(

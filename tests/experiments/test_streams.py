@@ -10,7 +10,7 @@ import pytest
 
 import asrnn_jax
 from asrnn_jax import losses, streaming
-from experiments.config import Model, Optimizer, Stream, Training, from_json, to_json
+from experiments.config import Model, Optimizer, Stream, Training, differences, from_json, to_json
 from experiments.errors import UsageError
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
@@ -94,7 +94,11 @@ def test_a_run_learns_and_resumes_to_the_same_bits(tmp_path):
     train(replace(config, training=replace(config.training, out=str(tmp_path / "again"), resume=True)))
     for name in ("result.json", "metrics.jsonl"):
         assert (tmp_path / "again" / name).read_text() == (tmp_path / "straight" / name).read_text()
-    assert from_json(to_json(config)) == config
+    stored = to_json(config)
+    assert from_json(stored) == config
+    del stored["by"]  # a run from before this flag
+    assert differences(stored, config) == []
+    assert differences(stored, replace(config, by="pixels")) == ["by 'rows' -> 'pixels'"]
     text = scored(config)
     found = json.loads((tmp_path / "straight" / "streams.json").read_text())
     assert found["conditions"]["as trained"]["never"]["accuracy"] == lines[-1]["test_accuracy"]
