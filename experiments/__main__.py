@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,23 +14,36 @@ from experiments.config import COMMANDS, Config, Model, Stream, command, from_js
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import read_json
 from experiments.presets import PRESETS
-from experiments.report import Report, report, table
 
 USAGE = """usage: python -m experiments COMMAND [flags]
 
   copy-memory   recall symbols after a delay
   adding        sum two marked numbers of a long sequence
   pixels        images as sequences: mnist, fashion_mnist, digits
+  text          the next character of a text
   stream        images or speech as endless streams, without resets
   report        table and figure of finished runs
   list          the cells: family, size, source
   presets       the papers' recipes by name
   zoo           every cell for a short while on two tasks, one table
+  papers        every run behind the results, one after another
   never-reset   cells, training regimes and reset policies on streams, tables
   bench         a training step beside its rivals
 
   python -m experiments COMMAND --help explains every flag.
   A run is a folder (--out); --out FOLDER --resume goes on with it."""
+
+
+# Module, what holds its flags (none: ""), function from them to the text that is printed.
+TOOLS = {
+    "report": ("report", "Report", "report"),
+    "list": ("zoo", "", "list_cells"),
+    "presets": ("presets", "", "list_presets"),
+    "zoo": ("zoo", "Zoo", "zoo"),
+    "papers": ("papers", "Papers", "papers"),
+    "never-reset": ("never_reset", "NeverReset", "never_reset"),
+    "bench": ("bench", "Bench", "bench"),
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -39,33 +53,12 @@ def main(arguments: list[str]) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     try:
-        if name == "report":
-            print(report(tyro.cli(Report, args=rest, prog="python -m experiments report")))
-        elif name == "bench":
-            machine.prepare()
-            from experiments.bench import Bench, bench
-
-            print(bench(tyro.cli(Bench, args=rest, prog="python -m experiments bench")))
-        elif name == "list":
-            from experiments.zoo import list_cells
-
-            print(list_cells())
-        elif name == "zoo":
-            machine.prepare()
-            from experiments.zoo import Zoo, zoo
-
-            print(zoo(tyro.cli(Zoo, args=rest, prog="python -m experiments zoo")))
-        elif name == "never-reset":
-            machine.prepare()
-            from experiments.never_reset import NeverReset, never_reset
-
-            print(never_reset(tyro.cli(NeverReset, args=rest, prog="python -m experiments never-reset")))
-        elif name == "presets":
-            print(table([("preset", "what, and what to expect"), *((n, p.about) for n, p in PRESETS.items())]))
+        if name in TOOLS:
+            print(_tool(name, rest))
         elif name in COMMANDS:
             _train(name, rest)
         else:
-            raise unknown("command", name, [*COMMANDS, "report", "list", "presets", "zoo", "never-reset", "bench"])
+            raise unknown("command", name, [*COMMANDS, *TOOLS])
     except UsageError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
@@ -76,6 +69,16 @@ def main(arguments: list[str]) -> int:
         print("interrupted; what was saved stays, --resume goes on with it", file=sys.stderr)
         return 130
     return 0
+
+
+def _tool(name: str, rest: list[str]) -> str:
+    module, flags, function = TOOLS[name]
+    if name not in ("report", "list", "presets", "papers") or (name == "papers" and "--list" not in rest):
+        machine.prepare()
+    tool = importlib.import_module(f"experiments.{module}")
+    if not flags:
+        return getattr(tool, function)()
+    return getattr(tool, function)(tyro.cli(getattr(tool, flags), args=rest, prog=f"python -m experiments {name}"))
 
 
 def _train(name: str, rest: list[str]) -> None:

@@ -66,6 +66,8 @@ class Model:
     """LSTM: initial bias of the forget gate."""
     options: tuple[str, ...] = ()
     """Any other option of the cell as NAME=VALUE, for example surrogate=slayer; its docstring has them."""
+    embedding: int | None = None
+    """Width of a linear input layer, for example of an embedding of characters. None: no such layer."""
     layers: int = 1
     """Cells on top of each other."""
     residual: bool = False
@@ -76,7 +78,8 @@ class Model:
     """Train the state that sequences start from."""
 
     def __post_init__(self):
-        _positive(self, "hidden", "layers")
+        _positive(self, "hidden", "layers", "embedding")
+        _check(not (self.residual and self.embedding), "embedding", self.embedding, "--residual has an input layer")
         _check(0 <= self.dropout < 1, "dropout", self.dropout, "give a number in [0, 1)")
         _check(self.residual or self.dropout == 0, "dropout", self.dropout, "it belongs to --residual, add that")
         for name in ("rho", "a", "b", "eps", "slope", "kappa", "forget_bias"):
@@ -85,7 +88,7 @@ class Model:
 
     def cell_flags(self) -> dict[str, Any]:
         """The cell options that were set by flags of their own."""
-        own = ("cell", "hidden", "options", "layers", "residual", "dropout", "trained_start")
+        own = ("cell", "hidden", "options", "embedding", "layers", "residual", "dropout", "trained_start")
         return {
             name: value for name, value in dataclasses.asdict(self).items() if name not in own and value is not None
         }
@@ -115,6 +118,8 @@ class Optimizer:
     """Dynamic trivialisation: steps between moves of the base (the papers' K)."""
     project_every: int = 100
     """Dynamic trivialisation: every so many rebases the base is sent to the nearest orthogonal matrix."""
+    freeze: tuple[str, ...] = ()
+    """Parameters that stay as they start, by name, for example D_f."""
 
     def __post_init__(self):
         for name in ("lr", "lr_orthogonal", "clip"):
@@ -240,9 +245,30 @@ class Pixels(Config):
     """One row a step instead of one pixel a step."""
     epochs: int = 10
     """Passes over the training images."""
+    validation: int = 0
+    """Training images held out (always the same ones), on which the epoch to report is chosen."""
 
     def __post_init__(self):
         _positive(self, "epochs")
+        _check(self.validation >= 0, "validation", self.validation, "give at least 0")
+
+
+@dataclass(frozen=True)
+class Text(Config):
+    """Character-level language model: predict the next character, the state carried from window to window."""
+
+    data_dir: str | None = None
+    """Folder with a training, a validation and a test file: *train*.txt, *valid*.txt and *test*.txt. Plain text, or
+    Penn Treebank's characters separated by spaces (ptb.char.train.txt and so on)."""
+    window: int = 150
+    """Steps of a training window (truncated back-propagation through time)."""
+    epochs: int = 10
+    """Passes over the training text."""
+    eval_batch: int = 10
+    """Streams that validation and test text are cut into."""
+
+    def __post_init__(self):
+        _positive(self, "window", "epochs", "eval_batch")
 
 
 @dataclass(frozen=True)
@@ -298,6 +324,7 @@ COMMANDS: dict[str, type[Config]] = {
     "copy-memory": CopyMemory,
     "adding": Adding,
     "pixels": Pixels,
+    "text": Text,
     "stream": Stream,
 }
 
@@ -322,7 +349,7 @@ def from_json(values: dict[str, Any]) -> Config:
     try:
         kind = COMMANDS[values["command"]]
         fields = {name: value for name, value in values.items() if name != "command"}
-        for part, name in (("model", "options"), ("training", "probe")):
+        for part, name in (("model", "options"), ("optim", "freeze"), ("training", "probe")):
             if name in fields.get(part, {}):
                 fields[part] = {**fields[part], name: tuple(fields[part][name])}
         if "kinds" in fields:

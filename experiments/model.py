@@ -34,10 +34,11 @@ def _recurrent(model: Model, make: Any, inputs: int) -> Cell:
     if model.residual:
         block = cells.residual(started(make(inputs=model.hidden)), dropout=model.dropout)
         return cells.with_input(cells.stack([block] * model.layers), inputs)
-    layers = [make(inputs=inputs)]
+    layers = [make(inputs=model.embedding or inputs)]
     while len(layers) < model.layers:
         layers.append(make(inputs=layers[-1].outputs))
-    return cells.stack([started(cell) for cell in layers]) if model.layers > 1 else started(layers[0])
+    network = cells.stack([started(cell) for cell in layers]) if model.layers > 1 else started(layers[0])
+    return cells.with_input(network, inputs) if model.embedding else network
 
 
 def cell_options(model: Model) -> dict[str, Any]:

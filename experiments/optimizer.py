@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import jax
 import optax
 
 import asrnn_jax
 from experiments.config import Optimizer
-from experiments.errors import unknown
+from experiments.errors import UsageError, unknown
 
 Factory = Callable[[optax.ScalarOrSchedule, Optimizer], optax.GradientTransformation]
 
@@ -59,4 +61,24 @@ def make_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformatio
 
     slow = config.lr / 10 if config.lr_orthogonal is None else config.lr_orthogonal
     clip = optax.identity() if config.clip is None else optax.clip_by_global_norm(config.clip)
-    return optax.chain(clip, asrnn_jax.optim.separate_rates(at_rate(config.lr), at_rate(slow)))
+    rates = asrnn_jax.optim.separate_rates(at_rate(config.lr), at_rate(slow))
+    if not config.freeze:
+        return optax.chain(clip, rates)
+    still = optax.masked(optax.set_to_zero(), lambda params: _named(params, config.freeze))
+    return optax.chain(still, clip, rates, still)  # not in the norm that is clipped, and no weight decay
+
+
+def _named(params: Any, names: Sequence[str]) -> Any:
+    """True for the leaves under one of these names."""
+    found: set[str] = set()
+
+    def under(path: tuple[Any, ...], _: Any) -> bool:
+        hits = {str(getattr(entry, "key", entry)) for entry in path} & set(names)
+        found.update(hits)
+        return bool(hits)
+
+    mask = jax.tree_util.tree_map_with_path(under, params)
+    if len(found) < len(set(names)):
+        missing = sorted(set(names) - found)
+        raise UsageError(f"--freeze {' '.join(missing)}: this network has no such parameters.")
+    return mask

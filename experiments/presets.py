@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Training
+from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Text, Training
+from experiments.report import table
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,90 @@ def _copy(delay: int, minutes: int, ours: str = "") -> dict[str, Preset]:
     return {name: Preset(config, about)}
 
 
+def _peers() -> dict[str, Preset]:
+    """What asRNN is compared with, by the settings of their own papers."""
+    found = {}
+    for permute, task in ((False, "smnist"), (True, "pmnist")):
+        lr = 1e-3 if permute else 7e-4
+        for cell, model, optim, paper in (
+            ("exprnn", Model("exprnn", 170, init="cayley"), _rmsprop(lr, 0.9, None), 94.9 if permute else 98.0),
+            (
+                "scornn",
+                Model("scornn", 170, rho=0.5 if permute else 0.1),
+                _rmsprop(1e-3, 0.9, None),
+                94.8 if permute else 97.2,
+            ),
+            ("tanh-rnn", Model("tanh_rnn", 120), _rmsprop(2e-4, 0.9, 1.0), None),
+        ):
+            name = f"paper-{task}-16k-{cell}"
+            config = Pixels(
+                preset=name,
+                dataset="mnist",
+                permute=permute,
+                epochs=70,
+                model=model,
+                optim=optim,
+                training=Training(batch=128, log_every=50),
+            )
+            result = "not in the paper" if paper is None else f"paper {paper} %"
+            found[name] = Preset(
+                config, f"70 epochs; {result}: python -m experiments pixels --preset {name} --data-dir FOLDER"
+            )
+    for delay in (1000, 2000):
+        for cell, model, optim in (
+            ("dtriv", Model("dtriv", 190), _rmsprop(2e-4, 0.9, None)),
+            ("scornn", Model("scornn", 190, rho=0.5), _rmsprop(1e-3, 0.9, None)),
+            ("lstm", Model("lstm", 68, forget_bias=1.0), _rmsprop(1e-3, 0.9, 1.0)),
+            ("tanh-rnn", Model("tanh_rnn", 138), _rmsprop(2e-4, 0.9, 1.0)),
+        ):
+            name = f"paper-copy-{delay}-{cell}"
+            config = CopyMemory(
+                preset=name,
+                symbols=10,
+                delay=delay,
+                steps=4000,
+                model=model,
+                optim=optim,
+                training=Training(batch=128, log_every=10, eval_every=200),
+            )
+            found[name] = Preset(config, f"4,000 iterations: python -m experiments copy-memory --preset {name}")
+    return found
+
+
+def _rmsprop(lr: float, decay: float, clip: float | None) -> Optimizer:
+    return Optimizer("rmsprop", lr=lr, lr_orthogonal=lr / 10, decay=decay, clip=clip)
+
+
+def _ptb(window: int, lr_orthogonal: float, paper: float) -> dict[str, Preset]:
+    """asRNN on the characters of Penn Treebank, the state carried from window to window."""
+    name = f"paper-ptb-{window}"
+    config = Text(
+        preset=name,
+        window=window,
+        epochs=100,
+        eval_batch=10,
+        model=Model(
+            "asrnn",
+            1024,
+            embedding=200,
+            map="cayley",
+            init="cayley",
+            saturation="abs",
+            a=0.8,
+            b=3.0,
+            eps=0.0,
+            slope=0.0,
+        ),
+        optim=Optimizer("rmsprop", lr=1e-3, lr_orthogonal=lr_orthogonal, decay=0.9, clip=None),
+        training=Training(batch=128, log_every=50),
+    )
+    about = (
+        f"100 epochs, hours on an accelerator; paper {paper} bits per character: python -m experiments text --preset "
+        f"{name} --data-dir FOLDER"
+    )
+    return {name: Preset(config, about)}
+
+
 PRESETS: dict[str, Preset] = {
     **_pixels("16k", 122, 7e-4, False, 1.4, 98.89, "here 96.0 % after 5 epochs"),
     **_pixels("69k", 257, 5e-4, False, 4.4, 99.21),
@@ -98,4 +183,12 @@ PRESETS: dict[str, Preset] = {
     **_lstm(True, 79.5),
     **_copy(1000, 22, "; here below it from 240 on, 3e-5 at 1,500"),
     **_copy(2000, 43),
+    **_peers(),
+    **_ptb(150, 1e-4, 1.46),
+    **_ptb(300, 1e-3, 1.49),
 }
+
+
+def list_presets() -> str:
+    """A table of them."""
+    return table([("preset", "what, and what to expect"), *((name, preset.about) for name, preset in PRESETS.items())])

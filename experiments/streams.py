@@ -85,8 +85,8 @@ def _evaluate(test: Samples, gaps: streaming.Gaps, number: int, cell: Cell, para
         measure(cell, params, test, gaps, number, policy) for policy in (streaming.never(), streaming.oracle())
     )
     return {
-        "loss": never["loss"],
-        "accuracy": never["accuracy"],
-        "oracle_accuracy": oracle["accuracy"],
-        "gap_entropy": never["gap_entropy"],
+        "test_loss": never["loss"],
+        "test_accuracy": never["accuracy"],
+        "test_oracle_accuracy": oracle["accuracy"],
+        "test_gap_entropy": never["gap_entropy"],
     }

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from asrnn_jax.cell import Cell
-from experiments.config import Adding, Config, CopyMemory, Pixels, Stream
+from experiments.config import Adding, Config, CopyMemory, Pixels, Stream, Text
 from experiments.data import load_images
 from experiments.errors import UsageError
 
@@ -57,12 +57,15 @@ class Task(NamedTuple):
     """"max" or "min" of it."""
     baseline: tuple[str, float] | None
     """What not remembering gives, in `metric`: (name, value)."""
+    valid: Callable[[], Iterator[tuple[Batch, np.ndarray]]] | None = None
+    """Like `tests`, of held-out training data, on which the epoch to report is chosen."""
     memory: Callable[[Cell, Any], Memory] | None = None
     """``(cell, params) -> memory``: what is carried from batch to batch, leaves ``(B, ...)``."""
     control: Control | None = None
     """What the loss is given beside the batch and follows the metrics, for example a weight that sets itself."""
     evaluate: Callable[[Cell, Any], dict[str, float]] | None = None
-    """``(cell, params) -> {metric: value}`` in place of the mean of `loss` over `tests`."""
+    """``(cell, params) -> {"test_metric": value}``, also "valid_metric", in place of the means of `loss` over `tests`
+    and `valid`."""
 
 
 def make_task(config: Config) -> Task:
@@ -77,6 +80,10 @@ def make_task(config: Config) -> Task:
         return _adding(config)
     if isinstance(config, Pixels):
         return _pixels(config)
+    if isinstance(config, Text):
+        from experiments.text import text_task
+
+        return text_task(config)
     if isinstance(config, Stream):
         from experiments.streams import stream_task
 
@@ -193,23 +200,24 @@ def _pixels(config: Pixels) -> Task:
     order = np.arange(height * width)
     if config.permute:
         order = np.random.RandomState(92916).permutation(height * width)
-    size, train, test = config.training.batch, len(images.train_labels), len(images.test_labels)
-    if train < size:
-        raise UsageError(f"--batch {size}: {config.dataset} has only {train} training images; give at most that.")
+    size, total = config.training.batch, len(images.train_labels)
+    if total - config.validation < size:
+        raise UsageError(
+            f"--batch {size} --validation {config.validation}: {config.dataset} has only {total} training images; "
+            "give at most that together."
+        )
+    mixed = np.random.default_rng(0).permutation(total)  # the same whatever the seed
+    kept, held_out = np.sort(mixed[config.validation :]), np.sort(mixed[: config.validation])
+    train = len(kept)
     epoch = train // size
 
     def batch(step):
         shuffled = np.random.default_rng([config.training.seed, step // epoch]).permutation(train)
-        chosen = np.sort(shuffled[(step % epoch) * size : (step % epoch + 1) * size])
+        chosen = kept[np.sort(shuffled[(step % epoch) * size : (step % epoch + 1) * size])]
         return images.train_images[chosen], images.train_labels[chosen]
 
-    def tests():
-        rows = min(1000, test)
-        for start in range(0, test, rows):
-            chosen = np.arange(start, start + rows)
-            weights = (chosen < test).astype(np.float32)
-            chosen = np.minimum(chosen, test - 1)
-            yield (images.test_images[chosen], images.test_labels[chosen]), weights
+    def valid():
+        return _in_order(images.train_images[held_out], images.train_labels[held_out])
 
     def xs(batch):
         pixels = batch[0].reshape(len(batch[0]), -1)[:, order].astype(jnp.float32) / 255
@@ -229,10 +237,22 @@ def _pixels(config: Pixels) -> Task:
         steps=config.epochs * epoch,
         epoch=epoch,
         batch=batch,
-        tests=tests,
+        tests=lambda: _in_order(images.test_images, images.test_labels),
+        valid=valid if config.validation else None,
         xs=xs,
         loss=loss,
         metric="accuracy",
         better="max",
         baseline=("chance", 1 / images.classes),
     )
+
+
+def _in_order(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[Batch, np.ndarray]]:
+    """Batches of one size over all images, with weight 0 for what fills up the last."""
+    number = len(labels)
+    rows = min(1000, number)
+    for start in range(0, number, rows):
+        chosen = np.arange(start, start + rows)
+        weights = (chosen < number).astype(np.float32)
+        chosen = np.minimum(chosen, number - 1)
+        yield (images[chosen], labels[chosen]), weights

@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -182,8 +183,8 @@ def make_step(config: Config, task: Task, cell: Cell, optimizer: optax.GradientT
     return step
 
 
-def make_evaluate(task: Task, cell: Cell):
-    """``params -> {metric: mean over the test set}``."""
+def make_evaluate(task: Task, cell: Cell) -> Callable[[Any], dict[str, float]]:
+    """``params -> {"test_loss": mean over the test set, ...}``, with "valid_" too where data are held out."""
     if task.evaluate is not None:
         return partial(task.evaluate, cell)
     apply = partial(asrnn_jax.run, cell)
@@ -198,14 +199,18 @@ def make_evaluate(task: Task, cell: Cell):
         devices = shards(len(weighted[1]), task, cell)
         return machine.shared(sums, devices, lambda tree: jax.lax.psum(tree, "batch"))(params, weighted)
 
-    def evaluate(params) -> dict[str, float]:
+    def means(params, prefix, batches) -> dict[str, float]:
         totals: dict[str, float] = {}
         count = 0.0
-        for batch, weights in task.tests():
+        for batch, weights in batches:
             for name, value in sums_of(params, machine.everywhere((batch, weights))).items():
-                totals[name] = totals.get(name, 0.0) + float(value)
+                totals[prefix + name] = totals.get(prefix + name, 0.0) + float(value)
             count += float(weights.sum())
         return {name: value / count for name, value in totals.items()}
+
+    def evaluate(params) -> dict[str, float]:
+        found = means(params, "test_", task.tests())
+        return found if task.valid is None else found | means(params, "valid_", task.valid())
 
     return evaluate
 
@@ -248,9 +253,9 @@ def _loop(
                 bar.set_postfix(shown, refresh=False)
             if step % eval_every == 0 or last:
                 tested = evaluate(state.params)
-                _check_finite({f"test {name}": value for name, value in tested.items()}, step, checkpoints)
-                metrics.write(step, **{f"test_{name}": value for name, value in tested.items()})
-                shown |= {f"test_{task.metric}": f"{tested[task.metric]:.4g}"}
+                _check_finite(tested, step, checkpoints)
+                metrics.write(step, **tested)
+                shown |= {f"test_{task.metric}": f"{tested[f'test_{task.metric}']:.4g}"}
                 bar.set_postfix(shown, refresh=False)
             probes.at(step, state.params)
             if step % config.training.checkpoint_every == 0 or last or stop:
@@ -288,6 +293,8 @@ def _finish(config: Config, task: Task, state: State, folder: Path) -> dict[str,
     lines = [line for line in read_metrics(folder / "metrics.jsonl") if f"test_{task.metric}" in line]
     pick = max if task.better == "max" else min
     best = pick(lines, key=lambda line: line[f"test_{task.metric}"])
+    chosen = [line for line in lines if f"valid_{task.metric}" in line]  # without a look at the test set
+    selected = pick(chosen, key=lambda line: line[f"valid_{task.metric}"]) if chosen else None
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(state.params):
         digest.update(np.asarray(leaf).tobytes())
@@ -303,6 +310,7 @@ def _finish(config: Config, task: Task, state: State, folder: Path) -> dict[str,
         "better": task.better,
         "baseline": task.baseline,
         "best": best,
+        "selected": selected,
         "final": lines[-1],
         "params_sha256": digest.hexdigest(),
         "versions": {"asrnn_jax": asrnn_jax.__version__, "jax": jax.__version__},

@@ -4,6 +4,7 @@ import gzip
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -121,6 +122,22 @@ def test_pixels_reach_the_network_in_the_papers_order(tmp_path, rows, permute):
     if permute:
         flat = flat[:, np.random.RandomState(92916).permutation(30)]
     np.testing.assert_allclose(seen["xs"], flat.reshape(8, 6, 5) if rows else flat[..., None], rtol=1e-6)
+
+
+def test_held_out_images_are_never_trained_on(tmp_path):
+    write_idx(tmp_path / "data")
+    config = Pixels(dataset="mnist", data_dir=str(tmp_path / "data"), validation=13, training=Training(batch=8))
+    task = make_task(config)
+    assert task.epoch == 3
+    shown = {tuple(image) for step in range(30) for image in task.batch(step)[0].reshape(8, 30)}
+    held_out = [images.reshape(len(images), 30)[w > 0] for (images, _), w in task.valid()]
+    held_out = {tuple(image) for image in np.concatenate(held_out)}
+    assert len(held_out) == 13
+    assert not held_out & shown
+    again = make_task(replace(config, training=Training(batch=8, seed=5)))
+    np.testing.assert_array_equal(next(again.valid())[0][0], next(task.valid())[0][0])
+    with pytest.raises(UsageError, match="--batch 8 --validation 33"):
+        make_task(replace(config, validation=33))
 
 
 def test_an_epoch_shows_every_image_once_and_epochs_differ(tmp_path):

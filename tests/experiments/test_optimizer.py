@@ -8,6 +8,7 @@ import pytest
 
 import asrnn_jax
 from experiments.config import Optimizer
+from experiments.errors import UsageError
 from experiments.optimizer import OPTIMIZERS, SCHEDULES, make_optimizer
 from experiments.presets import PRESETS
 
@@ -80,3 +81,18 @@ def test_presets_are_the_papers_recipes():
     }
     for name, values in expected.items():
         np.testing.assert_allclose(of(name), values, rtol=1e-12)
+
+
+def test_frozen_parameters_stay_and_do_not_count_in_the_clipped_norm():
+    params = {"cell": {"D_f": jnp.ones(3), "b": jnp.ones(2)}, "output": {"bias": jnp.ones(2)}}
+    gradient = jax.tree.map(lambda leaf: 30.0 * leaf, params)
+    tx = make_optimizer(Optimizer("sgd", lr=1.0, clip=1.0, freeze=("D_f", "output")), 1)
+    updates, _ = tx.update(gradient, tx.init(params), params)
+    assert (updates["cell"]["D_f"] == 0).all()
+    assert (updates["output"]["bias"] == 0).all()
+    np.testing.assert_allclose(updates["cell"]["b"], -1 / np.sqrt(2), rtol=1e-6)
+    decaying = make_optimizer(Optimizer("adamw", weight_decay=0.1, freeze=("D_f",)), 1)
+    updates, _ = decaying.update(gradient, decaying.init(params), params)
+    assert (updates["cell"]["D_f"] == 0).all()
+    with pytest.raises(UsageError, match="--freeze U_g"):
+        make_optimizer(Optimizer(freeze=("D_f", "U_g")), 1).init(params)

@@ -288,8 +288,14 @@ def test_pixels_learns_the_embedded_digits(cli, tmp_path):
         32,
         "--lr",
         "3e-3",
+        "--validation",
+        200,
         "--out",
         "run",
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "run" / "result.json").read_text())["best"]["test_accuracy"] > 0.8
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["best"]["test_accuracy"] > 0.8
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    chosen = max((line for line in lines if "valid_accuracy" in line), key=lambda line: line["valid_accuracy"])
+    assert result["selected"] == chosen

@@ -1,0 +1,174 @@
+"""Every run behind the results: the papers' tables, an ablation, a sensitivity grid, character text."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+
+from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Text, Training, differences
+from experiments.errors import DivergedError, UsageError
+from experiments.folder import read_json
+from experiments.presets import PRESETS
+from experiments.report import table
+
+LONG_EPOCHS, EPOCHS = 70, 20  # of asRNN, of its peers
+HELD_OUT = 5000
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+STARTS = (0.01, 0.1, 0.3, 1.0, 3.0)  # of D_f
+
+
+@dataclass(frozen=True)
+class Papers:
+    """Carry out the runs behind the results, one after another; finished ones are left alone, others go on."""
+
+    data_dir: str | None = None
+    """Folder with the subfolders mnist (IDX files) and text."""
+    out: str = "runs/papers"
+    """Folder of the run folders."""
+    only: tuple[str, ...] = ("*",)
+    """Which runs, by name or pattern, for example copy-* smnist-asrnn."""
+    list: bool = False
+    """Only say which runs there are and how far they are."""
+    worker: int = 0
+    """With --workers: which share of the runs this process takes, from 0."""
+    workers: int = 1
+    """Processes that share the runs, each on cores of its own."""
+
+    def __post_init__(self):
+        if not 0 <= self.worker < self.workers:
+            raise UsageError(f"--worker {self.worker}: give a number from 0, below --workers {self.workers}.")
+
+
+def runs() -> dict[str, Config]:
+    """Every run by name, without its folders."""
+    found: dict[str, Config] = {"copy-1000-asrnn": PRESETS["paper-copy-1000"].config}
+    for name in ("dtriv", "scornn", "lstm", "tanh-rnn"):
+        found[f"copy-1000-{name}"] = PRESETS[f"paper-copy-1000-{name}"].config
+    for task in ("smnist", "pmnist"):
+        found[f"{task}-asrnn"] = _pixels(f"paper-{task}-16k", LONG_EPOCHS)
+        for name in ("exprnn", "scornn", "tanh-rnn"):
+            found[f"{task}-{name}"] = _pixels(f"paper-{task}-16k-{name}", EPOCHS)
+        found[f"{task}-lstm"] = _pixels(f"paper-{task}-lstm-69k", EPOCHS)
+    found["copy-2000-asrnn"] = PRESETS["paper-copy-2000"].config
+    found["copy-2000-dtriv"] = PRESETS["paper-copy-2000-dtriv"].config
+    return found | _text() | _ablation() | _sensitivity()
+
+
+def _pixels(preset: str, epochs: int) -> Config:
+    config = PRESETS[preset].config
+    assert isinstance(config, Pixels)
+    return replace(config, epochs=epochs, validation=HELD_OUT)
+
+
+def _text() -> dict[str, Config]:
+    """asRNN and LSTM with about 300,000 parameters each."""
+    training = Training(batch=128, log_every=50)
+    asrnn = Model("asrnn", 466, map="cayley", init="cayley", saturation="abs", a=0.8, b=3.0, eps=0.0, slope=0.0)
+    return {
+        "text-asrnn": Text(model=asrnn, optim=Optimizer(lr=1e-3, decay=0.9, clip=1.0), training=training),
+        "text-lstm": Text(model=Model("lstm", 224), optim=Optimizer(lr=2e-3, decay=0.9, clip=1.0), training=training),
+    }
+
+
+ABLATION = {
+    "as in the paper": {},
+    "D_f stays at 0.001": {"freeze": ("D_f",), "a": 0.0, "b": 0.0, "eps": 1e-3},
+    "D_f stays at 1": {"freeze": ("D_f",), "a": 1.0, "b": 1.0, "eps": 0.0},
+    "bounded kappa": {"saturation": "bounded"},
+    "W_hh by Cayley": {"map": "cayley", "dynamic": False},
+    "W_hh by expm": {"map": "expm", "dynamic": False},
+    "W_hh by dtriv": {"map": "expm", "dynamic": True},
+}
+
+
+def _ablation() -> dict[str, Config]:
+    """What adaptivity and the map of W_hh are worth, on copying (L = 500) and on sequential MNIST by rows."""
+    copying = PRESETS["paper-copy-1000"].config
+    assert isinstance(copying, CopyMemory)
+    copying = replace(copying, preset=None, delay=500, steps=1500)
+    rows = _pixels("paper-smnist-16k", 10)
+    assert isinstance(rows, Pixels)
+    found: dict[str, Config] = {}
+    for seed in range(3):
+        for about, changes in ABLATION.items():
+            for task, base in (("copy", copying), ("rows", replace(rows, preset=None, rows=True))):
+                model = {name: value for name, value in changes.items() if name != "freeze"}
+                if about == "bounded kappa":
+                    model |= {"a": None, "b": None, "eps": None, "slope": None}
+                config = replace(
+                    base,
+                    model=replace(base.model, **model),
+                    optim=replace(base.optim, freeze=changes.get("freeze", ())),
+                    training=replace(base.training, seed=seed),
+                )
+                found[f"ablation-{task}-{about.replace(' ', '-')}-{seed}"] = config
+    return found
+
+
+def _sensitivity() -> dict[str, Config]:
+    """Learning rate x initial D_f of asRNN on digits by pixels, beside tanh RNN and LSTM."""
+    found: dict[str, Config] = {}
+    for lr in RATES:
+        models = {f"asrnn-{start:g}": Model("asrnn", 64, map="cayley", a=start, b=start, eps=0.0) for start in STARTS}
+        models |= {"tanh_rnn": Model("tanh_rnn", 64), "lstm": Model("lstm", 64)}
+        for name, model in models.items():
+            found[f"sensitivity-{name}-{lr:g}"] = Pixels(
+                dataset="digits",
+                epochs=30,
+                model=model,
+                optim=Optimizer(lr=lr, clip=10.0),
+                training=Training(batch=64, log_every=20),
+            )
+    return found
+
+
+def placed(config: Config, name: str, settings: Papers) -> Config:
+    """The config with its run folder and data folder."""
+    config = replace(config, training=replace(config.training, out=str(Path(settings.out) / name)))
+    if isinstance(config, Text):
+        return replace(config, data_dir=settings.data_dir and str(Path(settings.data_dir) / "text"))
+    if isinstance(config, Pixels) and config.dataset != "digits":
+        return replace(config, data_dir=settings.data_dir)
+    return config
+
+
+def papers(settings: Papers) -> str:
+    """Carries out what is not finished and returns the table of where each run is.
+
+    Raises:
+      UsageError: no run of these names, data that are missing, a folder of another configuration.
+    """
+    chosen = {n: c for n, c in runs().items() if any(fnmatch(n, pattern) for pattern in settings.only)}
+    if not chosen:
+        raise UsageError(f"--only {' '.join(settings.only)}: no run has such a name; --list shows them.")
+    if not settings.list:
+        for name in list(chosen)[settings.worker :: settings.workers]:
+            _carry_out(placed(chosen[name], name, settings))
+    return table([("run", "state"), *((name, _state(Path(settings.out) / name)) for name in chosen)])
+
+
+def _carry_out(config: Config) -> None:
+    from experiments.train import train  # jax is imported only for work that needs it
+
+    folder = Path(config.training.out or "")
+    stored = folder / "config.json"
+    changes = differences(read_json(stored), config) if stored.exists() else []
+    if changes:
+        raise UsageError(f"--out: {folder} was made with other settings ({', '.join(changes)}); give another folder.")
+    if (folder / "result.json").exists() or (folder / "diverged.txt").exists():
+        return
+    try:
+        train(replace(config, training=replace(config.training, resume=stored.exists())))
+    except DivergedError as e:  # a result too: it is told in the report
+        (folder / "diverged.txt").write_text(f"{e}\n")
+        print(f"{folder}: {e}", file=sys.stderr)
+
+
+def _state(folder: Path) -> str:
+    if (folder / "result.json").exists():
+        return "finished"
+    if (folder / "diverged.txt").exists():
+        return "diverged"
+    return "begun" if (folder / "config.json").exists() else "-"

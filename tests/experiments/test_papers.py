@@ -1,0 +1,63 @@
+"""The runs behind the results: what they are, that finished ones stay and broken ones are told."""
+
+from dataclasses import replace
+
+import pytest
+
+from experiments import papers as module
+from experiments.config import CopyMemory, Model, Optimizer, Pixels, Text, Training
+from experiments.errors import UsageError
+from experiments.model import make_model
+from experiments.papers import Papers, papers, placed, runs
+
+
+def test_every_run_of_the_issue_is_there_with_a_model_that_can_be_made():
+    found = runs()
+    count = {part: sum(name.startswith(part) for name in found) for part in ("copy-", "smnist", "pmnist", "ablation")}
+    assert count == {"copy-": 7, "smnist": 5, "pmnist": 5, "ablation": 7 * 2 * 3}
+    for config in found.values():
+        make_model(config.model, 3, 2)
+    asrnn = found["smnist-asrnn"]
+    assert isinstance(asrnn, Pixels)
+    assert (asrnn.epochs, asrnn.validation, asrnn.model.hidden) == (70, 5000, 122)
+    frozen = found["ablation-copy-D_f-stays-at-1-2"]
+    assert (frozen.optim.freeze, frozen.model.a, frozen.training.seed) == (("D_f",), 1.0, 2)
+
+
+def test_both_text_models_have_about_300_000_params():
+    import jax
+
+    from asrnn_jax.optim import count
+
+    for name in ("text-asrnn", "text-lstm"):
+        cell = make_model(runs()[name].model, 90, 90)
+        assert abs(count(jax.eval_shape(cell.init, jax.random.key(0))) / 300e3 - 1) < 0.05
+
+
+def test_data_folders_reach_the_runs():
+    settings = Papers(data_dir="data", out="here")
+    assert placed(Text(), "a", settings).data_dir == "data/text"
+    assert placed(Pixels(dataset="mnist"), "a", settings).data_dir == "data"
+    assert placed(Pixels(dataset="digits"), "a", settings).data_dir is None
+    assert placed(CopyMemory(), "a", settings).training.out == "here/a"
+
+
+def test_finished_runs_stay_broken_ones_are_told_and_workers_share(tmp_path, monkeypatch):
+    tiny = CopyMemory(delay=5, symbols=2, steps=4, model=Model("gru", 4), training=Training(batch=4, log_every=2))
+    broken = replace(tiny, optim=Optimizer("sgd", lr=3e38, clip=None), steps=20)
+    monkeypatch.setattr(module, "runs", lambda: {"a-gru": tiny, "b-broken": broken, "a-other": tiny})
+    settings = Papers(out=str(tmp_path), only=("a-*", "b-*"))
+    text = papers(replace(settings, worker=1, workers=2))
+    assert [line.split("|")[2].strip() for line in text.splitlines()[2:]] == ["-", "diverged", "-"]
+    text = papers(settings)
+    assert [line.split("|")[2].strip() for line in text.splitlines()[2:]] == ["finished", "diverged", "finished"]
+    stamp = (tmp_path / "a-gru" / "result.json").stat().st_mtime_ns
+    assert papers(settings) == text == papers(replace(settings, list=True))
+    assert (tmp_path / "a-gru" / "result.json").stat().st_mtime_ns == stamp
+    monkeypatch.setattr(module, "runs", lambda: {"a-gru": replace(tiny, steps=5)})
+    with pytest.raises(UsageError, match="steps 4 -> 5"):
+        papers(settings)
+    with pytest.raises(UsageError, match="--only zzz"):
+        papers(replace(settings, only=("zzz",)))
+    with pytest.raises(UsageError, match="--worker 2"):
+        Papers(worker=2, workers=2)
