@@ -27,6 +27,8 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   presets       the papers' recipes by name
   zoo           every cell for a short while on two tasks, one table
   papers        every run behind the results, one after another
+  save          the best network of a run, with its card, among the trained ones of the package
+  evaluate      a trained network on its task, beside its card
   never-reset   cells, training regimes and reset policies on streams, tables
   bench         a training step beside its rivals
 
@@ -41,6 +43,8 @@ TOOLS = {
     "presets": ("presets", "", "list_presets"),
     "zoo": ("zoo", "Zoo", "zoo"),
     "papers": ("papers", "Papers", "papers"),
+    "save": ("evaluate", "Save", "save"),
+    "evaluate": ("evaluate", "Evaluate", "evaluate"),
     "never-reset": ("never_reset", "NeverReset", "never_reset"),
     "bench": ("bench", "Bench", "bench"),
 }

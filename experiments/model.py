@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from functools import partial
 from typing import Any
 
 import asrnn_jax
@@ -21,24 +20,25 @@ def make_model(model: Model, inputs: int, outputs: int) -> Cell:
     """
     if model.cell not in CELLS:
         raise unknown("--cell", model.cell, CELLS)
-    make = partial(asrnn_jax.cells.make, model.cell, hidden=model.hidden, **cell_options(model))
     try:
-        return asrnn_jax.cells.with_output(_recurrent(model, make, inputs), outputs)
+        return asrnn_jax.cells.network(**network(model, inputs, outputs))
     except (ValueError, TypeError) as e:
         raise UsageError(f"--cell {model.cell}: {e}") from e
 
 
-def _recurrent(model: Model, make: Any, inputs: int) -> Cell:
-    cells = asrnn_jax.cells
-    started = cells.with_trained_start if model.trained_start else lambda cell: cell
-    if model.residual:
-        block = cells.residual(started(make(inputs=model.hidden)), dropout=model.dropout)
-        return cells.with_input(cells.stack([block] * model.layers), inputs)
-    layers = [make(inputs=model.embedding or inputs)]
-    while len(layers) < model.layers:
-        layers.append(make(inputs=layers[-1].outputs))
-    network = cells.stack([started(cell) for cell in layers]) if model.layers > 1 else started(layers[0])
-    return cells.with_input(network, inputs) if model.embedding else network
+def network(model: Model, inputs: int, outputs: int) -> dict[str, Any]:
+    """The arguments of `asrnn_jax.cells.network`, JSON values.
+
+    Raises:
+      UsageError: as `cell_options`.
+    """
+    own = ("cell", "hidden", "embedding", "layers", "residual", "dropout", "trained_start")
+    return {
+        "inputs": inputs,
+        "outputs": outputs,
+        "options": cell_options(model),
+        **{name: getattr(model, name) for name in own},
+    }
 
 
 def cell_options(model: Model) -> dict[str, Any]:

@@ -23,12 +23,13 @@ import optax
 from tqdm import tqdm
 
 import asrnn_jax
+from asrnn_jax import pretrained
 from asrnn_jax.cell import Cell
 from experiments import figures, machine
 from experiments.config import Config, command, differences, to_json
 from experiments.errors import DivergedError, UsageError
 from experiments.folder import Checkpoints, Metrics, named, read_json, read_metrics, write_json
-from experiments.model import make_model
+from experiments.model import make_model, network
 from experiments.optimizer import make_optimizer
 from experiments.probes import Probes
 from experiments.tasks import Task, make_task
@@ -235,6 +236,7 @@ def _loop(
             disable=not machine.first(),
         ) as bar,
     ):
+        best = Best(config, task, folder, step)
         probes.at(step, state.params)
         while step < task.steps:
             batch = jax.block_until_ready(machine.everywhere(task.batch(step)))
@@ -255,6 +257,7 @@ def _loop(
                 tested = evaluate(state.params)
                 _check_finite(tested, step, checkpoints)
                 metrics.write(step, **tested)
+                best.offer(step, tested, state.params)
                 shown |= {f"test_{task.metric}": f"{tested[f'test_{task.metric}']:.4g}"}
                 bar.set_postfix(shown, refresh=False)
             probes.at(step, state.params)
@@ -276,6 +279,32 @@ def _loop(
                 )
                 raise SystemExit(128 + by)
     return state
+
+
+class Best:
+    """The params with the best result so far, in best.npz: by held-out data where there are some, else by the test."""
+
+    def __init__(self, config: Config, task: Task, folder: Path, step: int):
+        self._config, self._task, self._file = config, task, folder / "best.npz"
+        lines = [line for line in read_metrics(folder / "metrics.jsonl") if line["step"] <= step]
+        values = [line[key] for line in lines if (key := self._key(line)) in line]
+        self._best = (max if task.better == "max" else min)(values) if values else None
+
+    def _key(self, tested: dict[str, Any]) -> str:
+        valid = f"valid_{self._task.metric}"
+        return valid if valid in tested else f"test_{self._task.metric}"
+
+    def offer(self, step: int, tested: dict[str, float], params: Any) -> None:
+        """Keeps these params if they are the best."""
+        key = self._key(tested)
+        value, before = tested[key], self._best
+        better = before is None or (value > before if self._task.better == "max" else value < before)
+        if not better or not machine.first():
+            return
+        self._best = value
+        arguments = network(self._config.model, self._task.inputs, self._task.outputs)
+        card = {"config": to_json(self._config), "step": step, "result": tested}
+        pretrained.save(self._file, arguments, jax.device_get(params), card)
 
 
 def _check_finite(values: dict[str, Any], step: int, checkpoints: Checkpoints) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from asrnn_jax.cell import Cell
+from asrnn_jax.cells import checks
 from asrnn_jax.cells.asrnn import asrnn
 from asrnn_jax.cells.compose import bidirectional, residual, stack
 from asrnn_jax.cells.differential import antisymmetric, cornn, lipschitz
@@ -43,6 +45,7 @@ __all__ = [
     "mgu",
     "min_gru",
     "min_lstm",
+    "network",
     "nnrnn",
     "orthogonal",
     "residual",
@@ -57,6 +60,8 @@ __all__ = [
     "with_output",
     "with_trained_start",
 ]
+
+_residual = residual  # `network` has an argument of this name
 
 CELLS: dict[str, Callable[..., Cell]] = {
     "tanh_rnn": tanh_rnn,
@@ -98,3 +103,51 @@ def make(name: str, inputs: int, hidden: int, **options) -> Cell:
         hint = f"perhaps you meant {' or '.join(near)}; " if near else ""
         raise ValueError(f"cell={name!r} is unknown: {hint}the cells are {', '.join(CELLS)}.")
     return CELLS[name](inputs, hidden, **options)
+
+
+def network(
+    cell: str,
+    inputs: int,
+    hidden: int,
+    outputs: int,
+    *,
+    options: Mapping[str, Any] | None = None,
+    embedding: int | None = None,
+    layers: int = 1,
+    residual: bool = False,
+    dropout: float = 0.0,
+    trained_start: bool = False,
+) -> Cell:
+    """A usual network by the name of its cell: layers of it and a linear output layer; again a cell.
+
+    Args:
+      cell: name in `CELLS`.
+      inputs: I.
+      hidden: H of each layer.
+      outputs: O.
+      options: the factory's options.
+      embedding: width of a linear input layer; None: no such layer. Residual blocks have one of width `hidden`.
+      layers: how many.
+      residual: each layer in a residual block, see `residual`.
+      dropout: of the residual blocks.
+      trained_start: train the states that sequences start from.
+
+    Raises:
+      ValueError: an unknown name, sizes below 1, an embedding with residual blocks, or what the factories raise.
+
+    Example:
+      >>> import asrnn_jax
+      >>> asrnn_jax.cells.network("asrnn", 1, 122, 10, options={"a": 0.02, "b": 0.02}).outputs
+      10
+    """
+    checks.sizes(layers=layers)
+    if residual and embedding is not None:
+        raise ValueError(f"embedding={embedding}: residual blocks have an input layer of width {hidden}; leave it out.")
+    started = with_trained_start if trained_start else lambda one: one
+    width = hidden if residual else embedding or inputs
+    parts = []
+    while len(parts) < layers:
+        one = started(make(cell, parts[-1].outputs if parts else width, hidden, **(options or {})))
+        parts.append(_residual(one, dropout=dropout) if residual else one)
+    body = stack(parts) if layers > 1 or residual else parts[0]
+    return with_output(with_input(body, inputs) if residual or embedding else body, outputs)

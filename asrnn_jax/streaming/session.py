@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from asrnn_jax import saved
 from asrnn_jax.analysis.saturation import saturated_share
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights
 from asrnn_jax.loop import where
 from asrnn_jax.losses import energy, entropy_share
 from asrnn_jax.run import cast, compute_dtype, run
-from asrnn_jax.streaming import saved
 from asrnn_jax.streaming.monitors import Limits, Readings, Reference, Watch, vitals
 from asrnn_jax.streaming.policies import Policy, Signals, never
 
@@ -295,7 +295,7 @@ class Session:
           ValueError: a file of another model, batch or policy, or one that is damaged. The session is then as it was.
           OSError: it cannot be read.
         """
-        arrays, about = saved.read(path)
+        arrays, about = saved.read(path, "saved session")
         for name, mine in self._about().items():
             if about.get(name) != mine:
                 raise ValueError(f"{path} was saved with {name} {about.get(name)!r}, this session has {mine!r}.")

@@ -8,9 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+import asrnn_jax
+from asrnn_jax import pretrained
+from experiments.data import load_images
 from experiments.folder import read_metrics
 from tests.experiments.conftest import environment
 
@@ -71,11 +75,14 @@ def straight(tmp_path_factory):
 def same(a, b):
     for name in ("result.json", "metrics.jsonl", "probes.jsonl"):
         assert (a / name).read_text() == (b / name).read_text(), name
+    (_, one, _), (_, other, _) = (pretrained.load(folder / "best.npz") for folder in (a, b))
+    jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def test_a_run_is_a_folder(straight):
     assert {path.name for path in straight.iterdir()} == {
         "config.json",
+        "best.npz",
         "metrics.jsonl",
         "probes.jsonl",
         "checkpoints",
@@ -299,3 +306,20 @@ def test_pixels_learns_the_embedded_digits(cli, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     chosen = max((line for line in lines if "valid_accuracy" in line), key=lambda line: line["valid_accuracy"])
     assert result["selected"] == chosen
+    done = cli("save", "run", "--name", "digits-rows", "--to", ".", "--about", "small")
+    assert done.returncode == 0, done.stderr
+    model, params, card = pretrained.load(tmp_path / "digits-rows.npz")
+    assert (card["about"], card["best_by"], card["seed"]) == ("small", "held-out data", 0)
+    assert card["result"]["valid_accuracy"] == chosen["valid_accuracy"]
+    assert card["parameters"] == result["parameters"]
+    assert "/" not in json.dumps(card["config"])  # no folder of this machine
+    done = cli("evaluate", "--pretrained", "digits-rows.npz")
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines()[2:]]
+    assert {row[0]: row[3] for row in rows}["test_accuracy"] == "True"
+    images = load_images("digits", None)  # the accuracy by hand
+    _, logits = asrnn_jax.run(model, params, images.test_images.astype(np.float32) / 255, outputs="last")
+    right = np.asarray(logits).argmax(-1) == images.test_labels
+    np.testing.assert_allclose(card["result"]["test_accuracy"], right.mean(), rtol=1e-6)
+    assert cli("evaluate", "--pretrained", "nothing").returncode == 2
+    assert cli("save", "nowhere", "--name", "x").returncode == 2
