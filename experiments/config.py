@@ -247,9 +247,18 @@ class Pixels(Config):
     """Passes over the training images."""
     validation: int = 0
     """Training images held out (always the same ones), on which the epoch to report is chosen."""
+    teacher: str | None = None
+    """Distillation: a trained network of the same task whose answers are learned too; a name of asrnn_jax.pretrained or
+    a file, for example best.npz of a run."""
+    teach: float = 0.9
+    """Distillation: share of the loss that is the teacher's, in [0, 1]."""
+    temperature: float = 4.0
+    """Distillation: logits of both are divided by it."""
 
     def __post_init__(self):
         _positive(self, "epochs")
+        _check(0 <= self.teach <= 1, "teach", self.teach, "give a share in [0, 1]")
+        _check(0 < self.temperature < math.inf, "temperature", self.temperature, "give a finite number above 0")
         _check(self.validation >= 0, "validation", self.validation, "give at least 0")
 
 

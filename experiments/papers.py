@@ -15,6 +15,7 @@ from experiments.report import table
 
 LONG_EPOCHS, EPOCHS = 70, 20  # of asRNN, of its peers
 HELD_OUT = 5000
+BEST = "best.npz"
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 STARTS = (0.01, 0.1, 0.3, 1.0, 3.0)  # of D_f
 
@@ -48,12 +49,12 @@ def runs() -> dict[str, Config]:
         found[f"copy-1000-{name}"] = PRESETS[f"paper-copy-1000-{name}"].config
     for task in ("smnist", "pmnist"):
         found[f"{task}-asrnn"] = _pixels(f"paper-{task}-16k", LONG_EPOCHS)
-        for name in ("exprnn", "scornn", "tanh-rnn"):
+        for name in ("exprnn", "scornn", "tanh-rnn", "gru"):
             found[f"{task}-{name}"] = _pixels(f"paper-{task}-16k-{name}", EPOCHS)
         found[f"{task}-lstm"] = _pixels(f"paper-{task}-lstm-69k", EPOCHS)
     found["copy-2000-asrnn"] = PRESETS["paper-copy-2000"].config
     found["copy-2000-dtriv"] = PRESETS["paper-copy-2000-dtriv"].config
-    return found | _text() | _ablation() | _sensitivity()
+    return found | _text() | _ablation() | _sensitivity() | _distillation()
 
 
 def _pixels(preset: str, epochs: int) -> Config:
@@ -124,13 +125,28 @@ def _sensitivity() -> dict[str, Config]:
     return found
 
 
+def _distillation() -> dict[str, Config]:
+    """An asRNN with 137,000 params teaches one with 16,000: MNIST by rows, with and without the teacher."""
+    rows = _pixels("paper-smnist-16k", EPOCHS)
+    large = _pixels("paper-smnist-137k", EPOCHS)
+    assert isinstance(rows, Pixels)
+    assert isinstance(large, Pixels)
+    found: dict[str, Config] = {"distill-0-teacher": replace(large, preset=None, rows=True)}
+    for seed in range(3):
+        for name, teacher in (("alone", None), ("taught", f"distill-0-teacher/{BEST}")):
+            training = replace(rows.training, seed=seed)
+            found[f"distill-{name}-{seed}"] = replace(rows, preset=None, rows=True, teacher=teacher, training=training)
+    return found
+
+
 def placed(config: Config, name: str, settings: Papers) -> Config:
     """The config with its run folder and data folder."""
     config = replace(config, training=replace(config.training, out=str(Path(settings.out) / name)))
     if isinstance(config, Text):
         return replace(config, data_dir=settings.data_dir and str(Path(settings.data_dir) / "text"))
     if isinstance(config, Pixels) and config.dataset != "digits":
-        return replace(config, data_dir=settings.data_dir)
+        teacher = config.teacher and str(Path(settings.out) / config.teacher)
+        return replace(config, data_dir=settings.data_dir, teacher=teacher)
     return config
 
 

@@ -102,6 +102,7 @@ def _peers() -> dict[str, Preset]:
                 94.8 if permute else 97.2,
             ),
             ("tanh-rnn", Model("tanh_rnn", 120), _rmsprop(2e-4, 0.9, 1.0), None),
+            ("gru", Model("gru", 70), _rmsprop(1e-3, 0.9, 1.0), None),
         ):
             name = f"paper-{task}-16k-{cell}"
             config = Pixels(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+import asrnn_jax
 from asrnn_jax.cell import Cell
 from experiments.config import Adding, Config, CopyMemory, Pixels, Stream, Text
 from experiments.data import load_images
@@ -223,10 +224,15 @@ def _pixels(config: Pixels) -> Task:
         pixels = batch[0].reshape(len(batch[0]), -1)[:, order].astype(jnp.float32) / 255
         return pixels.reshape(len(pixels), -1, width if config.rows else 1)
 
+    teacher = _teacher(config, width if config.rows else 1, images.classes)
+
     def loss(apply, params, batch, memory=(), control=()):
         labels = batch[1]
         _, logits = apply(params, xs(batch), outputs="last")
-        return cross_entropy(logits, labels), {"accuracy": (logits.argmax(-1) == labels).astype(jnp.float32)}, memory
+        ce = cross_entropy(logits, labels)
+        if teacher is not None:
+            ce = distilled(ce, logits, teacher(xs(batch)), config.teach, config.temperature)
+        return ce, {"accuracy": (logits.argmax(-1) == labels).astype(jnp.float32)}, memory
 
     kind, unit = "permuted" if config.permute else "sequential", "rows" if config.rows else "pixels"
     return Task(
@@ -245,6 +251,29 @@ def _pixels(config: Pixels) -> Task:
         better="max",
         baseline=("chance", 1 / images.classes),
     )
+
+
+def _teacher(config: Pixels, inputs: int, classes: int) -> Callable[[jax.Array], jax.Array] | None:
+    """``xs (B, T, I) -> logits (B, C)`` of the trained network that teaches."""
+    if config.teacher is None:
+        return None
+    try:
+        cell, params, _ = asrnn_jax.pretrained.load(config.teacher)
+    except (ValueError, OSError) as e:
+        raise UsageError(f"--teacher {config.teacher}: {e}") from e
+    if (cell.inputs, cell.outputs) != (inputs, classes):
+        raise UsageError(
+            f"--teacher {config.teacher} has {cell.inputs} inputs and {cell.outputs} outputs, the task {inputs} and "
+            f"{classes}: give a network of this task."
+        )
+    return lambda xs: jax.lax.stop_gradient(asrnn_jax.run(cell, params, xs, outputs="last")[1])
+
+
+def distilled(ce: jax.Array, logits: jax.Array, teachers: jax.Array, share: float, temperature: float) -> jax.Array:
+    """``(1 - share) ce + share T^2 KL(teacher || student)``, both softened by the temperature T (Hinton et al. 2015,
+    arXiv:1503.02531)."""
+    student, teacher = (jax.nn.log_softmax(each / temperature, axis=-1) for each in (logits, teachers))
+    return (1 - share) * ce + share * temperature**2 * optax.losses.kl_divergence_with_log_targets(student, teacher)
 
 
 def _in_order(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[Batch, np.ndarray]]:

@@ -14,7 +14,7 @@ from experiments.papers import Papers, papers, placed, runs
 def test_every_run_of_the_issue_is_there_with_a_model_that_can_be_made():
     found = runs()
     count = {part: sum(name.startswith(part) for name in found) for part in ("copy-", "smnist", "pmnist", "ablation")}
-    assert count == {"copy-": 7, "smnist": 5, "pmnist": 5, "ablation": 7 * 2 * 3}
+    assert count == {"copy-": 7, "smnist": 6, "pmnist": 6, "ablation": 7 * 2 * 3}
     for config in found.values():
         make_model(config.model, 3, 2)
     asrnn = found["smnist-asrnn"]
@@ -40,6 +40,9 @@ def test_data_folders_reach_the_runs():
     assert placed(Pixels(dataset="mnist"), "a", settings).data_dir == "data"
     assert placed(Pixels(dataset="digits"), "a", settings).data_dir is None
     assert placed(CopyMemory(), "a", settings).training.out == "here/a"
+    taught = placed(runs()["distill-taught-1"], "a", settings)
+    assert isinstance(taught, Pixels)
+    assert taught.teacher == "here/distill-0-teacher/best.npz"
 
 
 def test_finished_runs_stay_broken_ones_are_told_and_workers_share(tmp_path, monkeypatch):
