@@ -29,6 +29,7 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   papers        every run behind the results, one after another
   save          the best network of a run, with its card, among the trained ones of the package
   evaluate      a trained network on its task, beside its card
+  robustness    trained networks on disturbed inputs and with narrow weights
   never-reset   cells, training regimes and reset policies on streams, tables
   bench         a training step beside its rivals
 
@@ -45,6 +46,7 @@ TOOLS = {
     "papers": ("papers", "Papers", "papers"),
     "save": ("evaluate", "Save", "save"),
     "evaluate": ("evaluate", "Evaluate", "evaluate"),
+    "robustness": ("robustness", "Robustness", "robustness"),
     "never-reset": ("never_reset", "NeverReset", "never_reset"),
     "bench": ("bench", "Bench", "bench"),
 }

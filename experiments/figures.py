@@ -112,6 +112,34 @@ def stream(config: Any, cell: Any, params: Any, out: Path, after: int = 5000, st
     save(axes[0].figure, out)
 
 
+def robustness(names: Sequence[str], found: dict[str, dict[str, list[float]]], out: Path) -> None:
+    """Accuracy against the level of each disturbance, a line a network."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from asrnn_jax.plot.style import COLOURS, tidy
+
+    clean = found["clean"][""]
+    panels = [about for about in found if about not in ("clean", "computed in")]
+    figure, axes = plt.subplots(
+        2, -(-len(panels) // 2), figsize=(3.4 * -(-len(panels) // 2), 6), layout="constrained", sharey=True
+    )
+    for ax, about in zip(axes.flat, panels):
+        levels = found[about]
+        ticks = ["float32" if about == "weights" else "0", *levels]
+        for i, name in enumerate(names):
+            values = [clean[i], *(level[i] for level in levels.values())]
+            style = {"color": COLOURS[i % len(COLOURS)], "marker": "os^Dvx"[i % 6], "markersize": 4}
+            ax.plot(range(len(ticks)), [100 * value for value in values], label=name, **style)
+        ax.set_xticks(range(len(ticks)), ticks)
+        tidy(ax, about, "accuracy, %" if ax in axes[:, 0] else "", legend=ax is axes.flat[0])
+    for ax in list(axes.flat)[len(panels) :]:
+        ax.set_visible(False)
+    save(figure, out)
+
+
 def save(figure: Any, out: Path) -> None:
     """Writes a figure and closes it.
 

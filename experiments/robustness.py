@@ -1,0 +1,192 @@
+"""What trained networks make of inputs and weights that are not what they were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import asrnn_jax
+from asrnn_jax.cell import Cell
+from experiments import figures
+from experiments.config import Pixels, Stream
+from experiments.errors import UsageError
+from experiments.evaluate import config_of, loaded
+from experiments.folder import write_json
+from experiments.report import table
+from experiments.samples import Samples, load_samples
+from experiments.tasks import make_task
+
+ROWS = 250  # sequences that are run at a time
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Accuracy of trained networks on disturbed inputs and with narrow weights, side by side."""
+
+    pretrained: tuple[str, ...]
+    """Names of networks that come with the package, or files, all of one task."""
+    data_dir: str | None = None
+    """Folder with the data of their task."""
+    samples: int = 2000
+    """Test samples."""
+    out: str = "robustness"
+    """Folder of the table, the figure and the numbers."""
+    seed: int = 0
+    """Of the disturbances, which are the same for every network."""
+
+    def __post_init__(self):
+        if self.samples < 1:
+            raise UsageError(f"--samples {self.samples}: give at least 1.")
+        if not self.pretrained:
+            raise UsageError("--pretrained: name at least one network.")
+
+
+def noise(rng: np.random.Generator, xs: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray | None]:
+    return xs + level * rng.normal(size=xs.shape).astype(xs.dtype), None
+
+
+def blank(rng: np.random.Generator, xs: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray | None]:
+    return np.where(rng.uniform(size=xs.shape[:2])[..., None] < level, 0, xs).astype(xs.dtype), None
+
+
+def skipped(rng: np.random.Generator, xs: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray | None]:
+    return xs, rng.uniform(size=xs.shape[:2]) >= level
+
+
+def warp(rng: np.random.Generator, xs: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray | None]:
+    """Faster in one half, slower in the other: t + level T sin(2 pi t / T) u / (2 pi), u in [-1, 1], nearest step."""
+    T = xs.shape[1]
+    t = np.arange(T) / T
+    moved = t + level * rng.uniform(-1, 1, (len(xs), 1)) * np.sin(2 * np.pi * t) / (2 * np.pi)
+    return np.take_along_axis(xs, np.clip(np.rint(moved * T), 0, T - 1).astype(int)[..., None], axis=1), None
+
+
+def drift(rng: np.random.Generator, xs: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray | None]:
+    """A ramp from 0 to +-level over the sequence, in all channels."""
+    ramp = np.linspace(0, 1, xs.shape[1])[None, :, None] * rng.choice([-1, 1], (len(xs), 1, 1))
+    return (xs + level * ramp).astype(xs.dtype), None
+
+
+Disturbance = Callable[[np.random.Generator, np.ndarray, float], tuple[np.ndarray, np.ndarray | None]]
+DISTURBANCES: dict[str, tuple[Disturbance, tuple[float, ...]]] = {
+    "noise, standard deviation": (noise, (0.05, 0.1, 0.2, 0.4)),
+    "steps blank, share": (blank, (0.02, 0.05, 0.1, 0.2)),
+    "steps skipped, share": (skipped, (0.02, 0.05, 0.1, 0.2)),
+    "time warp, rate": (warp, (0.05, 0.1, 0.2, 0.4)),
+    "drift, to": (drift, (0.05, 0.1, 0.2, 0.4)),
+}
+
+
+def bfloat16(params: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16).astype(leaf.dtype), params)
+
+
+def integers(bits: int, params: Any) -> Any:
+    """Each leaf as whole numbers times a scale, one scale a column (a leaf, where it is a vector), round to nearest."""
+
+    def rounded(leaf):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf
+        largest = jnp.abs(leaf).max(axis=0 if leaf.ndim > 1 else None, keepdims=True)
+        scale = jnp.where(largest == 0, 1, largest) / (2 ** (bits - 1) - 1)
+        return jnp.round(leaf / scale) * scale
+
+    return jax.tree.map(rounded, params)
+
+
+WEIGHTS: dict[str, Callable[[Any], Any]] = {
+    "bfloat16": bfloat16,
+    "int8": partial(integers, 8),
+    "int6": partial(integers, 6),
+    "int4": partial(integers, 4),
+}
+
+
+def robustness(settings: Robustness) -> str:
+    """Measures every network under every disturbance; writes the table, a figure and the numbers.
+
+    Raises:
+      UsageError: unknown networks, networks of several tasks, data that are missing.
+    """
+    networks = [loaded(name) for name in settings.pretrained]
+    samples = _samples(networks, settings)
+    names = [Path(name).parent.name if "/" in name else name for name in settings.pretrained]
+    found: dict[str, dict[str, list[float]]] = {"clean": {"": []}}
+    for cell, params, _ in networks:
+        rng = np.random.default_rng(settings.seed)
+        accuracy = partial(_accuracy, cell, samples=samples)
+        found["clean"][""].append(accuracy(params))
+        for about, (disturb, levels) in DISTURBANCES.items():
+            for level in levels:
+                xs, mask = disturb(rng, samples.xs, level)
+                value = accuracy(params, xs=xs, mask=mask)
+                found.setdefault(about, {}).setdefault(f"{level:g}", []).append(value)
+        for about, narrow in WEIGHTS.items():
+            found.setdefault("weights", {}).setdefault(about, []).append(accuracy(narrow(params)))
+        halves = accuracy(params, dtype=jnp.bfloat16)
+        found.setdefault("computed in", {}).setdefault("bfloat16", []).append(halves)
+    out = Path(settings.out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "robustness.json", {"networks": names, "samples": len(samples.labels), "accuracy": found})
+    rows = [("what", "level", *names)]
+    for about, levels in found.items():
+        rows += [(about, level, *(f"{100 * value:.1f}" for value in values)) for level, values in levels.items()]
+    text = f"Accuracy in %, {len(samples.labels):,} test samples.\n\n{table(rows)}"
+    (out / "robustness.md").write_text(text + "\n")
+    figures.robustness(names, found, out / "robustness.png")
+    return text
+
+
+def _samples(networks: list[tuple[Cell, Any, dict[str, Any]]], settings: Robustness) -> Samples:
+    configs = [config_of(card, settings.data_dir) for _, _, card in networks]
+    first = configs[0]
+    if isinstance(first, Stream):
+        same = all(isinstance(c, Stream) and (c.dataset, c.by) == (first.dataset, first.by) for c in configs)
+        _, test, _ = load_samples(first)
+    elif isinstance(first, Pixels):
+        same = all(
+            isinstance(c, Pixels) and (c.dataset, c.rows, c.permute) == (first.dataset, first.rows, first.permute)
+            for c in configs
+        )
+        test = _sequences(replace(first, teacher=None))
+    else:
+        raise UsageError("--pretrained: only networks that classify images or speech have an accuracy to lose.")
+    if not same:
+        raise UsageError("--pretrained: these networks are of several tasks; give those of one.")
+    return Samples(*(part[: settings.samples] for part in test[:3]))
+
+
+def _sequences(config: Pixels) -> Samples:
+    task = make_task(config)
+    xs, labels = [], []
+    for batch, weights in task.tests():
+        xs.append(np.asarray(task.xs(batch))[weights > 0])
+        labels.append(batch[1][weights > 0])
+    every = np.concatenate(xs)
+    return Samples(every, np.concatenate(labels), np.full(len(every), every.shape[1]))
+
+
+def _accuracy(
+    cell: Cell, params: Any, *, samples: Samples, xs: Any = None, mask: Any = None, dtype: Any = None
+) -> float:
+    xs = samples.xs if xs is None else xs
+    right = 0
+    for start in range(0, len(xs), ROWS):
+        rows = slice(start, start + ROWS)
+        there = np.arange(xs.shape[1]) < samples.lengths[rows, None]
+        there = there if mask is None else there & mask[rows]
+        logits = _logits(cell, dtype, params, xs[rows], there)
+        right += int((np.asarray(logits).argmax(-1) == samples.labels[rows]).sum())
+    return right / len(xs)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _logits(cell: Cell, dtype: Any, params: Any, xs: jax.Array, mask: jax.Array) -> jax.Array:
+    return asrnn_jax.run(cell, params, xs, mask=mask, outputs="last", dtype=dtype)[1]

@@ -1,0 +1,94 @@
+"""Disturbances do what they say, narrow weights are what their bits can hold, and the table is what was measured."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import asrnn_jax
+from asrnn_jax import pretrained
+from experiments import robustness as module
+from experiments.config import CopyMemory, Pixels, to_json
+from experiments.data import load_images
+from experiments.errors import UsageError
+from experiments.folder import read_json
+from experiments.robustness import DISTURBANCES, WEIGHTS, Robustness, robustness
+
+XS = np.random.default_rng(0).normal(size=(40, 200, 3)).astype(np.float32)
+
+
+def saved(path, config, hidden=6, seed=0):
+    arguments = {"cell": "gru", "inputs": 8, "hidden": hidden, "outputs": 10}
+    model = asrnn_jax.cells.network(**arguments)
+    params = model.init(jax.random.key(seed))
+    pretrained.save(path, arguments, params, {"config": to_json(config)})
+    return model, params
+
+
+@pytest.mark.parametrize("about", DISTURBANCES)
+def test_no_disturbance_at_level_0_and_the_same_for_every_network(about):
+    disturb, levels = DISTURBANCES[about]
+    xs, mask = disturb(np.random.default_rng(1), XS, 0.0)
+    np.testing.assert_array_equal(xs, XS)
+    assert mask is None or mask.all()
+    one, other = (disturb(np.random.default_rng(1), XS, levels[-1]) for _ in range(2))
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_disturbances_are_as_strong_as_they_say():
+    rng = np.random.default_rng(2)
+    assert abs((module.noise(rng, XS, 0.3)[0] - XS).std() - 0.3) < 0.01
+    assert abs((module.blank(rng, XS, 0.2)[0] == 0).all(-1).mean() - 0.2) < 0.02
+    assert abs(1 - module.skipped(rng, XS, 0.2)[1].mean() - 0.2) < 0.02
+    moved = module.drift(rng, XS, 0.5)[0] - XS
+    np.testing.assert_allclose(np.abs(moved[:, -1]), 0.5, atol=1e-6)
+    np.testing.assert_allclose(moved[:, 0], 0, atol=1e-6)
+    time = np.broadcast_to(np.arange(200.0)[None, :, None], (40, 200, 1))
+    warped = module.warp(rng, time, 0.4)[0][..., 0]
+    assert (np.diff(warped, axis=1) >= 0).all()
+    assert 5 < np.abs(warped - time[..., 0]).max() <= 0.4 * 200 / (2 * np.pi) + 1
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_whole_numbers_of_so_many_bits(bits):
+    leaf = jax.random.normal(jax.random.key(0), (50, 3)) * jnp.array([[1.0, 10.0, 0.1]])
+    narrow = module.integers(bits, {"a": leaf, "zero": jnp.zeros(4)})
+    for column, found in zip(leaf.T, narrow["a"].T):
+        scale = np.abs(column).max() / (2 ** (bits - 1) - 1)
+        whole = np.asarray(found) / scale
+        np.testing.assert_allclose(whole, np.rint(whole), atol=1e-3)
+        assert np.abs(found - column).max() <= scale / 2 + 1e-6
+    assert (narrow["zero"] == 0).all()
+
+
+def test_the_table_is_what_was_measured(tmp_path):
+    config = Pixels(rows=True)
+    model, params = saved(tmp_path / "a.npz", config)
+    saved(tmp_path / "b.npz", config, hidden=5, seed=1)
+    files = (str(tmp_path / "a.npz"), str(tmp_path / "b.npz"))
+    text = robustness(Robustness(files, samples=100, out=str(tmp_path / "out")))
+    found = read_json(tmp_path / "out" / "robustness.json")["accuracy"]
+    images = load_images("digits", None)
+    xs, labels = images.test_images[:100].astype(np.float32) / 255, images.test_labels[:100]
+
+    def accuracy(params, xs):
+        return float((np.asarray(asrnn_jax.run(model, params, xs)[1])[:, -1].argmax(-1) == labels).mean())
+
+    assert found["clean"][""][0] == pytest.approx(accuracy(params, xs))
+    assert found["weights"]["int4"][0] == pytest.approx(accuracy(WEIGHTS["int4"](params), xs))
+    noisy = module.noise(np.random.default_rng(0), xs, 0.05)[0]
+    assert found["noise, standard deviation"]["0.05"][0] == pytest.approx(accuracy(params, noisy))
+    assert f"{100 * found['clean'][''][1]:.1f}" in text
+    assert (tmp_path / "out" / "robustness.png").stat().st_size > 10_000
+
+
+def test_networks_that_cannot_be_compared_are_named(tmp_path):
+    saved(tmp_path / "a.npz", Pixels(rows=True))
+    saved(tmp_path / "b.npz", Pixels(rows=True, permute=True))
+    saved(tmp_path / "c.npz", CopyMemory())
+    a, b, c = (str(tmp_path / f"{name}.npz") for name in "abc")
+    for names, message in (((a, b), "several tasks"), ((c,), "accuracy to lose"), (("zzz",), "--pretrained zzz")):
+        with pytest.raises(UsageError, match=message):
+            robustness(Robustness(names, out=str(tmp_path)))
+    with pytest.raises(UsageError, match="--samples 0"):
+        Robustness((a,), samples=0)
