@@ -21,7 +21,7 @@ from experiments.stream_report import alarm_unit, measurements
 from experiments.train import train, trained
 
 GRID_CELLS = ("tanh_rnn", "gru", "lstm", "asrnn", "lru", "alif")
-DEEP = ("lru",)  # linear in its state: two residual blocks with gated outputs between them, as in its paper
+DEEP = ("lru",)  # linear in its state: two residual blocks of half the width, with gated outputs, as in its paper
 WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 GAPS = {
     "noise": ("white",),
@@ -90,12 +90,16 @@ def recipe(config: NeverReset, cell: str, regime: str, seed: int, name: str = ""
         regime=regime,
         steps=config.steps,
         samples=min(config.samples, 300),
-        model=Model(cell, config.hidden, **({"residual": True, "layers": 2} if cell in DEEP else {})),
+        model=_model(cell, config.hidden),
         optim=Optimizer("adam", lr=2e-3, lr_orthogonal=4e-4, clip=1.0, schedule="cosine"),
         training=Training(
             batch=32, seed=seed, log_every=50, eval_every=config.steps, checkpoint_every=500, out=str(folder)
         ),
     )
+
+
+def _model(cell: str, hidden: int) -> Model:
+    return Model(cell, max(1, hidden // 2), residual=True, layers=2) if cell in DEEP else Model(cell, hidden)
 
 
 def jobs(config: NeverReset) -> list[tuple[tuple[str, str], Stream]]:
