@@ -140,6 +140,27 @@ def robustness(names: Sequence[str], found: dict[str, dict[str, list[float]]], o
     save(figure, out)
 
 
+def heat(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], out: Path) -> None:
+    """Accuracy in % as a heat map with its numbers, learning rates across."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(figsize=(1.6 + 0.95 * len(columns), 1.2 + 0.42 * len(rows)), layout="constrained")
+    mesh = ax.imshow(values, cmap="cividis", aspect="auto", vmin=0, vmax=100)
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            ax.text(
+                j, i, f"{value:.1f}", ha="center", va="center", color="black" if value > 55 else "white", fontsize=8
+            )
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set_xlabel("learning rate")
+    figure.colorbar(mesh, ax=ax, label="accuracy, %")
+    save(figure, out)
+
+
 def save(figure: Any, out: Path) -> None:
     """Writes a figure and closes it.
 

@@ -17,26 +17,34 @@ from experiments.folder import read_json
 
 @dataclass(frozen=True)
 class Report:
-    """Print a table of finished runs and draw their learning curves into one figure."""
+    """Print a table of finished runs and draw their learning curves; without run folders, write the page of results."""
 
-    runs: tyro.conf.Positional[tuple[str, ...]]
-    """Run folders."""
+    runs: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Run folders. None: the page of results, README.md of --results, is made from its subfolder runs."""
     figure: str = "report.png"
-    """Where the figure goes."""
+    """Where the figure of the named runs goes."""
+    results: str = "experiments/results"
+    """Folder of the page of results."""
+    collect: str | None = None
+    """Folder of run folders, for example runs/papers, whose finished runs are copied to --results first."""
 
 
 HEADER = ("cell", "n", "parameters", "task", "best test", "baseline", "epochs", "steps", "time")
 
 
 def report(config: Report) -> str:
-    """Draws the figure and returns the table.
+    """Draws the figure and returns the table, or makes the page of results.
 
     Raises:
-      UsageError: no folders, or one that is no finished run.
+      UsageError: a folder that is no finished run, no finished runs.
     """
     folders = [Path(run) for run in config.runs]
     if not folders:
-        raise UsageError("report: name at least one run folder.")
+        from experiments.summary import collect, summary
+
+        if config.collect is not None:
+            collect(Path(config.collect), Path(config.results) / "runs")
+        return summary(Path(config.results))
     finished = []
     for folder in folders:
         if not (folder / "config.json").exists():

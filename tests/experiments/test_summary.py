@@ -1,0 +1,75 @@
+"""The page of results says what the run folders say."""
+
+import json
+
+import pytest
+
+from experiments.config import CopyMemory, Model, Pixels, to_json
+from experiments.errors import UsageError
+from experiments.papers import runs
+from experiments.report import Report, report
+from experiments.summary import collect, load_runs, summary
+
+
+def fold(folder, name, config, lines, result=None, seconds=75.0):
+    path = folder / name
+    path.mkdir(parents=True)
+    (path / "config.json").write_text(json.dumps(to_json(config)))
+    (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (path / "timing.json").write_text(json.dumps({"seconds": seconds}))
+    if result is None:
+        (path / "diverged.txt").write_text("loss is nan")
+        return
+    common = {"cell": "asrnn", "hidden": 7, "parameters": 1234, "seed": 0, "epochs": None, "selected": None}
+    (path / "result.json").write_text(json.dumps({**common, "task": name, **result}))
+
+
+@pytest.fixture
+def made(tmp_path):
+    folder = tmp_path / "made"
+    copying = {"metric": "loss", "better": "min", "baseline": ["memoryless", 0.02], "steps": 2000}
+    lines = [{"step": s, "train_loss": v} for s, v in ((10, 1.0), (240, 0.019), (1500, 3e-5), (2000, 2e-8))]
+    lines.append({"step": 2000, "test_loss": 5e-8})
+    fold(folder, "copy-1000-asrnn", CopyMemory(), lines, {**copying, "best": lines[-1], "final": lines[-1]})
+    fold(folder, "copy-1000-lstm", CopyMemory(model=Model("lstm", 68)), lines[:1])
+    tests = [{"step": 10 * e, "test_accuracy": a} for e, a in ((1, 0.5), (20, 0.9), (21, 0.97), (22, 0.96))]
+    pixels = {"metric": "accuracy", "better": "max", "baseline": ["chance", 0.1], "steps": 220, "epochs": 22}
+    chosen = {"selected": tests[3], "best": tests[2], "final": tests[3]}
+    fold(folder, "smnist-asrnn", Pixels(), tests, {**pixels, **chosen})
+    for seed, accuracy in enumerate((0.8, 0.9)):
+        line = {"step": 220, "test_accuracy": accuracy}
+        for name in ("ablation-rows-bounded-kappa", "distill-taught"):
+            fold(folder, f"{name}-{seed}", Pixels(), [line], {**pixels, "best": line, "final": line})
+    line = {"step": 220, "test_accuracy": 0.42}
+    fold(folder, "sensitivity-lstm-0.001", Pixels(), [line], {**pixels, "best": line, "final": line})
+    bits = {"step": 9, "test_bpc": 2.1, "valid_bpc": 2.2}
+    text = {"metric": "bpc", "better": "min", "baseline": None, "steps": 9, "epochs": 3, "selected": bits, "best": bits}
+    fold(folder, "text-lstm", runs()["text-lstm"], [bits], {**text, "final": bits})
+    (folder / "unfinished").mkdir()
+    return folder
+
+
+def test_the_page_has_the_numbers(made, tmp_path):
+    results = tmp_path / "results"
+    text = report(Report(collect=str(made), results=str(results)))
+    assert (results / "README.md").read_text() == text + "\n"
+    lines = [line.split("|") for line in text.splitlines() if "|" in line]
+    rows = {line[1].strip(): [value.strip() for value in line[2:-1]] for line in lines}
+    assert rows["copy-1000-asrnn"] == ["7", "1,234", "240", "3e-05", "2e-08", "5e-08", "1:15"]
+    assert rows["copy-1000-lstm"][-2] == "diverged"
+    assert rows["smnist-asrnn"] == ["7", "1,234", "98.89", "97.00 (21)", "96.00 (22)", "22", "1:15", "90.00"]
+    assert rows["bounded kappa"] == ["-", "-", "85.00 ± 5.00", "2"]
+    assert rows["taught"] == ["7", "1,234", "85.00 ± 5.00", "2"]
+    assert rows["text-lstm"] == ["7", "1,234", "2.200", "2.100", "3", "1:15"]
+    for figure in ("copy-1000.png", "sensitivity.png"):
+        assert (results / figure).stat().st_size > 5000
+    assert not (results / "runs" / "unfinished").exists()
+    assert summary(results) == text  # from the copies alone
+
+
+def test_nothing_to_report_is_said(tmp_path):
+    with pytest.raises(UsageError, match="no finished runs"):
+        report(Report(results=str(tmp_path)))
+    with pytest.raises(UsageError, match="--collect"):
+        collect(tmp_path, tmp_path)
+    assert load_runs(tmp_path) == {}
