@@ -10,6 +10,10 @@ class UsageError(Exception):
     """What was asked for cannot be done; the message names the argument, its value and the remedy."""
 
 
+class DamagedError(UsageError):
+    """A checkpoint is not what was saved; the message names step and leaf."""
+
+
 class DivergedError(Exception):
     """A loss stopped being finite; the message names quantity and step."""
 

@@ -26,9 +26,10 @@ import asrnn_jax
 from asrnn_jax import pretrained
 from asrnn_jax.cell import Cell
 from experiments import figures, machine
+from experiments.checkpoints import Checkpoints, named
 from experiments.config import Config, command, differences, to_json
 from experiments.errors import DivergedError, UsageError
-from experiments.folder import Checkpoints, Metrics, named, read_json, read_metrics, write_json
+from experiments.folder import Metrics, read_json, read_metrics, write_json
 from experiments.model import make_model, network
 from experiments.optimizer import make_optimizer
 from experiments.probes import Probes

@@ -1,0 +1,137 @@
+"""Checkpoints that say of every leaf what it must be: what is read back is not always what was saved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from experiments.config import Config, differences, to_json
+from experiments.errors import DamagedError, UsageError
+
+
+class Checkpoints:
+    """The newest checkpoints of a run: the leaves of its state by name, their hashes, and the config they are of."""
+
+    def __init__(self, folder: Path, config: Config):
+        self._config = config
+        alone = ocp.options.MultiprocessingOptions(  # each process keeps its own, see `experiments.machine`
+            primary_host=jax.process_index(),
+            active_processes={jax.process_index()},
+            barrier_sync_key_prefix=f"process{jax.process_index()}",
+        )
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2, enable_async_checkpointing=False, create=False, multiprocessing_options=alone
+        )
+        folder.mkdir(exist_ok=True)
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+
+    def save(self, step: int, state: Any) -> None:
+        """Saves and returns once it is on disk; a step that is saved already is left alone."""
+        if step in self._manager.all_steps():
+            return
+        arrays = {name: np.asarray(leaf) for name, leaf in named(state)}
+        about = {
+            "config": to_json(self._config),
+            "config_sha256": _config_hash(to_json(self._config)),
+            "keys": _keys(),
+            "leaves": {name: _leaf_hash(array) for name, array in arrays.items()},
+        }
+        items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
+        if not self._manager.save(step, args=items):
+            raise OSError(f"the checkpoint of step {step} was not saved")
+        self._manager.wait_until_finished()
+
+    def restore(self, like: Any) -> tuple[int, Any] | None:
+        """The newest checkpoint that is whole as ``(step, state)``, with the structure of `like`; None without any.
+
+        Raises:
+          DamagedError: there are some, and all are damaged.
+          UsageError: it belongs to another configuration.
+        """
+        failures = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                arrays = self._verified(step, like)
+            except DamagedError as e:
+                failures.append(str(e))
+                warnings.warn(f"{e}; the one before it is taken", stacklevel=2)
+                continue
+            for unreadable in [s for s in self._manager.all_steps() if s > step]:
+                self._manager.delete(unreadable)  # else they would stand in the way of saving these steps again
+            leaves = [jax.numpy.asarray(arrays[name]) for name, _ in named(like)]
+            return step, jax.tree.unflatten(jax.tree.structure(like), leaves)
+        if failures:
+            raise DamagedError(f"{'; '.join(failures)}: no checkpoint is whole, start again in a new folder.")
+        return None
+
+    def _verified(self, step: int, like: Any) -> dict[str, Any]:
+        """The leaves of a step by name.
+
+        Raises:
+          DamagedError: something cannot be read, or is not what was saved.
+          UsageError: it belongs to another configuration.
+        """
+        damaged = f"the checkpoint of step {step} is damaged"
+        try:
+            about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+            config, leaves = about["config"], about["leaves"]
+            whole = about["config_sha256"] == _config_hash(config)
+        except Exception as e:  # orbax raises many kinds for truncated or missing files
+            raise DamagedError(f"{damaged}: what it is of cannot be read ({type(e).__name__})") from e
+        if not whole:
+            raise DamagedError(f"{damaged}: its configuration is not what was saved")
+        changes = differences(config, self._config)
+        if about["keys"] != _keys():
+            changes.append(f"random keys {about['keys']} -> {_keys()}")
+        if changes:
+            raise UsageError(
+                f"the checkpoint of step {step} was made by another configuration ({', '.join(changes)}); "
+                "resume it with the settings it was made with, or start in a new folder."
+            )
+        target = {name: np.asarray(leaf) for name, leaf in named(like)}
+        if missing := sorted(target.keys() ^ leaves.keys()):
+            raise DamagedError(f"{damaged}: {missing[0]} is missing, or not of this run")
+        try:
+            items = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+            arrays = self._manager.restore(step, args=items)["state"]
+        except Exception as e:
+            raise DamagedError(f"{damaged}: its arrays cannot be read ({type(e).__name__})") from e
+        for name, array in arrays.items():
+            if _leaf_hash(np.asarray(array)) != leaves[name]:
+                raise DamagedError(f"{damaged}: {name} is not what was saved")
+        return arrays
+
+    def latest(self) -> int | None:
+        """The newest step saved."""
+        return self._manager.latest_step()
+
+    def close(self) -> None:
+        self._manager.close()
+
+
+def _keys() -> str:
+    """The implementation of random keys, which batches and dropout follow from."""
+    return str(jax.random.key_impl(jax.random.key(0)))
+
+
+def _leaf_hash(array: np.ndarray) -> str:
+    found = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+    found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def _config_hash(config: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
+def named(state: Any) -> list[tuple[str, Any]]:
+    """The leaves of a pytree with their paths as names."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
