@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import shlex
 import signal
 import sys
@@ -25,8 +24,8 @@ from tqdm import tqdm
 import asrnn_jax
 from asrnn_jax import pretrained
 from asrnn_jax.cell import Cell
-from experiments import figures, machine
-from experiments.checkpoints import Checkpoints, named
+from experiments import divergence, figures, machine
+from experiments.checkpoints import Checkpoints
 from experiments.config import Config, command, differences, to_json
 from experiments.errors import DivergedError, UsageError
 from experiments.folder import Metrics, read_json, read_metrics, write_json
@@ -85,12 +84,35 @@ def _train(config: Config, task: Task, cell: Cell, optimizer) -> dict[str, Any]:
         probes = Probes(wanted, config.training.probe_every, task, cell, folder / "probes.jsonl", step)
         try:
             state = _loop(config, task, cell, optimizer, state, folder, checkpoints, metrics, probes)
+        except divergence.NotFiniteError as e:
+            raise _diverged(e, config, task, cell, optimizer, folder, checkpoints) from e
         finally:
             probes.close()
             metrics.close()
     finally:
         checkpoints.close()
     return _finish(config, task, state, folder)
+
+
+def _diverged(
+    e: divergence.NotFiniteError, config: Config, task: Task, cell: Cell, optimizer, folder: Path, checkpoints
+) -> DivergedError:
+    last = checkpoints.latest()
+    kept = "no checkpoint had been saved" if last is None else f"the checkpoint of step {last} is kept"
+    what, again = str(e), ""
+    if machine.processes() == 1:
+        state = initial(config, task, cell, optimizer)
+        start, state = checkpoints.restore(state) or (0, state)
+        train_step = make_step(config, task, cell, optimizer)
+        what = divergence.replay(start, state, e.step, train_step, task.batch, folder) or what
+        out = shlex.quote(str(folder))
+        again = f", its batch is in {folder / divergence.FILE}"
+        if last is not None:
+            again += f", python -m experiments {command(config)} --out {out} --resume replays it"
+    return DivergedError(
+        f"{what}: training has diverged; {kept}{again}. Start again with a smaller --lr, a smaller --clip, or for "
+        "asRNN --saturation bounded."
+    )
 
 
 def trained(config: Config) -> tuple[Any, Any]:
@@ -249,23 +271,22 @@ def _loop(
             stop = machine.any_process(bool(caught)) if step % log_every == 0 or machine.processes() == 1 else False
             if step % log_every == 0 or last:
                 means = {name: float(total) / (step - logged) for name, total in state.sums.items()}
-                _check_finite(means, step, checkpoints)
+                divergence.check(means, step)
                 metrics.write(step, **{f"train_{name}": value for name, value in means.items()})
                 state, logged = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums)), step
                 shown |= {name: f"{value:.4g}" for name, value in means.items()}
                 bar.set_postfix(shown, refresh=False)
             if step % eval_every == 0 or last:
                 tested = evaluate(state.params)
-                _check_finite(tested, step, checkpoints)
+                divergence.check(tested, step)
                 metrics.write(step, **tested)
                 best.offer(step, tested, state.params)
                 shown |= {f"test_{task.metric}": f"{tested[f'test_{task.metric}']:.4g}"}
                 bar.set_postfix(shown, refresh=False)
             probes.at(step, state.params)
             if step % config.training.checkpoint_every == 0 or last or stop:
-                broken = [name for name, leaf in named(state) if not np.isfinite(np.asarray(leaf)).all()]
-                _check_finite({f"{name} of the batch": value for name, value in now.items()}, step, checkpoints)
-                _check_finite(dict.fromkeys(broken, math.nan), step, checkpoints)
+                divergence.check({f"{name} of the batch": value for name, value in now.items()}, step)
+                divergence.check(divergence.broken(state), step)
                 metrics.sync()
                 probes.sync()
                 checkpoints.save(step, state)
@@ -306,17 +327,6 @@ class Best:
         arguments = network(self._config.model, self._task.inputs, self._task.outputs)
         card = {"config": to_json(self._config), "step": step, "result": tested}
         pretrained.save(self._file, arguments, jax.device_get(params), card)
-
-
-def _check_finite(values: dict[str, Any], step: int, checkpoints: Checkpoints) -> None:
-    for name, value in values.items():
-        if not math.isfinite(float(value)):
-            last = checkpoints.latest()
-            kept = "no checkpoint had been saved" if last is None else f"the checkpoint of step {last} is kept"
-            raise DivergedError(
-                f"{name} is {float(value)} at step {step}: training has diverged; {kept}. Start again with a smaller "
-                "--lr, a smaller --clip, or for asRNN --saturation bounded."
-            )
 
 
 def _finish(config: Config, task: Task, state: State, folder: Path) -> dict[str, Any]:
