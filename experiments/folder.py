@@ -13,10 +13,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from experiments.errors import UsageError
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -37,6 +44,29 @@ def read_json(path: Path) -> Any:
         raise UsageError(f"{path} is missing: {path.parent} is not a run folder.") from e
     except (ValueError, OSError) as e:
         raise UsageError(f"{path} cannot be read ({e}).") from e
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While this lasts, no other process of this machine can be in the folder; the system ends it with the process.
+
+    Raises:
+      UsageError: another one is.
+    """
+    if fcntl is None:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            raise UsageError(f"--out {folder}: another process is at work in it; wait, or give another folder.") from e
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 class Metrics:

@@ -28,7 +28,7 @@ from experiments import divergence, figures, machine
 from experiments.checkpoints import Checkpoints
 from experiments.config import Config, command, differences, to_json
 from experiments.errors import DivergedError, UsageError
-from experiments.folder import Metrics, read_json, read_metrics, write_json
+from experiments.folder import Metrics, alone, read_json, read_metrics, write_json
 from experiments.model import make_model, network
 from experiments.optimizer import make_optimizer
 from experiments.probes import Probes
@@ -71,7 +71,13 @@ def train(config: Config) -> dict[str, Any]:
 
 
 def _train(config: Config, task: Task, cell: Cell, optimizer) -> dict[str, Any]:
-    folder = _open_folder(config)
+    folder = _folder(config)
+    with alone(folder):
+        _begin(config, folder)
+        return _carry_out(config, task, cell, optimizer, folder)
+
+
+def _carry_out(config: Config, task: Task, cell: Cell, optimizer, folder: Path) -> dict[str, Any]:
     state = initial(config, task, cell, optimizer)
     checkpoints = Checkpoints(folder / "checkpoints", config)
     try:
@@ -133,26 +139,40 @@ def trained(config: Config) -> tuple[Any, Any]:
     return cell, found[1].params
 
 
-def _open_folder(config: Config) -> Path:
+def _folder(config: Config) -> Path:
+    """The run folder, which exists."""
     folder = Path(config.training.out or default_folder(config))
     if config.training.resume:
-        changes = differences(read_json(folder / "config.json"), config)
+        read_json(folder / "config.json")
+        return folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as e:
+        raise UsageError(f"--out {folder} is a file: give another --out.") from e
+    except OSError as e:
+        raise UsageError(f"--out {folder} cannot be written ({e.strerror}): give another folder.") from e
+    return folder
+
+
+def _begin(config: Config, folder: Path) -> None:
+    """Checks that a resumed run is the one that was begun; begins a new one."""
+    stored = folder / "config.json"
+    if config.training.resume:
+        changes = differences(read_json(stored), config)
         if changes:
             raise UsageError(
                 f"--resume: {folder} was made by another configuration ({', '.join(changes)}); leave these flags out, "
                 "or start in a new folder."
             )
-        return folder
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        remedy = "add --resume to go on with it, or give" if (folder / "config.json").exists() else "give"
+        return
+    if any(folder.iterdir()):
+        remedy = "add --resume to go on with it, or give" if stored.exists() else "give"
         raise UsageError(f"--out {folder} exists and is not empty: {remedy} another --out.")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "config.json", to_json(config))
+        write_json(stored, to_json(config))
         (folder / "figures").mkdir()
     except OSError as e:
         raise UsageError(f"--out {folder} cannot be written ({e.strerror}): give another folder.") from e
-    return folder
 
 
 def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:

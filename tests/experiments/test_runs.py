@@ -17,7 +17,7 @@ import asrnn_jax
 from asrnn_jax import pretrained
 from experiments.config import from_json
 from experiments.data import load_images
-from experiments.folder import read_metrics
+from experiments.folder import alone, read_metrics
 from experiments.tasks import make_task
 from tests.experiments.conftest import environment
 
@@ -117,6 +117,20 @@ def test_killed_and_resumed_ends_with_the_same_bits(straight, tmp_path, start, c
         process.communicate()
     done = cli("copy-memory", "--out", "run", "--resume")  # the folder knows its settings
     assert done.returncode == 0, done.stderr
+    same(tmp_path / "run", straight)
+
+
+def test_two_runs_cannot_be_in_one_folder(straight, cli, tmp_path):
+    shutil.copytree(straight, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "120")
+    before = {path: path.read_bytes() for path in sorted((tmp_path / "run").rglob("*")) if path.is_file()}
+    with alone(tmp_path / "run"):
+        for flags in (("--resume",), ()):
+            done = cli("copy-memory", "--out", "run", *flags)
+            assert done.returncode == 2
+            assert "another process is at work in it" in done.stderr
+    assert {path: path.read_bytes() for path in sorted((tmp_path / "run").rglob("*")) if path.is_file()} == before
+    assert cli("copy-memory", "--out", "run", "--resume").returncode == 0
     same(tmp_path / "run", straight)
 
 
