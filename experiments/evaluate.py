@@ -18,6 +18,7 @@ from experiments.config import Config, command, from_json
 from experiments.errors import UsageError
 from experiments.folder import read_json
 from experiments.report import table
+from experiments.summary import placeless
 from experiments.tasks import make_task
 from experiments.train import make_evaluate
 
@@ -112,10 +113,7 @@ def save(settings: Save) -> str:
         "date": datetime.date.today().isoformat(),
         "versions": {"asrnn_jax": asrnn_jax.__version__, "jax": jax.__version__},
     }
-    for circumstance in ("out", "coordinator"):
-        card["config"]["training"][circumstance] = None
-    if "data_dir" in card["config"]:
-        card["config"]["data_dir"] = None
+    card["config"] = placeless(card["config"])
     to = Path(settings.to or str(resources.files(pretrained))) / f"{settings.name}{pretrained.SUFFIX}"
     arguments = card.pop("network")
     try:

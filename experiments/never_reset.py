@@ -207,6 +207,8 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
         ]
         return table([(*COLUMNS[config.study], *columns), *lines])
 
+    deep = [cell for cell in config.cells if cell in DEEP]
+    blocks = f" {', '.join(deep)}: two residual blocks of half as many units." if deep else ""
     unit, steps = alarm_unit(config.dataset)
     shares = {"first tenth": "first", "last tenth": "last", "best moment": "best_accuracy"}
     shares |= {"precision": "precision", "recall": "recall"}
@@ -217,8 +219,10 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
             f"# Streams of {config.dataset}: with and without resets",
             f"{config.seeds} seeds, {config.hidden} units, {config.steps:,} steps of 32 windows of 100; test streams "
             f"of {config.samples:,} unseen samples. Accuracy in % at the last step of each sample, mean over seeds "
-            "± half their range. Entropy in gaps in % of the uniform distribution's.",
+            "± half their range. Entropy in gaps in % of the uniform distribution's. Each network was trained with "
+            f"cross-entropy on separate samples, on streams with the gaps ignored, or with the full objective.{blocks}",
             f"    python -m experiments never-reset --dataset {config.dataset}{flags}",
+            *_claim(groups),
             "## Accuracy by reset policy, on streams as in training",
             block(policies, lambda row, name: row["policies"][name]["accuracy"]),
             "## Accuracy without any reset, on streams as in training and on others",
@@ -230,6 +234,26 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
             block(list(counts), lambda row, name: row["policies"]["never"][counts[name][0]] * counts[name][1], number),
         ]
     )
+
+
+def _claim(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
+    """No reset at all beside oracle resets, of the same networks and of those that were trained for them."""
+    header = "cell|full, no reset|full, oracle|ignored, no reset|separate, oracle|separate, no reset"
+    header += "|full, no reset - separate, oracle|gap entropy of full|of ignored"
+    lines: list[tuple[str, ...]] = [tuple(header.split("|"))]
+    for cell in dict.fromkeys(cell for cell, _ in groups):
+        if not all((cell, regime) in groups for regime in REGIMES):
+            continue
+
+        def of(regime: str, policy: str, key: str = "accuracy", cell: str = cell) -> list[float]:
+            return [row["policies"][policy][key] for row in groups[cell, regime]]
+
+        accuracies = [of("full", "never"), of("full", "oracle"), of("ignored", "never")]
+        accuracies += [of("separate", "oracle"), of("separate", "never")]
+        difference = 100 * (np.mean(accuracies[0]) - np.mean(accuracies[3]))
+        entropies = (percent(of(regime, "never", "gap_entropy")) for regime in ("full", "ignored"))
+        lines.append((cell, *map(percent, accuracies), f"{difference:+.1f}", *entropies))
+    return ["## With and without resets", table(lines)] if len(lines) > 1 else []
 
 
 def percent(values: Sequence[float]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments import figures
 from experiments.errors import UsageError
-from experiments.folder import read_json, read_metrics
+from experiments.folder import read_json, read_metrics, write_json
 from experiments.papers import ABLATION, EPOCHS, RATES, STARTS
 from experiments.report import table
 
@@ -44,7 +44,14 @@ def collect(folder: Path, into: Path) -> int:
         for name in KEPT:
             if (path / name).exists():
                 shutil.copyfile(path / name, into / path.name / name)
+        write_json(into / path.name / "config.json", placeless(read_json(path / "config.json")))
     return len(found)
+
+
+def placeless(config: Run) -> Run:
+    """A config's JSON values without the folders of the machine that it ran on."""
+    config = config | {name: None for name in ("data_dir",) if name in config}
+    return config | {"training": config["training"] | {"out": None, "resume": False, "coordinator": None}}
 
 
 def _finished(folder: Path) -> bool:

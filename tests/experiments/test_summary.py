@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.config import CopyMemory, Model, Pixels, to_json
+from experiments.config import CopyMemory, Model, Pixels, Training, to_json
 from experiments.errors import UsageError
 from experiments.papers import runs
 from experiments.report import Report, report
@@ -30,7 +30,8 @@ def made(tmp_path):
     copying = {"metric": "loss", "better": "min", "baseline": ["memoryless", 0.02], "steps": 2000}
     lines = [{"step": s, "train_loss": v} for s, v in ((10, 1.0), (240, 0.019), (1500, 3e-5), (2000, 2e-8))]
     lines.append({"step": 2000, "test_loss": 5e-8})
-    fold(folder, "copy-1000-asrnn", CopyMemory(), lines, {**copying, "best": lines[-1], "final": lines[-1]})
+    here = CopyMemory(training=Training(out="/home/me/run"))
+    fold(folder, "copy-1000-asrnn", here, lines, {**copying, "best": lines[-1], "final": lines[-1]})
     fold(folder, "copy-1000-lstm", CopyMemory(model=Model("lstm", 68)), lines[:1])
     tests = [{"step": 10 * e, "test_accuracy": a} for e, a in ((1, 0.5), (20, 0.9), (21, 0.97), (22, 0.96))]
     pixels = {"metric": "accuracy", "better": "max", "baseline": ["chance", 0.1], "steps": 220, "epochs": 22}
@@ -64,6 +65,7 @@ def test_the_page_has_the_numbers(made, tmp_path):
     for figure in ("copy-1000.png", "sensitivity.png"):
         assert (results / figure).stat().st_size > 5000
     assert not (results / "runs" / "unfinished").exists()
+    assert "/home/me" not in (results / "runs" / "copy-1000-asrnn" / "config.json").read_text()
     assert summary(results) == text  # from the copies alone
 
 
