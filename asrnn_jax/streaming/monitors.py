@@ -150,9 +150,9 @@ class Watch:
     They work in NumPy, because chunks have any length, and a program for each would have to be compiled.
     """
 
-    def __init__(self, ref: Reference, limits: Limits, every: int, batch: tuple[int, ...]):
+    def __init__(self, ref: Reference, every: int, batch: tuple[int, ...]):
         self._ref = Reference(*(np.asarray(leaf, np.float64) for leaf in ref))  # pyright: ignore[reportArgumentType]
-        self._limits, self._every = limits, every
+        self._every = every
         self._recent: list[tuple[Any, Any, Any]] = []
         self._waiting = 0  # steps in it
         self._batch, self._inputs = batch, len(ref.x_mean)
@@ -201,7 +201,7 @@ class Watch:
             gap_entropy_sum=s.gap_entropy_sum + np.where(quiet, entropy, 0).sum(-1),
         )
 
-    def read(self, norm: ArrayLike, saturated: ArrayLike) -> tuple[Readings, list[Change]]:
+    def read(self, norm: ArrayLike, saturated: ArrayLike, limits: Limits) -> tuple[Readings, list[Change]]:
         """The readings, and what tripped or recovered; `norm` ``(*B,)`` of the state, `saturated` ``(*B,)``."""
         s, ref = self.state, self._ref
         keep = np.exp(-s.steps / (10 * self._every))
@@ -216,7 +216,7 @@ class Watch:
         gap_entropy = np.where(s.gaps > 0, mean(s.gap_entropy, s.gap_entropy_sum, s.gaps), s.gap_entropy)
         drift = (np.abs(x - ref.x_mean) / ref.x_std).max(-1)
         readings = Readings(np.asarray(norm) / ref.norm, np.asarray(saturated), entropy, gap_entropy, drift)
-        flags = self._limits.tripped(readings)
+        flags = limits.tripped(readings)
         names = [field.name for field in dataclasses.fields(Limits)]
         now = np.stack([flags.get(name, np.zeros_like(s.tripped[0])) for name in names])
         changes = []

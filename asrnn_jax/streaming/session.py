@@ -119,14 +119,14 @@ class Session:
                 f"fallback={fallback.name} acts where a monitor trips, and there are none without a reference: pass "
                 "reference=asrnn_jax.streaming.reference(cell, params, training_streams)."
             )
-        self.cell, self.batch, self.non_finite = cell, batch, non_finite
+        self.cell, self.batch, self.limits, self.non_finite = cell, batch, limits or Limits(), non_finite
         self._weights = _prepare(cell, params)
         dtype = compute_dtype(self._weights, jnp.zeros((), jnp.float32))
         self._weights, self._dtype = cast(self._weights, dtype), np.dtype(dtype)
         self._fallback = fallback
         self._policies = (policy or never(), fallback or policy or never())
         self._plain = _plain(cell) if self._never else None
-        self._watch = None if reference is None else Watch(reference, limits or Limits(), monitor_every, batch)
+        self._watch = None if reference is None else Watch(reference, monitor_every, batch)
         self.steps = 0
         """Steps pushed so far."""
         self.events: deque[Event] = deque(maxlen=1000)
@@ -271,7 +271,7 @@ class Session:
 
     def _read(self, watch: Watch, x: Any) -> None:
         found = jax.device_get(vitals(self.cell, self._weights, self._state.carry, x))
-        self.readings, changes = watch.read(*found)
+        self.readings, changes = watch.read(*found, self.limits)
         for change in changes:
             streams = tuple(map(int, np.flatnonzero(change.streams)))
             self._say(Event(self.steps, change.kind, change.monitor, streams, change.value))
