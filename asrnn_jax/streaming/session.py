@@ -270,8 +270,8 @@ class Session:
         return np.take_along_axis(filled, last_good, axis=-2)[..., 1:, :], None
 
     def _read(self, watch: Watch, x: Any) -> None:
-        found = jax.device_get(vitals(self.cell, self._weights, self._state.carry, x))
-        self.readings, changes = watch.read(*found, self.limits)
+        norm, saturated = jax.device_get(vitals(self.cell, self._weights, self._state.carry, x))
+        self.readings, changes = watch.read(norm, saturated, self.limits)
         for change in changes:
             streams = tuple(map(int, np.flatnonzero(change.streams)))
             self._say(Event(self.steps, change.kind, change.monitor, streams, change.value))
