@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from asrnn_jax.pretrained import named
 from experiments.config import Config, differences, to_json
 from experiments.errors import DamagedError, UsageError
 
@@ -129,9 +130,3 @@ def _leaf_hash(array: np.ndarray) -> str:
 
 def _config_hash(config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-
-
-def named(state: Any) -> list[tuple[str, Any]]:
-    """The leaves of a pytree with their paths as names."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]

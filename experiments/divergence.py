@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.checkpoints import named
+from asrnn_jax.pretrained import named
 
 FILE = "diverged.npz"
 

@@ -232,7 +232,7 @@ class Session:
     def _advance(self, xs: Any, there: Any, boundary: Any) -> jax.Array:
         if self._plain is not None and there is None:
             carry, ys = self._plain(self._weights, self._state.carry, xs)
-            self._state = State._make((carry, *self._state[1:]))  # a third of the time that _replace takes
+            self._state = State._make((carry, *self._state[1:]))  # quicker than _replace
         else:
             self._state, ys = _advance(self.cell, self._policies, self._weights, self._state, xs, there, boundary)
         steps = xs.shape[-2]
