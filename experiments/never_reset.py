@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,8 @@ class NeverReset:
     """Runs of each, seeds 0, 1, ..."""
     steps: int = 6000
     """Optimiser steps of a run."""
+    target: float = 0.985
+    """Entropy that the weight of the gaps is to hold in them, as a share of log(classes)."""
     samples: int = 1000
     """Unseen samples of the stream that each is measured on."""
     length: int = 1_000_000
@@ -74,6 +76,8 @@ class NeverReset:
         for name in self.regimes:
             if name not in REGIMES:
                 raise unknown("--regimes", name, REGIMES)
+        if not 0 < self.target < 1:
+            raise UsageError(f"--target {self.target}: give a share of log(classes), between 0 and 1.")
         if not self.cells or not self.regimes:
             raise UsageError("--cells and --regimes: give at least one of each.")
         for name in ("seeds", "hidden", "steps", "samples", "length"):
@@ -89,6 +93,7 @@ def recipe(config: NeverReset, cell: str, regime: str, seed: int, name: str = ""
         data_dir=config.data_dir,
         regime=regime,
         steps=config.steps,
+        target=config.target,
         samples=min(config.samples, 300),
         model=_model(cell, config.hidden),
         optim=Optimizer("adam", lr=2e-3, lr_orthogonal=4e-4, clip=1.0, schedule="cosine"),
@@ -185,10 +190,20 @@ def _long_table(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
             f"# One stream of {config.dataset}, {rows[0]['steps']:,} steps without a reset",
             f"{config.hidden} units, full objective, seed 0; outputs {finite}. A column a tenth of it; the norm "
             "is the largest in it, over the largest in the first 10,000 steps.",
-            f"    python -m experiments never-reset --dataset {config.dataset} --study long",
+            f"    {_command(config)}",
             table(lines),
         ]
     )
+
+
+def _command(config: NeverReset) -> str:
+    """What to type for this table, with every flag that is not at its default, folders apart."""
+    flags = "".join(
+        f" --{name} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in ((f.name, getattr(config, f.name)) for f in fields(config))
+        if name not in ("out", "data_dir") and value != getattr(NeverReset, name)
+    )
+    return f"python -m experiments never-reset{flags}"
 
 
 COLUMNS = {"cells": ("cell", "trained"), "weight": ("cell", "weight"), "gaps": ("gaps in training", "trained")}
@@ -213,7 +228,6 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
     shares = {"first tenth": "first", "last tenth": "last", "best moment": "best_accuracy"}
     shares |= {"precision": "precision", "recall": "recall"}
     counts = {"delay": ("delay", 1.0), f"false alarms / {unit}": ("false_alarms", steps)}
-    flags = f" --study {config.study}" if config.study != "cells" else ""
     return "\n\n".join(
         [
             f"# Streams of {config.dataset}: with and without resets",
@@ -221,7 +235,7 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
             f"of {config.samples:,} unseen samples. Accuracy in % at the last step of each sample, mean over seeds "
             "± half their range. Entropy in gaps in % of the uniform distribution's. Each network was trained with "
             f"cross-entropy on separate samples, on streams with the gaps ignored, or with the full objective.{blocks}",
-            f"    python -m experiments never-reset --dataset {config.dataset}{flags}",
+            f"    {_command(config)}",
             *_claim(groups),
             "## Accuracy by reset policy, on streams as in training",
             block(policies, lambda row, name: row["policies"][name]["accuracy"]),

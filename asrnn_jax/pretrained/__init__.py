@@ -89,7 +89,7 @@ def save(path: str | os.PathLike, arguments: dict[str, Any], params: Params, car
     saved.write(path, [np.asarray(leaf) for _, leaf in leaves], about)
 
 
-def named(params: Params) -> Any:
-    """The leaves with their paths as names."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+def named(tree: Any) -> Any:
+    """The leaves of any tree with their paths as names."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
