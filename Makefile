@@ -18,6 +18,7 @@ $(VENV)/experiments: pyproject.toml constraints.txt
 $(VENV)/dev: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps jax2onnx  # it names an orbax it does not use
 	@touch $@ $(VENV)/experiments
 
 demo: $(VENV)/experiments

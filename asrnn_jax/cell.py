@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 
 PyTree = Any
+Shape = tuple[Any, ...]  # of ints, or of the symbolic dimensions of `jax.export`
 Options = ParamSpec("Options")
 Params = Mapping[str, Any]  # what is trained; always a dict (or FrozenDict)
 Weights = PyTree  # what `prepare` makes of it; never a dict
@@ -124,7 +125,7 @@ class Cell(NamedTuple):
         """One step of the loop: ``(weights, carry, z) -> carry``."""
         return self.update(carry, z, self.mix(weights, carry))
 
-    def start(self, weights: Weights, batch_shape: tuple[int, ...] = (), dtype: Any = jnp.float32) -> PyTree:
+    def start(self, weights: Weights, batch_shape: Shape = (), dtype: Any = jnp.float32) -> PyTree:
         """The carry a sequence starts from: the trained one, else `initial_carry`."""
         if self.trained_start is None:
             return self.initial_carry(batch_shape, dtype)
@@ -178,7 +179,7 @@ def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
     return params_or_weights
 
 
-def _shapes(params: PyTree) -> dict[str, tuple[int, ...]]:
+def _shapes(params: PyTree) -> dict[str, Shape]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf) for path, leaf in leaves}
 
@@ -200,13 +201,13 @@ def check_inputs(cell: Cell, xs: jax.Array, least_rank: int, what: str) -> None:
 
 
 @functools.lru_cache(maxsize=1024)  # a stream asks at every step
-def _carry_shapes(cell: Cell, batch: tuple[int, ...], dtype: Any) -> tuple[PyTree, Any, list[tuple[int, ...]]]:
+def _carry_shapes(cell: Cell, batch: Shape, dtype: Any) -> tuple[PyTree, Any, list[Shape]]:
     expected = jax.eval_shape(lambda: cell.initial_carry(batch, dtype))
     shapes = jax.tree.map(lambda leaf: leaf.shape, expected)
     return shapes, jax.tree.structure(expected), [leaf.shape for leaf in jax.tree.leaves(expected)]
 
 
-def check_carry(cell: Cell, carry: PyTree, batch: tuple[int, ...], dtype: Any) -> None:
+def check_carry(cell: Cell, carry: PyTree, batch: Shape, dtype: Any) -> None:
     """Raises if `carry` is not one of this cell for this batch."""
     expected, structure, shapes = _carry_shapes(cell, batch, dtype)
     leaves = jax.tree.leaves(carry)

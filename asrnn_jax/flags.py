@@ -11,11 +11,11 @@ from jax import lax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from asrnn_jax.cell import Cell
+from asrnn_jax.cell import Cell, Shape
 from asrnn_jax.loop import where
 
 
-def as_flags(name: str, flags: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array | None:
+def as_flags(name: str, flags: ArrayLike | None, shape: Shape) -> jax.Array | None:
     """A mask or resets as an array, or an error that names what is wrong with it."""
     if flags is None:
         return None
@@ -27,7 +27,7 @@ def as_flags(name: str, flags: ArrayLike | None, shape: tuple[int, ...]) -> jax.
     return flags
 
 
-def as_lengths(lengths: ArrayLike, batch: tuple[int, ...], steps: int) -> jax.Array:
+def as_lengths(lengths: ArrayLike, batch: Shape, steps: int) -> jax.Array:
     """Lengths as an array, or an error that names what is wrong with them."""
     known = None if isinstance(lengths, Tracer) else np.asarray(lengths)
     lengths = jnp.asarray(lengths)

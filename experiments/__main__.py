@@ -30,6 +30,7 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   save          the best network of a run, with its card, among the trained ones of the package
   evaluate      a trained network on its task, beside its card
   robustness    trained networks on disturbed inputs and with narrow weights
+  export        a trained network as files that run without this library
   never-reset   cells, training regimes and reset policies on streams, tables
   bench         a training step beside its rivals
 
@@ -47,6 +48,7 @@ TOOLS = {
     "save": ("evaluate", "Save", "save"),
     "evaluate": ("evaluate", "Evaluate", "evaluate"),
     "robustness": ("robustness", "Robustness", "robustness"),
+    "export": ("export", "Export", "export"),
     "never-reset": ("never_reset", "NeverReset", "never_reset"),
     "bench": ("bench", "Bench", "bench"),
 }

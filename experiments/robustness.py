@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import asrnn_jax
-from asrnn_jax.cell import Cell
+from asrnn_jax.cell import Cell, as_weights
+from asrnn_jax.export import narrow, widen
 from experiments import figures
 from experiments.config import Pixels, Stream
 from experiments.errors import UsageError
@@ -84,29 +85,7 @@ DISTURBANCES: dict[str, tuple[Disturbance, tuple[float, ...]]] = {
 }
 
 
-def bfloat16(params: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16).astype(leaf.dtype), params)
-
-
-def integers(bits: int, params: Any) -> Any:
-    """Each leaf as whole numbers times a scale, one scale a column (a leaf, where it is a vector), round to nearest."""
-
-    def rounded(leaf):
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            return leaf
-        largest = jnp.abs(leaf).max(axis=0 if leaf.ndim > 1 else None, keepdims=True)
-        scale = jnp.where(largest == 0, 1, largest) / (2 ** (bits - 1) - 1)
-        return jnp.round(leaf / scale) * scale
-
-    return jax.tree.map(rounded, params)
-
-
-WEIGHTS: dict[str, Callable[[Any], Any]] = {
-    "bfloat16": bfloat16,
-    "int8": partial(integers, 8),
-    "int6": partial(integers, 6),
-    "int4": partial(integers, 4),
-}
+WEIGHTS: dict[str, Any] = {"bfloat16": "bfloat16", "int8": 8, "int6": 6, "int4": 4}
 
 
 def robustness(settings: Robustness) -> str:
@@ -128,8 +107,9 @@ def robustness(settings: Robustness) -> str:
                 xs, mask = disturb(rng, samples.xs, level)
                 value = accuracy(params, xs=xs, mask=mask)
                 found.setdefault(about, {}).setdefault(f"{level:g}", []).append(value)
-        for about, narrow in WEIGHTS.items():
-            found.setdefault("weights", {}).setdefault(about, []).append(accuracy(narrow(params)))
+        for about, to in WEIGHTS.items():
+            narrowed = widen(narrow(as_weights(cell, params), to))
+            found.setdefault("weights", {}).setdefault(about, []).append(accuracy(narrowed))
         halves = accuracy(params, dtype=jnp.bfloat16)
         found.setdefault("computed in", {}).setdefault("bfloat16", []).append(halves)
     out = Path(settings.out)

@@ -1,18 +1,18 @@
 """Disturbances do what they say, narrow weights are what their bits can hold, and the table is what was measured."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import asrnn_jax
 from asrnn_jax import pretrained
+from asrnn_jax.export import narrow, widen
 from experiments import robustness as module
 from experiments.config import CopyMemory, Pixels, to_json
 from experiments.data import load_images
 from experiments.errors import UsageError
 from experiments.folder import read_json
-from experiments.robustness import DISTURBANCES, WEIGHTS, Robustness, robustness
+from experiments.robustness import DISTURBANCES, Robustness, robustness
 
 XS = np.random.default_rng(0).normal(size=(40, 200, 3)).astype(np.float32)
 
@@ -49,18 +49,6 @@ def test_disturbances_are_as_strong_as_they_say():
     assert 5 < np.abs(warped - time[..., 0]).max() <= 0.4 * 200 / (2 * np.pi) + 1
 
 
-@pytest.mark.parametrize("bits", [8, 4])
-def test_whole_numbers_of_so_many_bits(bits):
-    leaf = jax.random.normal(jax.random.key(0), (50, 3)) * jnp.array([[1.0, 10.0, 0.1]])
-    narrow = module.integers(bits, {"a": leaf, "zero": jnp.zeros(4)})
-    for column, found in zip(leaf.T, narrow["a"].T):
-        scale = np.abs(column).max() / (2 ** (bits - 1) - 1)
-        whole = np.asarray(found) / scale
-        np.testing.assert_allclose(whole, np.rint(whole), atol=1e-3)
-        assert np.abs(found - column).max() <= scale / 2 + 1e-6
-    assert (narrow["zero"] == 0).all()
-
-
 def test_the_table_is_what_was_measured(tmp_path):
     config = Pixels(rows=True)
     model, params = saved(tmp_path / "a.npz", config)
@@ -75,7 +63,7 @@ def test_the_table_is_what_was_measured(tmp_path):
         return float((np.asarray(asrnn_jax.run(model, params, xs)[1])[:, -1].argmax(-1) == labels).mean())
 
     assert found["clean"][""][0] == pytest.approx(accuracy(params, xs))
-    assert found["weights"]["int4"][0] == pytest.approx(accuracy(WEIGHTS["int4"](params), xs))
+    assert found["weights"]["int4"][0] == pytest.approx(accuracy(widen(narrow(model.prepare(params), 4)), xs))
     noisy = module.noise(np.random.default_rng(0), xs, 0.05)[0]
     assert found["noise, standard deviation"]["0.05"][0] == pytest.approx(accuracy(params, noisy))
     assert f"{100 * found['clean'][''][1]:.1f}" in text

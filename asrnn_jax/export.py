@@ -1,0 +1,246 @@
+"""A trained network as a file that runs without this library: StableHLO for JAX, ONNX for everything else.
+
+Both formats hold one function, with the prepared weights in it::
+
+    (state, x, reset) -> (state, y)
+
+    state   a tuple of arrays (B, ...), float32; complex ones as (B, ..., 2), real and imaginary part
+    x       (B, I) float32: one step; or (B, T, I) where the file was made for T steps at a time
+    reset   (B,) bool: where True that stream starts afresh before x; all True at the very first call,
+            whatever the state then holds
+    y       (B, O) or (B, T, O)
+
+In ONNX the inputs are called state_0, state_1, ..., x and reset, the outputs next_0, next_1, ... and y.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights
+from asrnn_jax.pairs import real_only
+from asrnn_jax.run import cast, run, step
+
+Narrow = Literal["float32", "bfloat16", "int8"]
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+class Scaled(NamedTuple):
+    """A matrix as whole numbers times one scale a column."""
+
+    values: jax.Array
+    scale: jax.Array
+
+
+def narrow(weights: Weights, to: Narrow | int) -> PyTree:
+    """The matrices of prepared weights in a narrower type; vectors, and complex numbers, stay as they are.
+
+    Args:
+      weights: what ``cell.prepare`` made.
+      to: "float32" (as they are), "bfloat16", "int8", or a number of bits from 2 to 8 (kept in 8): whole numbers
+        times a scale for each column, rounded to nearest.
+
+    Returns:
+      The same tree for `widen`, with `Scaled` in the place of matrices that were made whole numbers.
+
+    Raises:
+      ValueError: another type.
+    """
+    if to not in ("float32", "bfloat16", "int8") and not (isinstance(to, int) and 2 <= to <= 8):
+        raise ValueError(f"to={to!r}: choose 'float32', 'bfloat16', 'int8', or bits from 2 to 8.")
+
+    def one(leaf):
+        if jnp.ndim(leaf) < 2 or not jnp.issubdtype(leaf.dtype, jnp.floating) or to == "float32":
+            return leaf
+        if to == "bfloat16":
+            return leaf.astype(jnp.bfloat16)
+        most = 2 ** ((8 if to == "int8" else to) - 1) - 1
+        largest = jnp.abs(leaf).max(axis=-2, keepdims=True)
+        scale = jnp.where(largest == 0, 1, largest) / most
+        return Scaled(jnp.round(leaf / scale).astype(jnp.int8), scale)
+
+    return jax.tree.map(one, weights)
+
+
+def widen(narrowed: PyTree, dtype: Any = jnp.float32) -> Weights:
+    """The weights that `narrow` made narrow, in `dtype` again."""
+    whole = jax.tree.map(
+        lambda leaf: leaf.values.astype(dtype) * leaf.scale.astype(dtype) if isinstance(leaf, Scaled) else leaf,
+        narrowed,
+        is_leaf=lambda leaf: isinstance(leaf, Scaled),
+    )
+    return cast(whole, dtype)
+
+
+def stablehlo(
+    cell: Cell,
+    params: Params | Weights,
+    *,
+    steps: int | None = None,
+    weights: Narrow = "float32",
+    batch: int | None = None,
+    platforms: tuple[str, ...] = PLATFORMS,
+) -> bytes:
+    """The network as StableHLO, for ``jax.export.deserialize``; see the head of this module for the function.
+
+    Args:
+      cell: made by a factory of `asrnn_jax.cells`, or a model of `asrnn_jax.pretrained`.
+      params: its params or prepared weights.
+      steps: T of a function that takes so many steps at a time; None: of one that takes one.
+      weights: type that matrices are kept in, see `narrow`; everything is computed in float32.
+      batch: B; None: any.
+      platforms: where it is to run. Making it needs none of them.
+
+    Returns:
+      What to write to a file. JAX promises to load it for six months of later versions at least.
+
+    Raises:
+      ValueError: params of another cell, a bidirectional cell without `steps`, an unknown option.
+      ImportError: flatbuffers is not installed.
+
+    Example:
+      >>> import jax, numpy as np
+      >>> from asrnn_jax import cells, export
+      >>> model = cells.with_output(cells.gru(inputs=3, hidden=8), 10)
+      >>> file = export.stablehlo(model, model.init(jax.random.key(0)))
+      >>> advance = jax.export.deserialize(file).call
+      >>> state, y = advance((np.zeros((2, 8), "float32"),), np.ones((2, 3), "float32"), np.ones(2, bool))
+      >>> y.shape
+      (2, 10)
+    """
+    from jax import export as jax_export
+
+    _needs("flatbuffers", "export")
+    (b,) = (batch,) if batch is not None else jax_export.symbolic_shape("b")
+    function = _function(cell, params, steps, weights)
+    exported = jax_export.export(jax.jit(function), platforms=platforms)(*_arguments(cell, params, steps, b))
+    return bytes(exported.serialize())
+
+
+def onnx(
+    cell: Cell,
+    params: Params | Weights,
+    *,
+    steps: int | None = None,
+    weights: Narrow = "float32",
+    batch: int | None = None,
+) -> bytes:
+    """The network as ONNX, for onnxruntime; see the head of this module for the function.
+
+    Args:
+      cell, params, steps, weights, batch: as in `stablehlo`.
+
+    Returns:
+      What to write to a file.
+
+    Raises:
+      ValueError: as `stablehlo`; a cell that ONNX has no operations for.
+      ImportError: jax2onnx is not installed.
+    """
+    from jax import export as jax_export
+
+    with _quiet("jax2onnx"):
+        _needs("jax2onnx", "onnx")
+        import jax2onnx
+
+    (b,) = (batch,) if batch is not None else jax_export.symbolic_shape("B")
+    state, x, reset = _arguments(cell, params, steps, b)
+    # Traced here, so that only operations of JAX's own are left to translate, and none of complex numbers.
+    traced = jax.make_jaxpr(_function(cell, params, steps, weights))(state, x, reset)
+    with _quiet("jax2onnx", "onnx_ir"):  # they tell of every optional library of theirs that is not there
+        model = jax2onnx.to_onnx(
+            real_only(traced),
+            [*state, x, reset],
+            model_name=cell.name,
+            input_names=[*(f"state_{i}" for i in range(len(state))), "x", "reset"],
+            output_names=[*(f"next_{i}" for i in range(len(state))), "y"],
+        )
+    return model.SerializeToString()
+
+
+@contextmanager
+def _quiet(*loggers: str):
+    found = [logging.getLogger(name) for name in loggers]
+    before = [logger.level for logger in found]
+    for logger in found:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(found, before):
+            logger.setLevel(level)
+
+
+def _needs(module: str, extra: str) -> None:
+    try:
+        __import__(module)
+    except ImportError as e:
+        raise ImportError(f"{module} is not installed: pip install 'asrnn_jax[{extra}]'.") from e
+
+
+def _function(cell: Cell, params: Params | Weights, steps: int | None, weights: Narrow) -> Any:
+    """``(state, x, reset) -> (state, y)`` with the weights in it, of which only those that are used."""
+    from jax import export as jax_export
+
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps={steps}: give at least 1, or None for one step at a time.")
+    if cell.both_directions and steps is None:
+        raise ValueError(f"cell {cell.name!r} runs in both directions: give the number of steps.")
+    prepared = cast(as_weights(cell, params), jnp.float32)
+    leaves, structure = jax.tree.flatten(jax.tree.map(np.asarray, narrow(prepared, weights)))
+    begin = cell.start(prepared, (1,), jnp.float32)
+    fresh = [np.asarray(leaf) for leaf in _packed(begin)]  # real numbers: ONNX cannot choose between complex ones
+    like = jax.eval_shape(lambda: begin)
+
+    def function(leaves, state, x, reset):
+        wide = widen(jax.tree.unflatten(structure, leaves))
+        state = [jnp.where(reset.reshape(-1, *(1,) * (f.ndim - 1)), f, s) for f, s in zip(fresh, state, strict=True)]
+        carry = _unpacked(state, like)
+        if steps is None:
+            after, y = step(cell, wide, carry, x)
+        else:
+            after, y = run(cell, wide, x, carry=carry, how="sequential", gradient="plain", block=steps)
+        return _packed(after), y
+
+    trial = jax_export.export(jax.jit(function))(leaves, *_arguments(cell, params, steps, 1))
+
+    def with_weights(state, x, reset):
+        kept = [
+            jnp.asarray(leaf) if i in trial.module_kept_var_idx else jnp.zeros(leaf.shape, leaf.dtype)
+            for i, leaf in enumerate(leaves)
+        ]
+        return function(kept, state, x, reset)
+
+    return with_weights
+
+
+def _arguments(cell: Cell, params: Params | Weights, steps: int | None, b: Any) -> tuple[Any, Any, Any]:
+    def start():
+        return _packed(cell.start(cast(as_weights(cell, params), jnp.float32), (1,), jnp.float32))
+
+    state = tuple(jax.ShapeDtypeStruct((b, *leaf.shape[1:]), leaf.dtype) for leaf in jax.eval_shape(start))
+    shape = (b, cell.inputs) if steps is None else (b, steps, cell.inputs)
+    return state, jax.ShapeDtypeStruct(shape, jnp.float32), jax.ShapeDtypeStruct((b,), jnp.bool_)
+
+
+def _packed(carry: PyTree) -> tuple[jax.Array, ...]:
+    """The leaves of a carry, complex ones as real and imaginary parts."""
+    return tuple(
+        jnp.stack([leaf.real, leaf.imag], axis=-1) if jnp.iscomplexobj(leaf) else leaf
+        for leaf in jax.tree.leaves(carry)
+    )
+
+
+def _unpacked(state: Sequence[jax.Array], like: PyTree) -> PyTree:
+    leaves = [
+        jax.lax.complex(array[..., 0], array[..., 1]) if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else array
+        for array, leaf in zip(state, jax.tree.leaves(like))
+    ]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)

@@ -1,0 +1,118 @@
+"""Trained networks as files that run without this library, beside the network itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import tyro
+
+import asrnn_jax
+from asrnn_jax import export as exporting
+from asrnn_jax.cell import Cell, as_weights
+from experiments.errors import UsageError
+from experiments.evaluate import loaded
+from experiments.report import table
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a trained network as files for JAX or onnxruntime alone, run them, and say how they compare."""
+
+    pretrained: tyro.conf.Positional[str]
+    """Name of a network that comes with the package, or the path of one, for example of a run's best.npz."""
+    out: str = "exported"
+    """Folder of the files and of the table, export.md."""
+    formats: tuple[Literal["stablehlo", "onnx"], ...] = ("stablehlo",)
+    """stablehlo: for JAX on CPU, GPU and TPU; onnx: for onnxruntime, needs the extra onnx."""
+    weights: tuple[Literal["float32", "bfloat16", "int8"], ...] = ("float32",)
+    """What matrices are kept in; everything is computed in float32."""
+    steps: int | None = None
+    """Steps that one call takes; None: one step, for streams."""
+    check: int = 10_000
+    """Steps of the stream that each file is run on."""
+
+    def __post_init__(self):
+        for name in ("steps", "check"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name} {value}: give at least 1.")
+        if not self.formats or not self.weights:
+            raise UsageError("--formats and --weights: give at least one of each.")
+
+
+def export(settings: Export) -> str:
+    """Writes the files and returns the table, which is also written to a file.
+
+    Raises:
+      UsageError: an unknown network, a folder that cannot be written, a library that is not installed.
+    """
+    cell, params, _ = loaded(settings.pretrained)
+    out, name = Path(settings.out), Path(settings.pretrained).stem
+    chunk = settings.steps or 1
+    xs = np.random.default_rng(0).uniform(size=(-(-settings.check // chunk) * chunk, cell.inputs)).astype(np.float32)
+    rows = [("file", "bytes", "microseconds a call", f"largest difference in {len(xs):,} steps", "largest output")]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for kind in settings.weights:
+            wide = exporting.widen(exporting.narrow(as_weights(cell, params), kind))
+            expected = np.asarray(asrnn_jax.run(cell, wide, xs)[1])
+            for form in settings.formats:
+                path = out / f"{name}-{kind}.{form}"
+                path.write_bytes(_made(form, cell, params, settings.steps, kind))
+                found, seconds = _streamed(path, form, xs.reshape(-1, chunk, cell.inputs), settings.steps is None)
+                difference = np.abs(found.reshape(expected.shape) - expected).max()
+                numbers = (f"{path.stat().st_size:,}", f"{1e6 * seconds:.0f}", f"{difference:.1e}")
+                rows.append((path.name, *numbers, f"{np.abs(expected).max():.3g}"))
+        text = f"Microseconds are the median for one stream, on {jax.default_backend()}.\n\n{table(rows)}"
+        (out / "export.md").write_text(text + "\n")
+    except OSError as e:
+        raise UsageError(f"--out {out} cannot be written ({e}): give another folder.") from e
+    return text
+
+
+def _made(form: str, cell: Cell, params: Any, steps: int | None, kind: Any) -> bytes:
+    try:
+        return getattr(exporting, form)(cell, params, steps=steps, weights=kind)
+    except ImportError as e:
+        raise UsageError(f"--formats {form}: {e}") from e
+
+
+def _streamed(path: Path, form: str, chunks: np.ndarray, squeeze: bool) -> tuple[np.ndarray, float]:
+    """The outputs of one stream, and the median of the seconds of a call."""
+    advance, state = (_jax if form == "stablehlo" else _onnxruntime)(path)
+    outputs, seconds = [], []
+    for i, chunk in enumerate(chunks):
+        x, reset = (chunk if squeeze else chunk[None]), np.array([i == 0])
+        start = time.perf_counter()
+        state, y = jax.block_until_ready(advance(state, x, reset))
+        seconds.append(time.perf_counter() - start)
+        outputs.append(np.asarray(y))
+    return np.stack(outputs), float(np.median(seconds))
+
+
+def _jax(path: Path) -> tuple[Callable[..., Any], Any]:
+    from jax import export as jax_export
+
+    network = jax_export.deserialize(bytearray(path.read_bytes()))
+    *states, _, _ = network.in_avals
+    return jax.jit(network.call), tuple(np.zeros((1, *aval.shape[1:]), aval.dtype) for aval in states)
+
+
+def _onnxruntime(path: Path) -> tuple[Callable[..., Any], Any]:
+    import onnxruntime
+
+    network = onnxruntime.InferenceSession(str(path))
+    *states, _, _ = network.get_inputs()
+
+    def advance(state, x, reset):
+        given = {f"state_{k}": array for k, array in enumerate(state)}
+        *state, y = network.run(None, given | {"x": x, "reset": reset})
+        return state, y
+
+    return advance, [np.zeros((1, *given.shape[1:]), np.float32) for given in states]
