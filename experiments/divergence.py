@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,16 @@ def check(values: dict[str, Any], step: int) -> None:
     for name, value in values.items():
         if not math.isfinite(float(value)):
             raise NotFiniteError(name, float(value), step)
+
+
+def check_gradient(norm: float, step: int) -> None:
+    """Raises `NotFiniteError` for an infinite norm, warns of a gradient of zero: both would train nothing in silence.
+
+    A norm overflows long before a loss does, and clipping by it then makes every update zero.
+    """
+    check({"gradient_norm": norm}, step)
+    if norm == 0:
+        warnings.warn(f"the gradient of step {step} is exactly zero: nothing is learned from it", stacklevel=2)
 
 
 def broken(tree: Any) -> dict[str, float]:

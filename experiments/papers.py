@@ -13,6 +13,7 @@ from experiments.folder import read_json
 from experiments.presets import PRESETS
 from experiments.report import table
 
+BOUNDED = Model("asrnn", 122, map="cayley", init="cayley", saturation="bounded")  # the paper's, but for D_f
 LONG_EPOCHS, EPOCHS = 70, 20  # of asRNN, of its peers
 HELD_OUT = 5000
 BEST = "best.npz"
@@ -49,6 +50,7 @@ def runs() -> dict[str, Config]:
         found[f"copy-1000-{name}"] = PRESETS[f"paper-copy-1000-{name}"].config
     for task in ("smnist", "pmnist"):
         found[f"{task}-asrnn"] = _pixels(f"paper-{task}-16k", LONG_EPOCHS)
+        found[f"{task}-asrnn-bounded"] = replace(found[f"{task}-asrnn"], preset=None, model=BOUNDED)
         for name in ("exprnn", "scornn", "tanh-rnn", "gru"):
             found[f"{task}-{name}"] = _pixels(f"paper-{task}-16k-{name}", EPOCHS)
         found[f"{task}-lstm"] = _pixels(f"paper-{task}-lstm-69k", EPOCHS)

@@ -221,6 +221,7 @@ def make_step(config: Config, task: Task, cell: Cell, optimizer: optax.GradientT
         done = state.step + 1
         params = asrnn_jax.optim.rebase(cell, params, done, config.optim.rebase_every, config.optim.project_every)
         sums = {name: state.sums[name] + metrics[name] for name in state.sums}
+        metrics = metrics | {"gradient_norm": optax.global_norm(gradient)}
         control = state.control if task.control is None else task.control.update(metrics, state.control)
         return State(params, opt_state, done, sums, memory, control), metrics
 
@@ -292,6 +293,7 @@ def _loop(
             if step % log_every == 0 or last:
                 means = {name: float(total) / (step - logged) for name, total in state.sums.items()}
                 divergence.check(means, step)
+                divergence.check_gradient(float(now["gradient_norm"]), step)
                 metrics.write(step, **{f"train_{name}": value for name, value in means.items()})
                 state, logged = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums)), step
                 shown |= {name: f"{value:.4g}" for name, value in means.items()}
