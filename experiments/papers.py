@@ -50,6 +50,7 @@ def runs() -> dict[str, Config]:
         found[f"copy-1000-{name}"] = PRESETS[f"paper-copy-1000-{name}"].config
     for task in ("smnist", "pmnist"):
         found[f"{task}-asrnn"] = _pixels(f"paper-{task}-16k", LONG_EPOCHS)
+        found[f"{task}-asrnn-1"] = replace(found[f"{task}-asrnn"], training=Training(batch=128, log_every=50, seed=1))
         found[f"{task}-asrnn-bounded"] = replace(found[f"{task}-asrnn"], preset=None, model=BOUNDED)
         for name in ("exprnn", "scornn", "tanh-rnn", "gru"):
             found[f"{task}-{name}"] = _pixels(f"paper-{task}-16k-{name}", EPOCHS)

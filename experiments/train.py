@@ -221,7 +221,7 @@ def make_step(config: Config, task: Task, cell: Cell, optimizer: optax.GradientT
         done = state.step + 1
         params = asrnn_jax.optim.rebase(cell, params, done, config.optim.rebase_every, config.optim.project_every)
         sums = {name: state.sums[name] + metrics[name] for name in state.sums}
-        metrics = metrics | {"gradient_norm": optax.global_norm(gradient)}
+        metrics = metrics | {"gradient_norm": optax.tree.norm(gradient)}
         control = state.control if task.control is None else task.control.update(metrics, state.control)
         return State(params, opt_state, done, sums, memory, control), metrics
 

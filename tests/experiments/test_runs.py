@@ -15,10 +15,13 @@ import pytest
 
 import asrnn_jax
 from asrnn_jax import pretrained
-from experiments.config import from_json
+from experiments.config import CopyMemory, Model, Optimizer, Training, from_json
 from experiments.data import load_images
+from experiments.divergence import check_gradient
+from experiments.errors import DivergedError
 from experiments.folder import alone, read_metrics
 from experiments.tasks import make_task
+from experiments.train import train
 from tests.experiments.conftest import environment
 
 TINY = (
@@ -226,6 +229,17 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(cli, tmp_path):
             batch = make_task(config).batch(step - 1)
         for saved, leaf in zip((file[name] for name in file.files if name != "step"), batch):
             np.testing.assert_array_equal(saved, leaf)
+
+
+def test_a_gradient_that_overflows_under_a_finite_loss_stops_the_run(tmp_path):
+    """Clipped by an infinite norm every update is zero: training would go on and learn nothing."""
+    model = Model("orthogonal", 8, activation="linear")
+    optim = Optimizer("sgd", lr=1e18, lr_orthogonal=1e-3, clip=1.0)
+    training = Training(batch=8, log_every=1, out=str(tmp_path / "run"))
+    with pytest.raises(DivergedError, match=r"gradient_norm is inf at step 2: training has diverged"):
+        train(CopyMemory(symbols=2, delay=5, steps=20, model=model, optim=optim, training=training))
+    with pytest.warns(UserWarning, match="the gradient of step 7 is exactly zero"):
+        check_gradient(0.0, 7)
 
 
 def test_a_run_that_ends_diverged_is_no_result(cli, tmp_path):
