@@ -11,7 +11,7 @@ import tyro
 
 from experiments import machine
 from experiments.config import COMMANDS, Config, Model, Stream, command, from_json
-from experiments.errors import DivergedError, UsageError, unknown
+from experiments.errors import DivergedError, StoppedError, UsageError, unknown
 from experiments.folder import read_json
 from experiments.presets import PRESETS
 
@@ -70,12 +70,17 @@ def main(arguments: list[str]) -> int:
     except UsageError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
-    except DivergedError as e:
+    except (DivergedError, StoppedError) as e:
         print(f"error: {e}", file=sys.stderr)
+        machine.leave(1)
         return 1
+    except SystemExit as e:
+        machine.leave(e.code if isinstance(e.code, int) else 1, together=True)
+        raise
     except KeyboardInterrupt:
         print("interrupted; what was saved stays, --resume goes on with it", file=sys.stderr)
         return 130
+    machine.leave(0, together=True)
     return 0
 
 
@@ -115,6 +120,8 @@ def parse(name: str, rest: list[str]) -> Config:
         raise UsageError("--preset and --resume: a run is resumed with its own settings; leave out --preset.")
     if "--resume" in rest and out is not None:
         default, source = from_json(read_json(Path(out) / "config.json")), f"--out {out}"
+        alone = replace(default.training, coordinator=None, processes=None, process=None)  # unless told again
+        default = replace(default, training=alone)
     elif preset is not None:
         if preset not in PRESETS:
             raise unknown("--preset", preset, PRESETS)

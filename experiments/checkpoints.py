@@ -34,7 +34,11 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def save(self, step: int, state: Any) -> None:
-        """Saves and returns once it is on disk; a step that is saved already is left alone."""
+        """Saves and returns once it is on disk; a step that is saved already is left alone.
+
+        Raises:
+          OSError: it cannot be saved.
+        """
         if step in self._manager.all_steps():
             return
         arrays = {name: np.asarray(leaf) for name, leaf in named(state)}
@@ -45,9 +49,13 @@ class Checkpoints:
             "leaves": {name: _leaf_hash(array) for name, array in arrays.items()},
         }
         items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
-        if not self._manager.save(step, args=items):
+        try:
+            saved = self._manager.save(step, args=items)
+            self._manager.wait_until_finished()
+        except Exception as e:  # orbax and what it writes with have errors of their own for a full disk
+            raise OSError(f"the checkpoint of step {step} cannot be saved ({e})") from e
+        if not saved:
             raise OSError(f"the checkpoint of step {step} was not saved")
-        self._manager.wait_until_finished()
 
     def restore(self, like: Any) -> tuple[int, Any] | None:
         """The newest checkpoint that is whole as ``(step, state)``, with the structure of `like`; None without any.

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -164,11 +164,11 @@ class Training:
     devices: int | None = None
     """CPU devices that share each batch. None: one a core."""
     coordinator: str | None = None
-    """Train in several processes, on one host or many: HOST:PORT of the first. Each is started with the same flags but
-    --process; the first one writes the run folder."""
+    """Train in several processes, on one host or many: HOST:PORT of the first, or auto where a scheduler (Slurm, Open
+    MPI, ...) says it. Each is started with the same flags but --process-id; the first one writes the run folder."""
     processes: int | None = None
     """With --coordinator: how many processes there are. None: as the cluster's scheduler says."""
-    process: int | None = None
+    process: Annotated[int | None, tyro.conf.arg(aliases=("--process-id",))] = None
     """With --coordinator: which one this is, from 0. None: as the cluster's scheduler says."""
 
     def __post_init__(self):

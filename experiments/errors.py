@@ -18,6 +18,10 @@ class DivergedError(Exception):
     """A loss stopped being finite; the message names quantity and step."""
 
 
+class StoppedError(Exception):
+    """Something from outside ended a run; the message says what, and up to where the run is saved."""
+
+
 def unknown(what: str, value: str, choices: Iterable[str]) -> UsageError:
     """An error for a name that is none of `choices`, with near matches."""
     choices = list(choices)

@@ -29,11 +29,14 @@ except ImportError:
 def write_json(path: Path, value: Any) -> None:
     """Writes a whole file or nothing."""
     partial = path.with_name(path.name + ".part")
-    with partial.open("w") as file:
-        file.write(json.dumps(value, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with partial.open("w") as file:
+            file.write(json.dumps(value, indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:

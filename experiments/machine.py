@@ -9,6 +9,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,10 @@ def prepare(training: Training | None = None) -> None:
         jax.config.update("jax_compilation_cache_dir", str(home / "asrnn_jax" / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     if training and training.coordinator is not None:
+        jax.config.update("jax_enable_recoverability", True)  # else one that dies takes the others with it, unsaid
+        where = None if training.coordinator == "auto" else training.coordinator  # as Slurm, Open MPI, ... say
         try:
-            jax.distributed.initialize(training.coordinator, training.processes, training.process)
+            jax.distributed.initialize(where, training.processes, training.process)
         except (RuntimeError, ValueError) as e:
             raise UsageError(f"--coordinator {training.coordinator}: the processes did not meet ({e}).") from e
 
@@ -132,6 +135,24 @@ def processes() -> int:
     import jax
 
     return jax.process_count()
+
+
+def leave(code: int, together: bool = False) -> None:
+    """Ends this process at once where it is one of several: an orderly end would wait for one that may be gone.
+
+    `together`: after all of them came here, for when the first is gone the others are ended from outside.
+    """
+    jax = sys.modules.get("jax")
+    if jax is None or not jax.distributed.is_initialized():
+        return
+    if together:
+        from jax.experimental.multihost_utils import sync_global_devices
+
+        with suppress(jax.errors.JaxRuntimeError):
+            sync_global_devices("leave")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def everywhere(tree: Any) -> Any:

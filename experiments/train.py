@@ -27,7 +27,7 @@ from asrnn_jax.cell import Cell
 from experiments import divergence, figures, machine
 from experiments.checkpoints import Checkpoints
 from experiments.config import Config, command, differences, to_json
-from experiments.errors import DivergedError, UsageError
+from experiments.errors import DivergedError, StoppedError, UsageError
 from experiments.folder import Metrics, alone, read_json, read_metrics, write_json
 from experiments.model import make_model, network
 from experiments.optimizer import make_optimizer
@@ -56,7 +56,8 @@ def train(config: Config) -> dict[str, Any]:
     Raises:
       UsageError: the folder, data, names or values cannot be used; nothing was changed then.
       DivergedError: a metric stopped being finite.
-      SystemExit: 130 or 143 after Ctrl-C or SIGTERM, with the run saved.
+      StoppedError: the disk is full, another process of the run is gone; the message says up to where it is saved.
+      SystemExit: 130, 143 or 138 after Ctrl-C, SIGTERM or SIGUSR1, with the run saved.
     """
     task = make_task(config)
     cell = make_model(config.model, task.inputs, task.outputs)
@@ -83,21 +84,47 @@ def _carry_out(config: Config, task: Task, cell: Cell, optimizer, folder: Path) 
     try:
         found = checkpoints.restore(state) if config.training.resume else None
         step, state = machine.from_first(found or (0, state))
-        metrics = Metrics(folder / "metrics.jsonl", step)
-        if max(metrics.last, 0) < step // config.training.log_every * config.training.log_every:
-            raise UsageError(f"{folder}/metrics.jsonl ends before the checkpoint of step {step}: lines have been lost.")
-        wanted = config.training.probe if machine.first() else ()
-        probes = Probes(wanted, config.training.probe_every, task, cell, folder / "probes.jsonl", step)
-        try:
-            state = _loop(config, task, cell, optimizer, state, folder, checkpoints, metrics, probes)
-        except divergence.NotFiniteError as e:
-            raise _diverged(e, config, task, cell, optimizer, folder, checkpoints) from e
-        finally:
-            probes.close()
-            metrics.close()
+        with _accounted(config, task, folder, checkpoints):
+            metrics = Metrics(folder / "metrics.jsonl", step)
+            if machine.first() and max(metrics.last, 0) < step // config.training.log_every * config.training.log_every:
+                raise UsageError(f"{folder}/metrics.jsonl ends before the checkpoint of step {step}: lines are lost.")
+            wanted = config.training.probe if machine.first() else ()
+            probes = Probes(wanted, config.training.probe_every, task, cell, folder / "probes.jsonl", step)
+            try:
+                state = _loop(config, task, cell, optimizer, state, folder, checkpoints, metrics, probes)
+            except divergence.NotFiniteError as e:
+                raise _diverged(e, config, task, cell, optimizer, folder, checkpoints) from e
+            finally:
+                probes.close()
+                metrics.close()
+            return _finish(config, task, state, folder)
     finally:
         checkpoints.close()
-    return _finish(config, task, state, folder)
+
+
+@contextmanager
+def _accounted(config: Config, task: Task, folder: Path, checkpoints: Checkpoints):
+    """Whatever ends a run before its end, it is said up to where it is saved.
+
+    Raises:
+      StoppedError: a disk that is full or cannot be written, another process of the run that is gone.
+    """
+    try:
+        yield
+    except (UsageError, DivergedError, SystemExit):  # which have said so
+        raise
+    except BaseException as e:
+        last = checkpoints.latest()
+        kept = f"saved up to step {last} of {task.steps}" if last else "not saved"
+        again = f"go on with: python -m experiments {command(config)} --out {shlex.quote(str(folder))} --resume"
+        said = f"the run is {kept}; {again}" if last else f"the run is {kept}: start it again"
+        if isinstance(e, OSError):
+            raise StoppedError(f"{folder} cannot be written ({e}). Make room: {said}") from e
+        if isinstance(e, jax.errors.JaxRuntimeError) and machine.processes() > 1:
+            said = f"{said}, in all processes" if machine.first() else "the first process says how to go on"
+            raise StoppedError(f"another process of this run is gone ({str(e).splitlines()[0][:100]}): {said}") from e
+        print(f"{type(e).__name__}: {said}", file=sys.stderr)
+        raise
 
 
 def _diverged(
@@ -316,6 +343,8 @@ def _loop(
             if stop and not last:
                 bar.close()
                 by = caught[0] if caught else signal.SIGTERM  # which another process was sent
+                if not machine.first():
+                    raise SystemExit(128 + by)
                 print(
                     f"stopped by {by.name} and saved at step {step} of {task.steps}; go on with: python -m "
                     f"experiments {command(config)} --out {shlex.quote(str(folder))} --resume",
@@ -396,9 +425,15 @@ class _Clock:
         write_json(self._path, {"seconds": round(self._before + time.perf_counter() - self._start, 2)})
 
 
+ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
+
 @contextmanager
 def _signals():
-    """Collects SIGINT and SIGTERM, so that the step in hand is finished and saved; a second one is not held back."""
+    """Collects the signals that ask for an end, so that the step in hand is finished and saved.
+
+    A second one is not held back. SIGUSR1 is what schedulers send some time before they take a machine away.
+    """
     caught: list[signal.Signals] = []
 
     def handle(number, frame):
@@ -406,7 +441,7 @@ def _signals():
             raise KeyboardInterrupt
         caught.append(signal.Signals(number))
 
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: signal.signal(s, handle) for s in ENDS}
     try:
         yield caught
     finally:

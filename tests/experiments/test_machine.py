@@ -1,8 +1,12 @@
 """One batch shared among devices and processes gives what one device gives."""
 
 import json
+import os
+import re
 import shlex
+import signal
 import socket
+import time
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +15,7 @@ import pytest
 from experiments import machine
 from experiments.config import CopyMemory, Model, Training
 from experiments.errors import UsageError
+from experiments.folder import read_metrics
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
 from experiments.tasks import make_task
@@ -63,26 +68,106 @@ def test_several_processes_must_share_evenly(monkeypatch):
         machine.shards(7, 10**9)
 
 
-def test_two_processes_equal_one(cli, start, tmp_path):
-    task = "copy-memory --delay 5 --symbols 2 --steps 6 --batch 16 --log-every 2"
-    run = shlex.split(f"{task} --cell tanh_rnn --hidden 8")
-    one = cli(*run, "--out", "one")
-    assert one.returncode == 0, one.stderr
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def same(one, other):
+    assert len(metrics(one)) == len(metrics(other)) > 2
+    for a, b in zip(metrics(one), metrics(other)):
+        assert a == pytest.approx(b, abs=1e-6)
+
+
+def test_four_devices_equal_one(cli, tmp_path):
+    run = shlex.split(
+        "copy-memory --delay 120 --symbols 5 --steps 3 --batch 64 --log-every 1 --cell tanh_rnn --hidden 48"
+    )
+    for devices in (1, 4):
+        done = cli(*run, "--devices", devices, "--out", f"on{devices}")
+        assert done.returncode == 0, done.stderr
+        config = json.loads((tmp_path / f"on{devices}" / "config.json").read_text())
+        assert config["training"]["devices"] == devices  # as many as were used
+    same(tmp_path / "on1", tmp_path / "on4")
+
+
+RUN = shlex.split("copy-memory --delay 5 --symbols 2 --steps 6 --batch 16 --log-every 2 --cell tanh_rnn --hidden 8")
+
+
+def together(start, *arguments):
+    """Two processes of one run."""
     with socket.socket() as s:
         s.bind(("localhost", 0))
         port = s.getsockname()[1]
-    together = [*run, "--devices", "1", "--coordinator", f"localhost:{port}", "--processes", "2", "--out", "two"]
-    both = [start(*together, "--process", str(k)) for k in range(2)]
+    where = ["--devices", "1", "--coordinator", f"localhost:{port}", "--processes", "2"]
+    return [start(*arguments, *where, "--process-id", str(k)) for k in range(2)]
+
+
+def test_two_processes_equal_one(cli, start, tmp_path):
+    one = cli(*RUN, "--out", "one")
+    assert one.returncode == 0, one.stderr
+    both = together(start, *RUN, "--out", "two")
     outputs = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert ["best test" in out for out, _ in outputs] == [True, False]
+    same(tmp_path / "one", tmp_path / "two")
 
-    def metrics(name):
-        return [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
 
-    assert len(metrics("one")) == len(metrics("two")) > 3
-    for a, b in zip(metrics("one"), metrics("two")):
-        assert a == pytest.approx(b, abs=1e-6)
+def test_what_two_processes_saved_one_goes_on_with_and_the_other_way_round(cli, start, tmp_path):
+    """A process that dies ends the other, which says so; then one alone goes on, and then two again."""
+    run = [*RUN, "--steps", "500", "--checkpoint-every", "10", "--log-every", "10", "--out", "run"]
+    first, second = together(start, *run)
+    wait_for(20, tmp_path / "run")
+    second.kill()
+    _, said = first.communicate(timeout=60)
+    second.communicate()
+    assert first.returncode == 1
+    line = said.strip().splitlines()[-1]
+    assert re.search(r"error: another process of this run is gone .*saved up to step \d+ of 500; go on with", line), (
+        said
+    )
+    alone = start("copy-memory", "--out", "run", "--resume")
+    wait_for(120, tmp_path / "run")
+    alone.send_signal(signal.SIGTERM)
+    alone.communicate(timeout=60)
+    assert alone.returncode == 143
+    again = together(start, "copy-memory", "--out", "run", "--resume")
+    wait_for(250, tmp_path / "run")
+    again[1].send_signal(signal.SIGTERM)  # one is told, both stop
+    outputs = [process.communicate(timeout=60) for process in again]
+    assert [process.returncode for process in again] == [143, 143], outputs
+    straight = cli(*[part if part != "run" else "straight" for part in run], timeout=300)
+    assert straight.returncode == 0, straight.stderr
+    assert cli("copy-memory", "--out", "run", "--resume", timeout=300).returncode == 0
+    same(tmp_path / "straight", tmp_path / "run")
+
+
+def reached(folder):
+    lines = read_metrics(folder / "metrics.jsonl")
+    return lines[-1]["step"] if lines else 0
+
+
+def wait_for(step, folder):
+    deadline = time.monotonic() + 90
+    while reached(folder) < step:
+        assert time.monotonic() < deadline, f"step {step} did not come"
+        time.sleep(0.005)
+
+
+def test_a_scheduler_says_who_is_who(start, tmp_path, monkeypatch):
+    job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    both = []
+    for k in range(2):
+        for name, value in {
+            **job,
+            "SLURM_PROCID": str(k),
+            "SLURM_LOCALID": str(k),
+            "SLURM_STEP_NUM_NODES": "1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        both.append(start(*RUN, "--devices", "1", "--coordinator", "auto", "--out", "run"))
+    outputs = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert ["best test" in out for out, _ in outputs] == [True, False]
 
 
 def test_a_process_alone_needs_a_coordinator(cli):
