@@ -231,7 +231,7 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
     return "\n\n".join(
         [
             f"# Streams of {config.dataset}: with and without resets",
-            f"{config.seeds} seeds, {config.hidden} units, {config.steps:,} steps of 32 windows of 100; test streams "
+            f"{config.seeds} seed{'s' * (config.seeds > 1)}, {config.hidden} units, {config.steps:,} steps of 32 windows of 100; test streams "
             f"of {config.samples:,} unseen samples. Accuracy in % at the last step of each sample, mean over seeds "
             "± half their range. Entropy in gaps in % of the uniform distribution's. Each network was trained with "
             f"cross-entropy on separate samples, on streams with the gaps ignored, or with the full objective.{blocks}",
