@@ -231,10 +231,11 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
     return "\n\n".join(
         [
             f"# Streams of {config.dataset}: with and without resets",
-            f"{config.seeds} seed{'s' * (config.seeds > 1)}, {config.hidden} units, {config.steps:,} steps of 32 windows "
-            f"of 100; test streams of {config.samples:,} unseen samples. Accuracy in % at the last step of each sample, mean over seeds "
-            "± half their range. Entropy in gaps in % of the uniform distribution's. Each network was trained with "
-            f"cross-entropy on separate samples, on streams with the gaps ignored, or with the full objective.{blocks}",
+            f"{config.seeds} seed{'s' * (config.seeds > 1)}, {config.hidden} units, {config.steps:,} steps of 32 "
+            f"windows of 100; test streams of {config.samples:,} unseen samples. Accuracy in % at the last step of "
+            "each sample, mean over seeds ± half their range. Entropy in gaps in % of the uniform distribution's. Each "
+            "network was trained with cross-entropy on separate samples, on streams with the gaps ignored, or with "
+            f"the full objective.{blocks}",
             f"    {_command(config)}",
             *_claim(groups),
             "## Accuracy by reset policy, on streams as in training",
