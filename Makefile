@@ -1,6 +1,7 @@
 # make demo    asRNN beside a tanh RNN on copy memory: a table and a figure, in about four minutes
 # make test    the whole test suite
 # make notebooks   runs the notebooks and keeps what they show, and brings .py and .ipynb in step
+# make faults  hurts small runs in every way that machines do and says what was lost, in about half an hour
 # make lint    formatting, lint, types
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test notebooks lint clean
+.PHONY: demo test notebooks faults lint clean
 
 $(VENV)/experiments: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -34,6 +35,10 @@ test: $(VENV)/dev
 notebooks: $(VENV)/dev
 	$(BIN)/jupytext --sync notebooks/*.py
 	$(BIN)/python -m pytest -o addopts= -q -n 2 --nbmake --nbmake-timeout 600 --overwrite notebooks/*.ipynb
+
+faults: $(VENV)/experiments
+	rm -rf faults
+	$(BIN)/python -m experiments faults --out faults
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -40,17 +40,15 @@ def read(path: str | os.PathLike, what: str) -> tuple[list[np.ndarray], dict[str
       ValueError: it is damaged, or no such file.
       OSError: it cannot be read.
     """
-    try:
-        with open(path, "rb") as opened:
+    with open(path, "rb") as opened:
+        try:
             _check_sizes(opened)
             with np.load(opened, allow_pickle=False) as file:
                 about = json.loads(bytes(file["about"]))
                 arrays = [file[f"array{i}"] for i in range(len(file.files) - 1)]
-        stored = about.pop("sha256")
-    except OSError:
-        raise
-    except Exception as e:  # zipfile, json, numpy and struct all have errors of their own for a damaged file
-        raise ValueError(f"{path} is no {what}, or damaged ({type(e).__name__}: {e}).") from e
+            stored = about.pop("sha256")
+        except Exception as e:  # zipfile, json, numpy and struct all have errors of their own for a damaged file
+            raise ValueError(f"{path} is no {what}, or damaged ({type(e).__name__}: {e}).") from e
     if stored != digest(arrays, about):
         raise ValueError(f"{path} is damaged: its contents are not what was saved.")
     return arrays, about

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   robustness    trained networks on disturbed inputs and with narrow weights
   export        a trained network as files that run without this library
   never-reset   cells, training regimes and reset policies on streams, tables
+  faults        hurt small runs in every way that machines do, and say what was lost
   bench         a training step beside its rivals
 
   python -m experiments COMMAND --help explains every flag.
@@ -50,6 +52,7 @@ TOOLS = {
     "robustness": ("robustness", "Robustness", "robustness"),
     "export": ("export", "Export", "export"),
     "never-reset": ("never_reset", "NeverReset", "never_reset"),
+    "faults": ("faults", "Faults", "faults"),
     "bench": ("bench", "Bench", "bench"),
 }
 
@@ -145,4 +148,9 @@ def _flag(arguments: list[str], flag: str) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if code == 1:  # where a disk is full, libraries raise once more at an orderly end, below the line that says so
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

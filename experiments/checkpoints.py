@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -53,7 +55,8 @@ class Checkpoints:
             saved = self._manager.save(step, args=items)
             self._manager.wait_until_finished()
         except Exception as e:  # orbax and what it writes with have errors of their own for a full disk
-            raise OSError(f"the checkpoint of step {step} cannot be saved ({e})") from e
+            reason = os.strerror(errno.ENOSPC) if os.strerror(errno.ENOSPC) in str(e) else str(e).split("\n")[0][:200]
+            raise OSError(f"the checkpoint of step {step} cannot be saved: {reason}") from e
         if not saved:
             raise OSError(f"the checkpoint of step {step} was not saved")
 

@@ -104,7 +104,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    lines = path.read_text().split("\n")
+    lines = path.read_text(errors="replace").split("\n")  # what is no text is no JSON either
     if lines and lines[-1] == "":
         lines.pop()
     values = []
