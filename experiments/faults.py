@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -237,7 +238,9 @@ def _second_process(settings: Faults, straight: Path, folder: Path) -> Row:
     first = subprocess.Popen(_command(settings, folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (folder / "config.json").exists() and first.poll() is None:
         time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)  # so that it is still there when the second comes
     second = _run(settings, folder, resume=True)
+    first.send_signal(signal.SIGCONT)
     first.wait()
     refused = second.returncode == 2 and "another process" in second.stderr
     return "a second run in one folder", 1, int(refused and _equal(folder, straight)), "the second is refused"

@@ -87,7 +87,8 @@ def _carry_out(config: Config, task: Task, cell: Cell, optimizer, folder: Path) 
         with _accounted(config, task, folder, checkpoints):
             metrics = Metrics(folder / "metrics.jsonl", step)
             if machine.first() and max(metrics.last, 0) < step // config.training.log_every * config.training.log_every:
-                raise UsageError(f"{folder}/metrics.jsonl ends before the checkpoint of step {step}: lines are lost.")
+                what = f"{folder}/metrics.jsonl ends before the checkpoint of step {step}"
+                raise UsageError(f"{what}: lines have been lost.")
             wanted = config.training.probe if machine.first() else ()
             probes = Probes(wanted, config.training.probe_every, task, cell, folder / "probes.jsonl", step)
             try:
