@@ -141,7 +141,8 @@ def onnx(
       What to write to a file.
 
     Raises:
-      ValueError: as `stablehlo`; a cell that ONNX has no operations for.
+      ValueError: as `stablehlo`.
+      NotImplementedError: an operation on complex numbers that cannot be written out in real ones.
       ImportError: jax2onnx is not installed.
     """
     from jax import export as jax_export
