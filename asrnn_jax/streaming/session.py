@@ -135,7 +135,7 @@ class Session:
         """Called with each event as it happens."""
         self.readings: Readings | None = None
         """The monitors' last readings."""
-        self._lengths: set[int] = set()
+        self._lengths = _compiled_lengths(cell, batch)
         self._quick = self._dtype in (np.float32, np.float64)
         self._held = np.zeros((*batch, cell.inputs), self._dtype)
         self._state = self._start()
@@ -216,14 +216,17 @@ class Session:
             self._held = np.array(xs[..., -1, :])  # a copy: callers reuse their buffers
         if xs.shape[-2] in self._lengths:
             return self._advance(xs, there, flags)
-        outputs, at = [], 0
+        outputs, at, host = [], 0, np.asarray(xs)
         for steps in self._pieces(xs.shape[-2]):
-            piece = xs if steps == xs.shape[-2] else xs[..., at : at + steps, :]
+            piece = xs if steps == xs.shape[-2] else host[..., at : at + steps, :]
             outputs.append(self._advance(piece, _cut(there, at, steps), _cut(flags, at, steps)))
             at += steps
         if not outputs:
             return jnp.zeros((*self.batch, 0, self.cell.outputs), self._dtype)
-        return outputs[0] if len(outputs) == 1 else jnp.concatenate(outputs, axis=-2)
+        if len(outputs) == 1:
+            return outputs[0]
+        # With jnp.concatenate or asarray JAX would compile, and keep, a program for each length.
+        return jax.device_put(np.concatenate(jax.device_get(outputs), axis=-2))
 
     def _surely_finite(self, host: np.ndarray) -> bool:
         """Whether one quick sum says that all is well; looking at each value takes as long as a step."""
@@ -353,6 +356,12 @@ def _cut(flags: np.ndarray | None, at: int, steps: int) -> np.ndarray | None:
 @partial(jax.jit, static_argnums=0)
 def _prepare(cell: Cell, params: Params | Weights) -> Weights:
     return as_weights(cell, params)
+
+
+@functools.cache
+def _compiled_lengths(cell: Cell, batch: tuple[int, ...]) -> set[int]:
+    """One set for all sessions of a network: programs stay for as long as the process, so a new session adds none."""
+    return set()
 
 
 @functools.cache

@@ -53,11 +53,26 @@ def test_chunks_of_any_size_equal_one_run(name, batch):
     assert s.steps == 60
 
 
-def test_many_lengths_do_not_compile_without_end():
-    s, before = session(), module._advance._cache_size()
-    for steps in range(1, 80):
-        s.push(samples(steps))
-    assert module._advance._cache_size() - before <= 16 + 7  # 16 as they come, then powers of two
+@pytest.mark.parametrize("where", [np.asarray, jnp.asarray])
+def test_many_lengths_do_not_compile_without_end(where):
+    """Compiled programs stay as long as the process: 16 lengths as they come, then powers of two, in all sessions."""
+    chunks = {steps: where(samples(steps)) for steps in range(300)}
+    s = session()
+    for steps in (*range(200, 217), *(1 << bit for bit in range(8))):
+        s.push(chunks[steps])
+    compiled = []
+
+    def listen(name, *_, **about):
+        compiled.append(name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        other = session()
+        for steps in range(1, 256):
+            other.push(chunks[steps])
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert not [name for name in compiled if "compile" in name]
     assert s.push(samples(0)).shape == (0, C)
 
 
