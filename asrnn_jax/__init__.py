@@ -5,12 +5,13 @@ from typing import Any
 
 from asrnn_jax import cells, optim, orthogonal
 from asrnn_jax.cell import Cell
+from asrnn_jax.checks import checked
 from asrnn_jax.run import run, step
 
 # Imported when first asked for: what they need takes time to load, or may not be installed.
 _LATER = ("analysis", "export", "interop", "linen", "losses", "nnx", "plot", "pretrained", "streaming")
 
-__all__ = ["Cell", "cells", "optim", "orthogonal", "run", "step"]
+__all__ = ["Cell", "cells", "checked", "optim", "orthogonal", "run", "step"]
 __version__ = "0.1.0"
 
 

@@ -26,6 +26,7 @@ from typing import Any, Literal, NamedTuple, ParamSpec, cast
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 PyTree = Any
 Shape = tuple[Any, ...]  # of ints, or of the symbolic dimensions of `jax.export`
@@ -144,7 +145,12 @@ def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
     Cells are static arguments of jitted functions and compare by their functions' identity: the same cell made
     twice would otherwise compile twice.
     """
-    signature, made = inspect.signature(make), functools.cache(make)
+    signature = inspect.signature(make)
+
+    @functools.cache
+    def made(*args, **kwargs) -> Cell:
+        cell = make(*args, **kwargs)
+        return cell._replace(init=_checking_keys(cell.init))
 
     @functools.wraps(make)
     def once(*args, **kwargs) -> Cell:
@@ -157,16 +163,39 @@ def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
     return cast("Callable[Options, Cell]", once)
 
 
+def _checking_keys(init: Callable[[jax.Array], Params]) -> Callable[[jax.Array], Params]:
+    @functools.wraps(init)
+    def checked(key):
+        check_key(key)
+        return init(key)
+
+    return checked
+
+
+def check_key(key: Any) -> None:
+    """Raises for what is not one PRNG key, of the new style or of the old."""
+    shape, dtype = getattr(key, "shape", None), getattr(key, "dtype", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if shape is None or len(shape) != (0 if typed else 1):
+        about = repr(key) if shape is None else f"{dtype}{list(shape)}"
+        raise TypeError(f"key={about}: pass one PRNG key, for example jax.random.key(0).")
+
+
 def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
     """Prepares params (a dict); lets weights, which are never a dict, through unchanged."""
     if isinstance(params_or_weights, Mapping):
         expected, given = (_shapes(p) for p in (jax.eval_shape(cell.init, jax.random.key(0)), params_or_weights))
         for name in sorted(expected.keys() | given.keys()):
             if expected.get(name) != given.get(name):
+                has = f"has shape {given[name]}" if name in given else "is missing"
+                asks = f"has {expected[name]} there" if name in expected else "has no such param"
                 raise ValueError(
-                    f"params[{name!r}] has shape {given.get(name)}, but cell {cell.name!r} ({cell.inputs} inputs, "
-                    f"{cell.hidden} hidden) has {expected.get(name)} there: pass the params this cell's init made."
+                    f"params[{name!r}] {has}, but cell {cell.name!r} ({cell.inputs} inputs, {cell.hidden} hidden) "
+                    f"{asks}: pass the params this cell's init made."
                 )
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params_or_weights):
+            if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+                raise TypeError(f"params{jax.tree_util.keystr(path)} has dtype {jnp.result_type(leaf)}: pass floats.")
         return cell.prepare(dict(params_or_weights))
     weights = jax.eval_shape(lambda key: cell.prepare(cell.init(key)), jax.random.key(0))
     if jax.tree.structure(weights) != jax.tree.structure(params_or_weights) or _shapes(weights) != _shapes(
@@ -184,8 +213,13 @@ def _shapes(params: PyTree) -> dict[str, Shape]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf) for path, leaf in leaves}
 
 
-def check_inputs(cell: Cell, xs: jax.Array, least_rank: int, what: str) -> None:
-    """Raises for an input that no cell of this width can take."""
+def as_inputs(cell: Cell, xs: ArrayLike, least_rank: int, what: str) -> jax.Array:
+    """Inputs as an array, or an error that names what is wrong with them."""
+    if not isinstance(xs, jax.Array):  # the conversion alone takes as long as half a step
+        try:
+            xs = jnp.asarray(xs)
+        except (TypeError, ValueError) as e:
+            raise TypeError(f"xs is {type(xs).__name__} that makes no array of numbers: {what}.") from e
     if xs.ndim < least_rank:
         raise ValueError(f"xs has shape {xs.shape}: {what} (at least {least_rank} axes).")
     if not jnp.issubdtype(xs.dtype, jnp.floating):
@@ -198,6 +232,7 @@ def check_inputs(cell: Cell, xs: jax.Array, least_rank: int, what: str) -> None:
             f"xs has shape {xs.shape}, last axis {xs.shape[-1]}, but cell {cell.name!r} was made with "
             f"inputs={cell.inputs}: {what}, or make the cell with inputs={xs.shape[-1]}."
         )
+    return xs
 
 
 @functools.lru_cache(maxsize=1024)  # a stream asks at every step

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from asrnn_jax import loop
-from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights, check_carry, check_inputs
+from asrnn_jax import checks, loop
+from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_inputs, as_weights, check_carry, check_key
 from asrnn_jax.flags import as_flags, as_lengths, last_step, last_valid, quarantine, starts_of_the_other_way
 from asrnn_jax.loop import hold, restart, where
 
@@ -91,9 +91,7 @@ def run(
         raise ValueError(f"how={how!r}: choose 'auto', 'sequential' or 'parallel' (linear cells).")
     if block is not None and (not isinstance(block, int) or block < 1):
         raise ValueError(f"block={block}: give a positive number of steps, or None to have it chosen.")
-    xs = xs if isinstance(xs, jax.Array) else jnp.asarray(xs)
-    layout = "pass (T, *B, I)" if time_major else "pass (*B, T, I)"
-    check_inputs(cell, xs, 2, layout)
+    xs = as_inputs(cell, xs, 2, "pass (T, *B, I)" if time_major else "pass (*B, T, I)")
     steps = xs.shape[0] if time_major else xs.shape[-2]
     batch = xs.shape[1:-1] if time_major else xs.shape[:-2]
     per_step = (steps, *batch) if time_major else (*batch, steps)
@@ -103,10 +101,12 @@ def run(
         lengths = as_lengths(lengths, batch, steps)
     if carry is not None:
         check_carry(cell, carry, batch, xs.dtype)
+    if key is not None:
+        check_key(key)
     dtype = None if dtype is None else jnp.dtype(dtype)
     if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype={dtype}: compute in a floating-point type, for example jnp.bfloat16.")
-    static = Static(outputs, how, gradient, reverse, time_major, remat, block, dtype)
+    static = Static(outputs, how, gradient, reverse, time_major, remat, block, dtype, checks.wanted())
     try:
         return _run(cell, static, params, xs, carry, lengths, mask, reset, key)
     except TypeError as e:
@@ -128,6 +128,7 @@ class Static(NamedTuple):
     remat: bool
     block: int | None
     dtype: Any
+    check: bool
 
 
 def step(
@@ -155,8 +156,7 @@ def step(
     Raises:
       ValueError, TypeError: as `run`.
     """
-    x = x if isinstance(x, jax.Array) else jnp.asarray(x)  # the call alone takes as long as half a step
-    check_inputs(cell, x, 1, "pass one input (*B, I)")
+    x = as_inputs(cell, x, 1, "pass one input (*B, I)")
     batch = x.shape[:-1]
     mask = as_flags("mask", mask, batch)
     reset = as_flags("reset", reset, batch)
@@ -195,6 +195,8 @@ def _run(cell: Cell, static: Static, params: Params | Weights, xs: jax.Array, ca
     fresh = cell.start(weights, one, dtype)
     start = fresh if carry is None else jax.tree.map(lambda c, f: jnp.reshape(c, f.shape).astype(f.dtype), carry, fresh)
     xs = hold(mask, xs, jnp.zeros_like(xs))
+    if static.check:
+        _check(weights, carry, xs, lengths)
     poisoned = None
     if reset is not None and steps > 0:
         xs, start, poisoned = quarantine(cell, xs, start, mask, reset, static.reverse)
@@ -206,11 +208,24 @@ def _run(cell: Cell, static: Static, params: Params | Weights, xs: jax.Array, ca
         end = where(last, jax.tree.map(lambda e: jnp.full_like(e, jnp.nan), end), end)
         ys = where(poisoned if static.outputs == "all" else last, jnp.full_like(ys, jnp.nan), ys)
 
+    if static.check:
+        checks.check_finite("ys", ys, " at step {i0} of batch element {i1}" if static.outputs == "all" else "")
     end = jax.tree.map(lambda e: e.reshape(*batch, *e.shape[1:]), end)
     if static.outputs == "last":
         return end, ys.reshape(*batch, ys.shape[-1])
     ys = ys.reshape(steps, *batch, ys.shape[-1])
     return end, ys if static.time_major else jnp.moveaxis(ys, 0, -2)
+
+
+def _check(weights, carry, xs, lengths) -> None:
+    """What `asrnn_jax.checked` asks for; xs ``(T, N, I)`` are zeros at masked steps."""
+    steps = len(xs)
+    if lengths is not None and lengths.size:
+        good = (lengths >= 0) & (lengths <= steps)
+        checks.check(good, f"lengths has {{value}}, but xs has {steps} steps.", lengths)
+    checks.check_finite("a weight", weights)
+    checks.check_finite("carry", carry)
+    checks.check_finite("xs", xs, " at step {i0} of batch element {i1}")
 
 
 def _evaluate(cell: Cell, static: Static, weights, start, xs, mask, reset, key) -> tuple[PyTree, Any]:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights, check_carry, check_inputs
+from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_inputs, as_weights, check_carry
 from asrnn_jax.run import cast as cast_weights
 from asrnn_jax.run import compute_dtype
 
@@ -70,8 +70,7 @@ def driven(
       ValueError, TypeError: as `asrnn_jax.run`; coordinates that are not "state" or "carry"; a cell that runs in both
         directions; spikes without `surrogate`.
     """
-    xs = jnp.asarray(xs)
-    check_inputs(cell, xs, 2, "pass (*B, T, I)")
+    xs = as_inputs(cell, xs, 2, "pass (*B, T, I)")
     check_cell(cell, coordinates, surrogate)
     *batch, steps, _ = xs.shape
     weights = as_weights(cell, params)

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from asrnn_jax.analysis.dynamics import Coordinates, Dynamics, check_memory, compiled, driven
 from asrnn_jax.analysis.products import Graded, log_singular_values, times
-from asrnn_jax.cell import Cell, Params, PyTree, Weights, check_inputs
+from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_inputs
 
 CHUNK_BYTES = 32 * 2**20  # of Jacobians that exist at a time
 
@@ -59,8 +59,7 @@ def step_jacobian(
       >>> J.shape
       (4, 8, 8)
     """
-    x = jnp.asarray(x)
-    check_inputs(cell, x, 1, "pass one input (*B, I)")
+    x = as_inputs(cell, x, 1, "pass one input (*B, I)")
     d = driven(cell, params, x[..., None, :], carry, coordinates, surrogate)
     D = d.dynamics.size
     remedy = "pass fewer batch elements at a time, or take top_singular_values, which needs no matrix"
@@ -256,6 +255,8 @@ def gradient_norms(
       ValueError, TypeError: as `step_jacobian`; a loss that is not one number.
     """
     d = driven(cell, params, xs, carry, coordinates)
+    if d.xs.shape[1] == 0:
+        raise ValueError(f"xs has shape {jnp.shape(xs)}: give at least one step.")
     states = d.states()
     shape = jax.eval_shape(loss, jax.ShapeDtypeStruct((d.xs.shape[1], cell.outputs), d.xs.dtype)).shape
     if shape != ():

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from asrnn_jax.analysis.dynamics import compiled, driven
-from asrnn_jax.cell import Cell, Params, PyTree, Units, Weights, as_weights, check_carry, check_inputs
+from asrnn_jax.cell import Cell, Params, PyTree, Units, Weights, as_inputs, as_weights, check_carry
 from asrnn_jax.run import cast, compute_dtype
 
 
@@ -80,8 +80,7 @@ def saturation(
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold={threshold}: give a share of the steepest slope in (0, 1].")
-    xs = jnp.asarray(xs)
-    check_inputs(cell, xs, 2, "pass (*B, T, I)")
+    xs = as_inputs(cell, xs, 2, "pass (*B, T, I)")
     batch = xs.shape[:-2]
     weights = as_weights(cell, params)
     dtype = compute_dtype(weights, xs)

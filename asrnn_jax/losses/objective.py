@@ -11,6 +11,8 @@ import optax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
+from asrnn_jax import checks
+
 KL = Literal["uniform_first", "model_first"]
 
 
@@ -48,7 +50,7 @@ def reset_free(
 
     Returns:
       ``(...)``, in at least float32. A label out of range where m > 0, or an m outside [0, 1], gives NaN where it can
-      only be seen under `jax.jit`.
+      only be seen under `jax.jit` (but see `asrnn_jax.checked`).
 
     Raises:
       ValueError: shapes that do not fit; outside of `jax.jit` also labels out of range where m > 0, m outside [0, 1].
@@ -73,14 +75,14 @@ def reset_free(
     m = _fits("informative", m.astype(logits.dtype), steps)
     weight = _fits("weight", jnp.asarray(weight, logits.dtype), steps)
     good = (m >= 0) & (m <= 1)
-    _check(good, f"informative has values outside [0, 1], for example {_first(m, good)}: it is a share.")
+    _check(good, "informative has {value}: it is a share, in [0, 1].", m)
     if jnp.issubdtype(labels.dtype, jnp.integer):
         labels = _fits("labels", labels, steps)
         known = (m <= 0) | ((labels >= 0) & (labels < classes))
         _check(
             known,
-            f"labels has {_first(labels, known)} where informative > 0: with {classes} classes give 0 to "
-            f"{classes - 1}.",
+            f"labels has {{value}} where informative > 0: with {classes} classes give 0 to {classes - 1}.",
+            labels,
         )
         good &= known
         targets = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
@@ -150,12 +152,8 @@ def _fits(name: str, value: jax.Array, steps: tuple[int, ...]) -> jax.Array:
         raise ValueError(f"{name} has shape {value.shape}, the logits say {steps}: pass one number a step.") from None
 
 
-def _check(good: jax.Array, message: str) -> None:
-    if not isinstance(good, Tracer) and not bool(good.all()):
-        raise ValueError(message)
-
-
-def _first(values: jax.Array, good: jax.Array) -> str:
-    if isinstance(good, Tracer) or bool(good.all()):
-        return ""
-    return str(np.asarray(values)[~np.asarray(good)][0])
+def _check(good: jax.Array, message: str, values: jax.Array) -> None:
+    if checks.wanted():
+        checks.check(good, message, values)
+    elif not isinstance(good, Tracer) and not bool(good.all()):
+        raise ValueError(message.format(value=np.asarray(values)[~np.asarray(good)][0]))

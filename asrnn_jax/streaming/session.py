@@ -194,12 +194,11 @@ class Session:
         Raises:
           ValueError: another width, batch or number of axes; non-finite samples where the session says "raise". The
             session is then as it was.
+          TypeError: samples that are not floating point.
         """
         xs: Any = chunk
         if getattr(chunk, "dtype", None) != self._dtype or not isinstance(chunk, (np.ndarray, jax.Array)):
-            if np.iscomplexobj(chunk):
-                raise ValueError("chunk is complex: pass real samples, for example real and imaginary parts as inputs.")
-            xs = np.asarray(chunk, self._dtype)
+            xs = _as_samples(chunk, self._dtype)
         shape = xs.shape
         if len(shape) < 2 or shape[:-2] != self.batch or shape[-1] != self.cell.inputs:
             raise ValueError(
@@ -347,6 +346,19 @@ class Session:
 def _check_policy(name: str, policy: Any) -> None:
     if policy is not None and not isinstance(policy, Policy):
         raise ValueError(f"{name}={policy!r}: call it, for example streaming.never(), or make a streaming.Policy.")
+
+
+def _as_samples(chunk: Any, dtype: Any) -> np.ndarray:
+    try:
+        xs = np.asarray(chunk)
+    except (TypeError, ValueError) as e:
+        raise TypeError(f"chunk is {type(chunk).__name__} that makes no array of numbers: pass (*B, T, I).") from e
+    if not jnp.issubdtype(xs.dtype, jnp.floating):
+        raise TypeError(
+            f"chunk has dtype {xs.dtype}: pass floating-point samples, scaled as in training; of complex ones real and "
+            "imaginary parts as inputs."
+        )
+    return xs.astype(dtype)
 
 
 def _cut(flags: np.ndarray | None, at: int, steps: int) -> np.ndarray | None:

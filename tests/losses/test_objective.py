@@ -108,8 +108,8 @@ def test_entropy_share_runs_from_certain_to_dont_know():
 def wrong_calls():
     z, y, m = jnp.zeros((2, 3, C)), jnp.zeros((2, 3), int), jnp.ones((2, 3))
     return {
-        "m above 1": (ValueError, lambda: losses.reset_free(z, y, 1.5 * m), "outside"),
-        "m NaN": (ValueError, lambda: losses.reset_free(z, y, m * jnp.nan), "outside"),
+        "m above 1": (ValueError, lambda: losses.reset_free(z, y, 1.5 * m), "share, in"),
+        "m NaN": (ValueError, lambda: losses.reset_free(z, y, m * jnp.nan), "share, in"),
         "label": (ValueError, lambda: losses.reset_free(z, y + C, m), f"labels has {C}"),
         "negative label": (ValueError, lambda: losses.reset_free(z, y - 1, 0.1 * m), "labels has -1"),
         "labels' shape": (ValueError, lambda: losses.reset_free(z, y[:, :2], m), "labels has shape"),

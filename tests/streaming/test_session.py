@@ -376,7 +376,6 @@ def test_streams_can_be_started_afresh_by_hand():
         (lambda: session(monitor_every=0), "monitor_every=0"),
         (lambda: module._check_policy("policy", streaming.never), "policy=.*call it"),
         (lambda: session(fallback=streaming.never()), "fallback=never acts where a monitor trips"),
-        (lambda: session().push(samples(3) + 1j), "chunk is complex"),
         (lambda: Session(MODELS["gru"], PARAMS["deep"]), "params"),
         (lambda: session().reset(np.array([True])), "streams has shape"),
         (lambda: Limits(norm=-1.0), "norm=-1"),

@@ -1,0 +1,98 @@
+"""Checks of values that cannot be seen inside `jax.jit`: compiled only into what `checked` makes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import checkify
+
+_made: ContextVar[list[str] | None] = ContextVar("checks made while a function is traced", default=None)
+
+
+def checked(f: Callable[..., Any]) -> Callable[..., Any]:
+    """``f``, compiled, with checks of its data: to find out where NaN comes from, or which batch has a wrong label.
+
+    Under `jax.jit` a wrong value can raise nothing, so `asrnn_jax.run` and the losses mark it by NaN. Here it raises:
+
+    - `asrnn_jax.run`: lengths out of range; non-finite inputs at steps that are not masked; a start, weights or
+      outputs that are not finite;
+    - `asrnn_jax.losses.reset_free`: labels out of range where m > 0, m outside [0, 1].
+
+    Args:
+      f: a function of arrays, as for `jax.jit`, that calls them; in it there may be `jax.grad`, `jax.vmap`, scans.
+        What it calls should not be compiled before: a function that JAX has compiled stays without checks.
+
+    Returns:
+      A function that raises ValueError with the first thing wrong, its value and place. Each call waits for the
+      result, and the values are read once more: a training step of asRNN at the paper's shape (784, 128, 122) takes
+      about 5 % longer on a CPU.
+
+    Raises:
+      ValueError: when called, as said; also where nothing in ``f`` can be checked.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, asrnn_jax
+      >>> cell = asrnn_jax.cells.gru(inputs=3, hidden=8)
+      >>> params = cell.init(jax.random.key(0))
+      >>> loss = asrnn_jax.checked(lambda params, xs: asrnn_jax.run(cell, params, xs)[1].sum())
+      >>> loss(params, jnp.ones((2, 5, 3)).at[1, 4].set(jnp.nan))
+      Traceback (most recent call last):
+      ValueError: xs is nan at step 4 of batch element 1.
+    """
+    inner = getattr(f, "__wrapped__", f) if isinstance(f, type(jax.jit(lambda: None))) else f
+
+    def traced(*args, **kwargs):
+        token = _made.set([])
+        try:
+            out = inner(*args, **kwargs)
+            if not _made.get():
+                raise ValueError(f"f={f!r}: nothing in it can be checked; pass a function that calls run or a loss.")
+            return out
+        finally:
+            _made.reset(token)
+
+    compiled = jax.jit(checkify.checkify(traced, errors=checkify.user_checks))
+
+    @functools.wraps(inner)
+    def call(*args, **kwargs):
+        error, out = compiled(*args, **kwargs)
+        said = error.get()
+        if said is not None:
+            raise ValueError(said.removesuffix(" (`check` failed)"))
+        return out
+
+    return call
+
+
+def wanted() -> bool:
+    """Whether what is traced now is to be checked."""
+    return _made.get() is not None
+
+
+def check(good: jax.Array, message: str, value: jax.Array) -> None:
+    """Raises, out of a function made by `checked`, unless all is good.
+
+    Args:
+      good: bool, of any shape.
+      message: with ``{value}`` for the first that is not good and ``{i0}``, ``{i1}``, ... for its place.
+      value: like `good`.
+    """
+    made = _made.get()
+    assert made is not None
+    made.append(message)
+    first = jnp.argmin(good.ravel())
+    places = jnp.unravel_index(first, good.shape) if good.ndim else ()
+    at: Any = {f"i{axis}": place for axis, place in enumerate(places) if f"{{i{axis}}}" in message}
+    checkify.check(good.all(), message, value=value.ravel()[first], **at)
+
+
+def check_finite(name: str, tree: Any, place: str = "") -> None:
+    """The same for arrays that should be finite."""
+    for leaf in jax.tree.leaves(tree):
+        if leaf.size and jnp.issubdtype(leaf.dtype, jnp.inexact):
+            check(jnp.isfinite(leaf), f"{name} is {{value}}{place}.", leaf)
