@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from asrnn_jax.cell import Cell, PyTree
+from asrnn_jax.reverse_only import reverse_only
 
 CPU_BLOCK_BYTES = 1 << 20  # what one block works on should stay in a second-level cache
 
@@ -98,8 +99,14 @@ def parallel(cell: Cell, options: Options, weights, carry, fresh, xs, mask, rese
     return jax.tree.map(lambda c: c[0 if options.reverse else -1], carries), ys
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
+    """`plain` with a gradient of its own, which has no forward mode."""
+    weights, carry, fresh, xs = jax.tree.map(reverse_only, (weights, carry, fresh, xs))
+    return _fused(cell, options, weights, carry, fresh, xs, mask, reset)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
     return plain(cell, options, weights, carry, fresh, xs, mask, reset)
 
 
@@ -164,7 +171,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
     return d_weights, d_carry, d_fresh, d_xs, None, None
 
 
-fused.defvjp(_fused_fwd, _fused_bwd)
+_fused.defvjp(_fused_fwd, _fused_bwd)
 
 
 def rematerialised(engine, segment: int):

@@ -107,14 +107,7 @@ def run(
     if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype={dtype}: compute in a floating-point type, for example jnp.bfloat16.")
     static = Static(outputs, how, gradient, reverse, time_major, remat, block, dtype, checks.wanted())
-    try:
-        return _run(cell, static, params, xs, carry, lengths, mask, reset, key)
-    except TypeError as e:
-        if gradient == "plain" or "forward-mode" not in str(e):
-            raise
-        raise TypeError(
-            "gradient='fused' has no forward mode (jax.jvp, jax.jacfwd): use gradient='plain', or jax.jacrev."
-        ) from e
+    return _run(cell, static, params, xs, carry, lengths, mask, reset, key)
 
 
 class Static(NamedTuple):

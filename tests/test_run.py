@@ -204,5 +204,28 @@ def test_forward_mode_on_the_fused_path_names_the_way_out():
     def f(xs):
         return asrnn_jax.run(CELL, PARAMS, xs)[1]
 
-    with pytest.raises(TypeError, match="gradient='plain'"):
-        jax.jacfwd(f)(XS)
+    def of_params(params):
+        return asrnn_jax.run(CELL, params, XS, outputs="last", remat=True)[1].sum()
+
+    ways = {
+        "jacfwd": lambda: jax.jacfwd(f)(XS),
+        "jacfwd of jit": lambda: jax.jacfwd(jax.jit(f))(XS),
+        "jit of jacfwd": lambda: jax.jit(jax.jacfwd(f))(XS),
+        "jvp": lambda: jax.jvp(of_params, (PARAMS,), (PARAMS,)),
+        "jvp of jit": lambda: jax.jvp(jax.jit(of_params), (PARAMS,), (PARAMS,)),
+        "linearize": lambda: jax.linearize(jax.jit(of_params), PARAMS)[1](PARAMS),
+        "within vmap": lambda: jax.vmap(lambda x: jax.jvp(f, (x,), (x,)))(jnp.stack([XS, XS])),
+        "scan": lambda: jax.jvp(lambda x: jax.lax.scan(lambda c, _: (f(x).sum(), None), 0.0, None, 2), (XS,), (XS,)),
+    }
+    for way in ways.values():
+        with pytest.raises(TypeError, match="gradient='plain'"):
+            way()
+
+
+def test_forward_over_reverse_gives_the_hessian():
+    def hessian(gradient):
+        cell = tanh_rnn(3, 4)
+        params = cell.init(jax.random.key(0))
+        return jax.hessian(lambda p: (asrnn_jax.run(cell, p, XS, gradient=gradient)[1] ** 2).sum())(params)
+
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), hessian("fused"), hessian("plain"))
