@@ -52,6 +52,8 @@ def runs() -> dict[str, Config]:
         found[f"{task}-asrnn"] = _pixels(f"paper-{task}-16k", LONG_EPOCHS)
         found[f"{task}-asrnn-1"] = replace(found[f"{task}-asrnn"], training=Training(batch=128, log_every=50, seed=1))
         found[f"{task}-asrnn-bounded"] = replace(found[f"{task}-asrnn"], preset=None, model=BOUNDED)
+        cosine = replace(found[f"{task}-asrnn"].optim, schedule="cosine")
+        found[f"{task}-asrnn-cosine"] = replace(found[f"{task}-asrnn-bounded"], epochs=EPOCHS, optim=cosine)
         for name in ("exprnn", "scornn", "tanh-rnn", "gru"):
             found[f"{task}-{name}"] = _pixels(f"paper-{task}-16k-{name}", EPOCHS)
         found[f"{task}-lstm"] = _pixels(f"paper-{task}-lstm-69k", EPOCHS)
