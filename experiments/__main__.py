@@ -35,6 +35,7 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   never-reset   cells, training regimes and reset policies on streams, tables
   faults        hurt small runs in every way that machines do, and say what was lost
   bench         a training step beside its rivals
+  scaling       bytes exchanged a step, and what to expect of many accelerators
 
   python -m experiments COMMAND --help explains every flag.
   A run is a folder (--out); --out FOLDER --resume goes on with it."""
@@ -54,6 +55,7 @@ TOOLS = {
     "never-reset": ("never_reset", "NeverReset", "never_reset"),
     "faults": ("faults", "Faults", "faults"),
     "bench": ("bench", "Bench", "bench"),
+    "scaling": ("scaling", "Scaling", "scaling"),
 }
 
 

@@ -220,10 +220,17 @@ def shards(rows: int, task: Task, cell: Cell) -> int:
     return machine.shards(rows, rows * task.length * asrnn_jax.optim.count(params))
 
 
-def make_step(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation):
-    """The jitted training step ``(state, batch) -> (state, metrics of this batch)``."""
+def exchanged(state: State, devices: int) -> int:
+    """Bytes that each of several devices hands to the others in a step: the gradient and the sums of the metrics."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves((state.params, state.sums))) if devices > 1 else 0
+
+
+def make_step(
+    config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation, devices: int | None = None
+):
+    """The jitted training step ``(state, batch) -> (state, metrics of this batch)``, on so many devices or as many as pay."""
     root = jax.random.fold_in(jax.random.key(config.training.seed), 3)
-    devices = shards(config.training.batch, task, cell)
+    devices = devices or shards(config.training.batch, task, cell)
 
     def mean_loss(params, batch, memory, step, control):
         dropout = None
@@ -295,7 +302,9 @@ def _loop(
     log_every = config.training.log_every
     eval_every = config.training.eval_every or task.epoch or max(1, task.steps // 10)
     step, logged = int(state.step), int(state.step) // log_every * log_every
-    clock = _Clock(folder / "timing.json")
+    devices = shards(config.training.batch, task, cell)
+    about = {"devices": devices, "bytes_exchanged_a_step": exchanged(state, devices)}
+    clock = _Clock(folder / "timing.json", about)
     shown: dict[str, str] = {}
     with (
         _signals() as caught,
@@ -415,15 +424,16 @@ def _finish(config: Config, task: Task, state: State, folder: Path) -> dict[str,
 
 
 class _Clock:
-    """Seconds spent on a run, over all its sessions."""
+    """Seconds spent on a run, over all its sessions, in a file; and on what."""
 
-    def __init__(self, path: Path):
-        self._path = path
+    def __init__(self, path: Path, about: dict[str, int]):
+        self._path, self._about = path, about
         self._before = float(read_json(path).get("seconds", 0.0)) if path.exists() else 0.0
         self._start = time.perf_counter()
 
     def save(self) -> None:
-        write_json(self._path, {"seconds": round(self._before + time.perf_counter() - self._start, 2)})
+        seconds = round(self._before + time.perf_counter() - self._start, 2)
+        write_json(self._path, {"seconds": seconds} | self._about)
 
 
 ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]

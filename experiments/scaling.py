@@ -1,0 +1,168 @@
+"""What more devices give: bytes exchanged a step, measured steps on the devices here, a prediction for accelerators."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import re
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import asrnn_jax
+from experiments.bench import interleaved
+from experiments.config import CopyMemory, Model, Training
+from experiments.errors import UsageError, unknown
+from experiments.folder import write_json
+from experiments.model import make_model
+from experiments.optimizer import make_optimizer
+from experiments.report import table
+from experiments.tasks import make_task
+from experiments.train import initial, make_step
+
+# n for 16,000, 69,000 and 137,000 params on pixels, as in the paper's tables
+SIZES = {"asrnn": (122, 257, 364), "gru": (74,), "lstm": (64, 128)}
+ACCELERATORS = (8, 64, 1024)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Bytes that devices exchange in a training step, and what to expect of many accelerators."""
+
+    cells: tuple[str, ...] = tuple(SIZES)
+    """Cells, by name."""
+    steps: int = 784
+    """Length of the sequences."""
+    batch: int = 128
+    """Sequences of all devices together, here; in the prediction, of each."""
+    repeats: int = 7
+    """Timed steps of each."""
+    gigabytes: float = 50.0
+    """Prediction: GB/s that a device sends to the next one, over the slowest link."""
+    microseconds: float = 10.0
+    """Prediction: delay of one message over that link."""
+    step_ms: tuple[float, ...] = (100.0, 10.0, 1.0)
+    """Prediction: milliseconds that one accelerator takes for its own batch."""
+    out: str = "runs/scaling"
+    """Folder of scaling.json and scaling.md."""
+
+    def __post_init__(self):
+        for name in self.cells:
+            if name not in SIZES:
+                raise unknown("--cells", name, SIZES)
+        for name in ("steps", "batch", "repeats", "gigabytes", "microseconds"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"--{name} {getattr(self, name)}: give a number above 0.")
+
+
+def scaling(settings: Scaling) -> str:
+    """Measures, predicts, writes both and returns the tables."""
+    devices = [d for d in (1, 2, 4, 8) if d <= jax.device_count() and settings.batch % d == 0]
+    found = [_measured(settings, cell, n, devices) for cell in settings.cells for n in SIZES[cell]]
+    machine = f"{jax.default_backend()}, {platform.machine()}, {os.cpu_count()} cores, JAX {jax.__version__}"
+    text = "\n\n".join(
+        (
+            f"Measured: {machine}; sequences of {settings.steps} steps, {settings.batch} of them a step.",
+            table(_measurements(found, devices)),
+            f"Predicted, not measured: each accelerator with {settings.batch} sequences of its own, gradients added up "
+            f"along a ring or a tree, whichever takes less time; links of {settings.gigabytes:g} GB/s with a delay of "
+            f"{settings.microseconds:g} microseconds. Share of perfect scaling, by the milliseconds that an "
+            "accelerator takes for its own part:",
+            table(_predictions(settings, found)),
+        )
+    )
+    out = Path(settings.out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "scaling.json", {"machine": machine, "networks": found})
+    (out / "scaling.md").write_text(f"# More devices\n\n    python -m experiments scaling\n\n{text}\n")
+    return text
+
+
+def _measured(settings: Scaling, name: str, hidden: int, devices: list[int]) -> dict[str, Any]:
+    symbols = 10
+    config = CopyMemory(
+        delay=settings.steps - 2 * symbols,
+        symbols=symbols,
+        model=Model(name, hidden),
+        training=Training(batch=settings.batch),
+    )
+    calls, bytes_of, params = {}, {}, 0
+    for number in devices:
+        call, params, bytes_of[number] = _step(replace(config, training=replace(config.training, devices=number)))
+        calls[number] = call
+    seconds = {d: float(np.median(times)) for d, times in interleaved(calls, settings.repeats, 2).items()}
+    return {"cell": name, "hidden": hidden, "parameters": params, "seconds": seconds, "exchanged": bytes_of}
+
+
+def _step(config: CopyMemory) -> tuple[Any, int, int]:
+    """A training step to call, the number of params, and the bytes that the compiled program exchanges."""
+    task = make_task(config)
+    cell = make_model(config.model, task.inputs, task.outputs)
+    optimizer = make_optimizer(config.optim, task.steps)
+    state, batch = initial(config, task, cell, optimizer), task.batch(0)
+    compiled = make_step(config, task, cell, optimizer, config.training.devices).lower(state, batch).compile()
+    holder = [state]
+
+    def call():  # the state is given away at each step
+        holder[0], _ = jax.block_until_ready(compiled(holder[0], batch))
+
+    return call, asrnn_jax.optim.count(state.params), reduced_bytes(compiled.as_text() or "")
+
+
+KINDS = {"f32": 4, "f64": 8, "bf16": 2, "f16": 2, "s32": 4, "c64": 8}
+
+
+def reduced_bytes(program: str) -> int:
+    """Bytes that a compiled program adds up between devices: the results of its all-reduce operations."""
+    total = 0
+    for result in re.findall(r"= (.*?) all-reduce(?:-start)?\(", program):
+        for kind, shape in re.findall(r"(\w+)\[([\d,]*)\]", result):
+            total += KINDS[kind] * math.prod(int(size) for size in shape.split(",") if size)
+    return total
+
+
+def _measurements(found: list[dict[str, Any]], devices: list[int]) -> list[tuple[str, ...]]:
+    columns = [f"ms on {d} device{'s' * (d > 1)}" for d in devices]
+    rows = [("cell", "n", "parameters", "kB exchanged a step", *columns, "speed-up")]
+    for one in found:
+        seconds = one["seconds"]
+        rows.append(
+            (
+                one["cell"],
+                str(one["hidden"]),
+                f"{one['parameters']:,}",
+                f"{one['exchanged'][devices[-1]] / 1e3:.1f}",
+                *(f"{1e3 * seconds[d]:.0f}" for d in devices),
+                f"{seconds[1] / seconds[devices[-1]]:.2f}",
+            )
+        )
+    return rows
+
+
+def _predictions(settings: Scaling, found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    exchange = partial(exchange_seconds, bandwidth=1e9 * settings.gigabytes, delay=1e-6 * settings.microseconds)
+    rows = [("cell", "n", "accelerators", "exchange, microseconds", *(f"{ms:g} ms" for ms in settings.step_ms))]
+    for one in found:
+        size = max(one["exchanged"].values())
+        for number in ACCELERATORS:
+            seconds = exchange(size, number)
+            shares = (f"{ms / (ms + 1e3 * seconds):.1%}" for ms in settings.step_ms)
+            rows.append((one["cell"], str(one["hidden"]), f"{number:,}", f"{1e6 * seconds:.0f}", *shares))
+    return rows
+
+
+def exchange_seconds(size: int, devices: int, bandwidth: float, delay: float) -> float:
+    """Time to add up `size` bytes among devices: the better of a ring and of a tree there and back.
+
+    A ring takes ``2 (N - 1)`` messages of ``size / N``, a tree ``2 ceil(log2 N)`` of the whole.
+    """
+    if devices == 1:
+        return 0.0
+    ring = 2 * (devices - 1) * (delay + size / devices / bandwidth)
+    tree = 2 * math.ceil(math.log2(devices)) * (delay + size / bandwidth)
+    return min(ring, tree)
