@@ -228,7 +228,7 @@ def exchanged(state: State, devices: int) -> int:
 def make_step(
     config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation, devices: int | None = None
 ):
-    """The jitted training step ``(state, batch) -> (state, metrics of this batch)``, on so many devices or as many as pay."""
+    """The jitted training step ``(state, batch) -> (state, metrics of the batch)``; devices: None, as many as pay."""
     root = jax.random.fold_in(jax.random.key(config.training.seed), 3)
     devices = devices or shards(config.training.batch, task, cell)
 
