@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,8 +25,8 @@ from experiments.report import table
 class Export:
     """Write a trained network as files for JAX or onnxruntime alone, run them, and say how they compare."""
 
-    pretrained: tyro.conf.Positional[str]
-    """Name of a network that comes with the package, or the path of one, for example of a run's best.npz."""
+    pretrained: tyro.conf.Positional[tuple[str, ...]]
+    """Names of networks that come with the package, or paths of some, for example of a run's best.npz."""
     out: str = "exported"
     """Folder of the files and of the table, export.md."""
     formats: tuple[Literal["stablehlo", "onnx"], ...] = ("stablehlo",)
@@ -42,8 +43,8 @@ class Export:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name} {value}: give at least 1.")
-        if not self.formats or not self.weights:
-            raise UsageError("--formats and --weights: give at least one of each.")
+        if not (self.pretrained and self.formats and self.weights):
+            raise UsageError("NETWORK, --formats and --weights: give at least one of each.")
 
 
 def export(settings: Export) -> str:
@@ -52,28 +53,39 @@ def export(settings: Export) -> str:
     Raises:
       UsageError: an unknown network, a folder that cannot be written, a library that is not installed.
     """
-    cell, params, _ = loaded(settings.pretrained)
-    out, name = Path(settings.out), Path(settings.pretrained).stem
-    chunk = settings.steps or 1
-    xs = np.random.default_rng(0).uniform(size=(-(-settings.check // chunk) * chunk, cell.inputs)).astype(np.float32)
-    rows = [("file", "bytes", "microseconds a call", f"largest difference in {len(xs):,} steps", "largest output")]
+    networks = {Path(name).stem: loaded(name)[:2] for name in settings.pretrained}
+    out, steps = Path(settings.out), f"{settings.check:,} steps"
+    rows: list[tuple[str, ...]] = [
+        ("file", "bytes", "microseconds a call", f"largest difference in {steps}", "largest output")
+    ]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for kind in settings.weights:
-            wide = exporting.widen(exporting.narrow(as_weights(cell, params), kind))
-            expected = np.asarray(asrnn_jax.run(cell, wide, xs)[1])
-            for form in settings.formats:
-                path = out / f"{name}-{kind}.{form}"
-                path.write_bytes(_made(form, cell, params, settings.steps, kind))
-                found, seconds = _streamed(path, form, xs.reshape(-1, chunk, cell.inputs), settings.steps is None)
-                difference = np.abs(found.reshape(expected.shape) - expected).max()
-                numbers = (f"{path.stat().st_size:,}", f"{1e6 * seconds:.0f}", f"{difference:.1e}")
-                rows.append((path.name, *numbers, f"{np.abs(expected).max():.3g}"))
-        text = f"Microseconds are the median for one stream, on {jax.default_backend()}.\n\n{table(rows)}"
-        (out / "export.md").write_text(text + "\n")
+        for name, (cell, params) in networks.items():
+            rows.extend(_exported(settings, out / name, cell, params))
+        text = (
+            f"Microseconds are the median for one stream, on {jax.default_backend()}, {platform.machine()}; "
+            f"differences are from this library's own run with the same weights.\n\n{table(rows)}"
+        )
+        (out / "export.md").write_text(f"# Exported networks\n\n{text}\n")
     except OSError as e:
         raise UsageError(f"--out {out} cannot be written ({e}): give another folder.") from e
     return text
+
+
+def _exported(settings: Export, stem: Path, cell: Cell, params: Any) -> Iterator[tuple[str, ...]]:
+    """Writes and runs the files of one network; the lines of the table."""
+    chunk = settings.steps or 1
+    xs = np.random.default_rng(0).uniform(size=(-(-settings.check // chunk) * chunk, cell.inputs)).astype(np.float32)
+    for kind in settings.weights:
+        wide = exporting.widen(exporting.narrow(as_weights(cell, params), kind))
+        expected = np.asarray(asrnn_jax.run(cell, wide, xs)[1])
+        for form in settings.formats:
+            path = stem.with_name(f"{stem.name}-{kind}.{form}")
+            path.write_bytes(_made(form, cell, params, settings.steps, kind))
+            found, seconds = _streamed(path, form, xs.reshape(-1, chunk, cell.inputs), settings.steps is None)
+            difference = np.abs(found.reshape(expected.shape) - expected).max()
+            numbers = (f"{path.stat().st_size:,}", f"{1e6 * seconds:.0f}", f"{difference:.1e}")
+            yield path.name, *numbers, f"{np.abs(expected).max():.3g}"
 
 
 def _made(form: str, cell: Cell, params: Any, steps: int | None, kind: Any) -> bytes:

@@ -118,8 +118,11 @@ def robustness(settings: Robustness) -> str:
     rows = [("what", "level", *names)]
     for about, levels in found.items():
         rows += [(about, level, *(f"{100 * value:.1f}" for value in values)) for level, values in levels.items()]
-    text = f"Accuracy in %, {len(samples.labels):,} test samples.\n\n{table(rows)}"
-    (out / "robustness.md").write_text(text + "\n")
+    text = (
+        f"Accuracy in %, {len(samples.labels):,} test samples, each by itself from the start.\n\n"
+        f"    python -m experiments robustness --pretrained {' '.join(names)}\n\n{table(rows)}"
+    )
+    (out / "robustness.md").write_text(f"# Robustness\n\n{text}\n")
     figures.robustness(names, found, out / "robustness.png")
     return text
 

@@ -48,12 +48,26 @@ def test_there_and_back(tmp_path, cell, options):
 def test_every_network_of_the_package_loads_and_is_small():
     from importlib import resources
 
+    assert {"copy-asrnn", "fashion-asrnn", "keyword-asrnn"} <= set(pretrained.list())
     for name in pretrained.list():
         model, params, card = pretrained.load(name)
         xs = jnp.zeros((1, 3, model.inputs))
         assert np.isfinite(asrnn_jax.run(model, params, xs)[1]).all()
         assert {"task", "config", "result", "date", "versions", "parameters"} <= set(card)
+        assert card["command"] in json.dumps(card["config"])
+        assert "/" not in json.dumps(card["config"])  # no paths of the machine it was trained on
         assert (resources.files(pretrained) / f"{name}.npz").stat().st_size < 1_000_000
+
+
+def test_the_network_of_copying_memory_recalls_after_a_thousand_steps():
+    """Symbols 1 to 8, a thousand blanks, the marker 9: written down here once more, from the paper."""
+    model, params, _ = pretrained.load("copy-asrnn")
+    symbols = np.random.default_rng(5).integers(1, 9, size=(4, 10))
+    inputs = np.concatenate([symbols, np.zeros((4, 1000), int), np.full((4, 1), 9), np.zeros((4, 9), int)], axis=1)
+    _, logits = asrnn_jax.run(model, params, jnp.eye(10, dtype=jnp.float32)[inputs])
+    said = np.asarray(logits).argmax(-1)
+    np.testing.assert_array_equal(said[:, -10:], symbols)
+    np.testing.assert_array_equal(said[:, :-10], 0)
 
 
 def test_every_flipped_byte_is_noticed_or_harmless(file):
