@@ -158,3 +158,27 @@ if type(weights).__module__.endswith("cells.asrnn"):  # only asRNN has these bou
     plot.spectrum(sigma, bounds=(bounds.lower, bounds.upper)).set_title("after training, row by row")
 else:
     plot.spectrum(sigma).set_title("after training, row by row")
+
+# %% [markdown]
+# ## A trained network
+#
+# `pretrained.load` gives a cell and its params, like any other. This asRNN was trained to recall ten symbols after a
+# thousand blanks. As a flax module it does so at once, and its Jacobians say why: while it waits all their singular
+# values are 1, so that nothing fades. Its `D_f` has stayed so small that tanh is linear: it has chosen to be the
+# orthogonal RNN.
+
+# %%
+from asrnn_jax import pretrained
+
+memory, trained, card = pretrained.load("copy-asrnn")
+print(pretrained.list())
+print(f"{card['about']}: {card['parameters']:,} params, test loss {card['result']['test_loss']:.1e}, {card['date']}")
+
+symbols = np.random.default_rng(0).integers(1, 9, size=(2, 10))
+asked = np.concatenate([symbols, np.zeros((2, 1000), int), np.full((2, 1), 9), np.zeros((2, 9), int)], axis=1)
+xs = np.eye(10, dtype=np.float32)[asked]
+_, logits = asrnn_jax.linen.RNN(memory).apply({"params": trained}, xs)
+print("asked to keep ", *symbols[0], "\nremembered    ", *np.asarray(logits[0, -10:].argmax(-1)))
+
+sigma = analysis.jacobian_spectrum(memory, trained, xs[:1, :1010])
+print(f"singular values of dh_t / dh_t-1 while it waits: {float(sigma.min()):.6f} to {float(sigma.max()):.6f}")
