@@ -30,7 +30,7 @@ def checked(f: Callable[..., Any]) -> Callable[..., Any]:
     Returns:
       A function that raises ValueError with the first thing wrong, its value and place. Each call waits for the
       result, and the values are read once more: a training step of asRNN at the paper's shape (784, 128, 122) takes
-      about 5 % longer on a CPU.
+      up to 6 % longer on a CPU.
 
     Raises:
       ValueError: when called, as said; also where nothing in ``f`` can be checked.
