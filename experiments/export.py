@@ -63,10 +63,10 @@ def export(settings: Export) -> str:
         for name, (cell, params) in networks.items():
             rows.extend(_exported(settings, out / name, cell, params))
         text = (
-            f"Microseconds are the median for one stream, on {jax.default_backend()}, {platform.machine()}; "
-            f"differences are from this library's own run with the same weights, over {settings.check:,} steps of "
-            "uniform noise. By the last bit: what becomes of that run if its inputs change in their last bit; where that "
-            f"is much, the network is chaotic on noise, or never forgets, and no two programs agree.\n\n{table(rows)}"
+            f"Microseconds: the median of a call with one stream, on {jax.default_backend()}, {platform.machine()}. "
+            f"Differences: from this library's own run with the same weights, {settings.check:,} steps of uniform noise. "
+            "By the last bit: what becomes of that run if its inputs change in their last bit; where it is much, the "
+            f"network is chaotic on noise, or never forgets, and no two programs agree.\n\n{table(rows)}"
         )
         flags = f"--formats {' '.join(settings.formats)} --weights {' '.join(settings.weights)}"
         again = f"    python -m experiments export {' '.join(networks)} {flags}"
