@@ -64,7 +64,7 @@ def export(settings: Export) -> str:
             rows.extend(_exported(settings, out / name, cell, params))
         text = (
             f"Microseconds: the median of a call with one stream, on {jax.default_backend()}, {platform.machine()}. "
-            f"Differences: from this library's own run with the same weights, {settings.check:,} steps of uniform noise. "
+            f"Differences: from this library's own run with the same weights, {settings.check:,} steps of noise. "
             "By the last bit: what becomes of that run if its inputs change in their last bit; where it is much, the "
             f"network is chaotic on noise, or never forgets, and no two programs agree.\n\n{table(rows)}"
         )
