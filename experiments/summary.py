@@ -16,7 +16,7 @@ from experiments.folder import read_json, read_metrics, write_json
 from experiments.papers import ABLATION, EPOCHS, RATES, STARTS
 from experiments.report import table
 
-KEPT = ("config.json", "metrics.jsonl", "result.json", "timing.json", "diverged.txt")
+KEPT = ("metrics.jsonl", "result.json", "timing.json")
 PAPER = {  # best test accuracy over 70 epochs, in %
     "smnist-asrnn": 98.89,
     "smnist-exprnn": 98.0,
@@ -45,7 +45,11 @@ def collect(folder: Path, into: Path) -> int:
         for name in KEPT:
             if (path / name).exists():
                 shutil.copyfile(path / name, into / path.name / name)
-        write_json(into / path.name / "config.json", placeless(read_json(path / "config.json")))
+        config = read_json(path / "config.json")
+        write_json(into / path.name / "config.json", placeless(config))
+        if (path / "diverged.txt").exists():
+            said = (path / "diverged.txt").read_text().replace(config["training"]["out"] or path.name, path.name)
+            (into / path.name / "diverged.txt").write_text(said)
     return len(found)
 
 
@@ -151,7 +155,8 @@ def _mnist(runs: dict[str, Run]) -> list[str]:
     for name, run in runs.items():
         if not re.match(r"[sp]mnist-", name):
             continue
-        paper = f"{PAPER[name]:.2f}" if name in PAPER else "-"
+        of_paper = name.removesuffix("-1")  # another seed
+        paper = f"{PAPER[of_paper]:.2f}" if of_paper in PAPER else "-"
         result = run["result"]
         if result is None:
             scores = [value for _, value in _curve(run, "test_accuracy")]

@@ -18,7 +18,7 @@ def fold(folder, name, config, lines, result=None, seconds=75.0):
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (path / "timing.json").write_text(json.dumps({"seconds": seconds}))
     if result is None:
-        (path / "diverged.txt").write_text("loss is nan")
+        (path / "diverged.txt").write_text("loss is nan, its batch is in /home/me/blown/diverged.npz")
         return
     common = {"cell": "asrnn", "hidden": 7, "parameters": 1234, "seed": 0, "epochs": None, "selected": None}
     (path / "result.json").write_text(json.dumps({**common, "task": name, **result}))
@@ -27,6 +27,9 @@ def fold(folder, name, config, lines, result=None, seconds=75.0):
 @pytest.fixture
 def made(tmp_path):
     folder = tmp_path / "made"
+    older = tmp_path / "results" / "runs" / "smnist-lstm"  # a finished run of this name, collected before
+    older.mkdir(parents=True)
+    (older / "result.json").write_text("{}")
     copying = {"metric": "loss", "better": "min", "baseline": ["memoryless", 0.02], "steps": 2000}
     lines = [{"step": s, "train_loss": v} for s, v in ((10, 1.0), (240, 0.019), (1500, 3e-5), (2000, 2e-8))]
     lines.append({"step": 2000, "test_loss": 5e-8})
@@ -37,6 +40,7 @@ def made(tmp_path):
     pixels = {"metric": "accuracy", "better": "max", "baseline": ["chance", 0.1], "steps": 220, "epochs": 22}
     chosen = {"selected": tests[3], "best": tests[2], "final": tests[3]}
     fold(folder, "smnist-asrnn", Pixels(), tests, {**pixels, **chosen})
+    fold(folder, "smnist-lstm", Pixels(training=Training(out="/home/me/blown")), tests[:2])
     for seed, accuracy in enumerate((0.8, 0.9)):
         line = {"step": 220, "test_accuracy": accuracy}
         for name in ("ablation-rows-bounded-kappa", "distill-taught"):
@@ -59,6 +63,7 @@ def test_the_page_has_the_numbers(made, tmp_path):
     assert rows["copy-1000-asrnn"] == ["7", "1,234", "240", "3e-05", "2e-08", "5e-08", "1:15"]
     assert rows["copy-1000-lstm"][-2] == "diverged"
     assert rows["smnist-asrnn"] == ["7", "1,234", "98.89", "97.00 (21)", "96.00 (22)", "22", "1:15", "90.00"]
+    assert rows["smnist-lstm"] == ["128", "-", "81.90", "90.00, then diverged", "-", "2", "1:15", "-"]
     assert rows["bounded kappa"] == ["-", "-", "85.00 ± 5.00", "2"]
     assert rows["taught"] == ["7", "1,234", "85.00 ± 5.00", "2"]
     assert rows["text-lstm"] == ["7", "1,234", "2.200", "2.100", "3", "1:15"]
@@ -66,6 +71,9 @@ def test_the_page_has_the_numbers(made, tmp_path):
         assert (results / figure).stat().st_size > 5000
     assert not (results / "runs" / "unfinished").exists()
     assert "/home/me" not in (results / "runs" / "copy-1000-asrnn" / "config.json").read_text()
+    assert (results / "runs" / "smnist-lstm" / "diverged.txt").read_text() == (
+        "loss is nan, its batch is in smnist-lstm/diverged.npz"
+    )
     assert summary(results) == text  # from the copies alone
 
 
