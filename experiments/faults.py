@@ -36,6 +36,7 @@ RUN = (
     *("copy-memory", "--symbols", "3", "--delay", "12", "--hidden", "16", "--batch", "16", "--cell", "asrnn"),
     *("--log-every", "7", "--eval-every", "50", "--checkpoint-every", "20", "--devices", "1"),
 )
+DISKS = (60, 120, 150, 180, 210)  # kilobytes: full at the start, and after one checkpoint or two
 Row = tuple[str, int, int, str]
 
 
@@ -213,7 +214,7 @@ mkdir $target.kept; cp $target/log $target/run/metrics.jsonl $target/run/result.
 def _full_disk(settings: Faults, straight: Path, out: Path) -> Row:
     """On disks of several sizes: the run says how far it is saved, with exit code 1, and goes on when there is room."""
     what, tried, survived = "disk full", 0, 0
-    for size in (60, 120, 150, 180, 210):
+    for size in DISKS:
         target = out / f"disk{size}"
         target.mkdir()
         command = _command(settings, target)[:-2]

@@ -15,7 +15,8 @@ def light(monkeypatch):
         monkeypatch.setenv(name, value)
 
 
-def test_nothing_is_lost(tmp_path, light):
+def test_nothing_is_lost(tmp_path, light, monkeypatch):
+    monkeypatch.setattr(module, "DISKS", (150,))
     with jax.enable_x64(False):
         text = module.faults(Faults(str(tmp_path / "out"), kills=2, steps=45, soak=5000))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")][1:]
