@@ -222,6 +222,28 @@ def test_forward_mode_on_the_fused_path_names_the_way_out():
             way()
 
 
+@pytest.mark.parametrize(
+    "mapped",
+    [
+        lambda f, params, xs: jax.vmap(lambda x: f(params, x))(xs),
+        lambda f, params, xs: jax.vmap(f)(jax.tree.map(lambda p: jnp.stack([p, p]), params), xs),  # an ensemble
+        lambda f, params, xs: jax.jit(jax.vmap(lambda x: f(params, 2 * x)))(xs),
+        lambda f, params, xs: jax.lax.map(lambda x: f(params, x), xs, batch_size=1),
+        lambda f, params, xs: jax.vmap(lambda x: jax.lax.cond(x[0, 0] > 0, lambda: f(params, x), lambda: x.sum()))(xs),
+        lambda f, params, xs: jax.vmap(lambda x: jax.checkpoint(f)(params, x))(xs),
+    ],
+)
+def test_reverse_mode_goes_through_vmap(mapped):
+    def gradients(gradient):
+        def f(params, x):
+            return (asrnn_jax.run(CELL, params, x, gradient=gradient)[1] ** 2).sum()
+
+        params, xs = jax.tree.map(lambda a: a.astype(jnp.float64), (PARAMS, XS))
+        return jax.grad(lambda params, xs: mapped(f, params, xs).sum(), argnums=(0, 1))(params, xs)
+
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8), gradients("fused"), gradients("plain"))
+
+
 def test_forward_over_reverse_gives_the_hessian():
     def hessian(gradient):
         cell = tanh_rnn(3, 4)
