@@ -207,6 +207,24 @@ def test_checked_says_inside_jit_what_is_wrong():
         asrnn_jax.checked(already)(XS.at[1, 2].set(jnp.nan))
 
 
+def test_checked_functions_leave_each_other_and_jit_alone():
+    bad = XS.at[1, 2].set(jnp.nan)
+
+    def total(xs):
+        return asrnn_jax.run(CELL, PARAMS, xs)[1].sum()
+
+    for f in (total, jax.jit(total), jax.checkpoint(total)):
+        for _ in range(2):  # a second one finds what the first has traced
+            one = asrnn_jax.checked(lambda xs, f=f: f(xs) * 1.0)
+            one(XS)
+            with pytest.raises(ValueError, match="xs is nan at step 2 of batch element 1"):
+                one(bad)
+        assert jnp.isfinite(f(XS))
+        assert jnp.isnan(f(bad))
+    empty = asrnn_jax.checked(losses.reset_free)(jnp.zeros((0, 3, 5)), jnp.zeros((0, 3), int), jnp.ones((0, 3)))
+    assert empty.shape == (0, 3)
+
+
 def test_checked_finds_where_outputs_overflow():
     cell = cells.irnn(1, 2)
     params = jax.tree.map(lambda p: 1e30 * jnp.ones_like(p), cell.init(jax.random.key(0)))
