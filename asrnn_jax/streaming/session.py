@@ -212,7 +212,7 @@ class Session:
         if not self._surely_finite(host) and not np.isfinite(host).all():
             xs, there = self._mend(host)
         if self.non_finite == "hold" and xs.shape[-2]:
-            self._held = np.array(xs[..., -1, :])  # a copy: callers reuse their buffers
+            self._held = np.array(np.asarray(xs)[..., -1, :])  # a copy: callers reuse their buffers
         if xs.shape[-2] in self._lengths:
             return self._advance(xs, there, flags)
         outputs, at, host = [], 0, np.asarray(xs)

@@ -53,8 +53,9 @@ def test_chunks_of_any_size_equal_one_run(name, batch):
     assert s.steps == 60
 
 
+@pytest.mark.parametrize("non_finite", ["raise", "hold"])
 @pytest.mark.parametrize("where", [np.asarray, jnp.asarray])
-def test_many_lengths_do_not_compile_without_end(where):
+def test_many_lengths_do_not_compile_without_end(where, non_finite):
     """Compiled programs stay as long as the process: 16 lengths as they come, then powers of two, in all sessions."""
     chunks = {steps: where(samples(steps)) for steps in range(300)}
     s = session()
@@ -67,7 +68,7 @@ def test_many_lengths_do_not_compile_without_end(where):
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        other = session()
+        other = session(non_finite=non_finite)
         for steps in range(1, 256):
             other.push(chunks[steps])
     finally:
