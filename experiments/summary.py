@@ -36,6 +36,8 @@ def collect(folder: Path, into: Path) -> int:
     Raises:
       UsageError: no finished run in the folder.
     """
+    if folder.resolve() == into.resolve():
+        raise UsageError(f"--collect {folder}: the results are kept there already; give the folder of the runs.")
     found = [path for path in sorted(folder.glob("*")) if _finished(path)]
     if not found:
         raise UsageError(f"--collect {folder}: no finished run in it.")

@@ -77,9 +77,16 @@ def test_the_page_has_the_numbers(made, tmp_path):
     assert summary(results) == text  # from the copies alone
 
 
+def test_runs_are_not_collected_onto_themselves(made):
+    before = sorted(made.rglob("*"))
+    with pytest.raises(UsageError, match="kept there already"):
+        collect(made, made)
+    assert sorted(made.rglob("*")) == before
+
+
 def test_nothing_to_report_is_said(tmp_path):
     with pytest.raises(UsageError, match="no finished runs"):
         report(Report(results=str(tmp_path)))
     with pytest.raises(UsageError, match="--collect"):
-        collect(tmp_path, tmp_path)
+        collect(tmp_path, tmp_path / "into")
     assert load_runs(tmp_path) == {}
