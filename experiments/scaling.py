@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,9 +20,9 @@ from experiments.errors import UsageError, unknown
 from experiments.folder import write_json
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
-from experiments.report import table
+from experiments.report import table, typed
 from experiments.tasks import make_task
-from experiments.train import initial, make_step
+from experiments.train import exchanged, initial, make_step
 
 # n for 16,000, 69,000 and 137,000 params on pixels, as in the paper's tables
 SIZES = {"asrnn": (122, 257, 364), "gru": (74,), "lstm": (64, 128)}
@@ -79,7 +78,7 @@ def scaling(settings: Scaling) -> str:
     out = Path(settings.out)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "scaling.json", {"machine": machine, "networks": found})
-    (out / "scaling.md").write_text(f"# More devices\n\n    python -m experiments scaling\n\n{text}\n")
+    (out / "scaling.md").write_text(f"# More devices\n\n    {typed('scaling', settings)}\n\n{text}\n")
     return text
 
 
@@ -91,39 +90,27 @@ def _measured(settings: Scaling, name: str, hidden: int, devices: list[int]) -> 
         model=Model(name, hidden),
         training=Training(batch=settings.batch),
     )
-    calls, bytes_of, params = {}, {}, 0
+    calls, about = {}, {}
     for number in devices:
-        call, params, bytes_of[number] = _step(replace(config, training=replace(config.training, devices=number)))
-        calls[number] = call
+        calls[number], about = _step(replace(config, training=replace(config.training, devices=number)))
     seconds = {d: float(np.median(times)) for d, times in interleaved(calls, settings.repeats, 2).items()}
-    return {"cell": name, "hidden": hidden, "parameters": params, "seconds": seconds, "exchanged": bytes_of}
+    return {"cell": name, "hidden": hidden, "seconds": seconds, **about}
 
 
-def _step(config: CopyMemory) -> tuple[Any, int, int]:
-    """A training step to call, the number of params, and the bytes that the compiled program exchanges."""
+def _step(config: CopyMemory) -> tuple[Any, dict[str, int]]:
+    """A training step to call, the number of params, and the bytes that each of several devices would exchange."""
     task = make_task(config)
     cell = make_model(config.model, task.inputs, task.outputs)
     optimizer = make_optimizer(config.optim, task.steps)
     state, batch = initial(config, task, cell, optimizer), task.batch(0)
+    about = {"parameters": asrnn_jax.optim.count(state.params), "exchanged": exchanged(state, devices=2)}
     compiled = make_step(config, task, cell, optimizer, config.training.devices).lower(state, batch).compile()
     holder = [state]
 
     def call():  # the state is given away at each step
         holder[0], _ = jax.block_until_ready(compiled(holder[0], batch))
 
-    return call, asrnn_jax.optim.count(state.params), reduced_bytes(compiled.as_text() or "")
-
-
-KINDS = {"f32": 4, "f64": 8, "bf16": 2, "f16": 2, "s32": 4, "c64": 8}
-
-
-def reduced_bytes(program: str) -> int:
-    """Bytes that a compiled program adds up between devices: the results of its all-reduce operations."""
-    total = 0
-    for result in re.findall(r"= (.*?) all-reduce(?:-start)?\(", program):
-        for kind, shape in re.findall(r"(\w+)\[([\d,]*)\]", result):
-            total += KINDS[kind] * math.prod(int(size) for size in shape.split(",") if size)
-    return total
+    return call, about
 
 
 def _measurements(found: list[dict[str, Any]], devices: list[int]) -> list[tuple[str, ...]]:
@@ -136,7 +123,7 @@ def _measurements(found: list[dict[str, Any]], devices: list[int]) -> list[tuple
                 one["cell"],
                 str(one["hidden"]),
                 f"{one['parameters']:,}",
-                f"{one['exchanged'][devices[-1]] / 1e3:.1f}",
+                f"{one['exchanged'] / 1e3:.1f}",
                 *(f"{1e3 * seconds[d]:.0f}" for d in devices),
                 f"{seconds[1] / seconds[devices[-1]]:.2f}",
             )
@@ -148,7 +135,7 @@ def _predictions(settings: Scaling, found: list[dict[str, Any]]) -> list[tuple[s
     exchange = partial(exchange_seconds, bandwidth=1e9 * settings.gigabytes, delay=1e-6 * settings.microseconds)
     rows = [("cell", "n", "accelerators", "exchange, microseconds", *(f"{ms:g} ms" for ms in settings.step_ms))]
     for one in found:
-        size = max(one["exchanged"].values())
+        size = one["exchanged"]
         for number in ACCELERATORS:
             seconds = exchange(size, number)
             shares = (f"{ms / (ms + 1e3 * seconds):.1%}" for ms in settings.step_ms)

@@ -1,6 +1,8 @@
 """What devices exchange is counted in the compiled program; predictions follow from it by formulas known elsewhere."""
 
 import json
+import math
+import re
 
 import jax
 import pytest
@@ -8,9 +10,25 @@ import pytest
 from experiments.config import CopyMemory, Model, Training
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
-from experiments.scaling import Scaling, exchange_seconds, reduced_bytes, scaling
+from experiments.scaling import Scaling, exchange_seconds, scaling
 from experiments.tasks import make_task
 from experiments.train import exchanged, initial, make_step
+
+KINDS = {"f32": 4, "bf16": 2}
+OTHERS = r" (?:all-gather|all-to-all|reduce-scatter|collective-permute|collective-broadcast|send|recv)[\w-]*\("
+
+
+def reduced_bytes(program: str) -> int:
+    """Bytes that a compiled program adds up between devices, once: no other exchange, and none in a loop or branch."""
+    assert not re.search(OTHERS, program)
+    total, entry = 0, False
+    for line in program.splitlines():
+        entry = line.startswith("ENTRY") or (entry and not line.startswith("}"))
+        result = re.search(r"= (.*?) all-reduce(?:-start)?\(", line)
+        for kind, shape in re.findall(r"(\w+)\[([\d,]*)\]", result[1]) if result else ():
+            assert entry, f"{line.strip()[:200]} may be carried out more than once"
+            total += KINDS[kind] * math.prod(int(size) for size in shape.split(",") if size)
+    return total
 
 
 @pytest.mark.parametrize("cell", ["asrnn", "lstm", "urnn"])
@@ -31,11 +49,17 @@ def test_a_step_exchanges_the_gradient_once(cell):
 
 def test_a_program_with_known_sums():
     program = """
+ENTRY %main (a: f32[3,4]) -> f32[100] {
     %all-reduce.1 = (f32[3,4]{1,0}, bf16[5]{0}) all-reduce(%a, %b), channel_id=1
     %x = f32[] all-reduce-start(%c), channel_id=2
     %y = f32[100]{0} add(%all-reduce.1, %d)
-    """
+}
+"""
     assert reduced_bytes(program) == 48 + 10 + 4
+    with pytest.raises(AssertionError, match="more than once"):
+        reduced_bytes(program.replace("ENTRY ", ""))
+    with pytest.raises(AssertionError):
+        reduced_bytes(program.replace("add(", "all-gather("))
 
 
 def test_the_time_of_an_exchange():
