@@ -61,6 +61,19 @@ def loaded(name: str) -> tuple[Any, Any, dict[str, Any]]:
         raise UsageError(f"--pretrained {name}: {e}") from e
 
 
+def file_names(networks: tuple[str, ...]) -> list[str]:
+    """A name for each network's results: that of a file, or of the run folder it is in.
+
+    Raises:
+      UsageError: two of one name.
+    """
+    names = [Path(n).resolve().parent.name if Path(n).name == "best.npz" else Path(n).stem for n in networks]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"NETWORK {name}: two are called that; copy one to a file of another name.")
+    return names
+
+
 def config_of(card: dict[str, Any], data_dir: str | None) -> Config:
     """The config of a network's card, with a folder of data where the task takes one."""
     config = from_json(card["config"])

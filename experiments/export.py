@@ -17,8 +17,8 @@ import asrnn_jax
 from asrnn_jax import export as exporting
 from asrnn_jax.cell import Cell, as_weights
 from experiments.errors import UsageError
-from experiments.evaluate import loaded
-from experiments.report import table
+from experiments.evaluate import file_names, loaded
+from experiments.report import table, typed
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def export(settings: Export) -> str:
     Raises:
       UsageError: an unknown network, a folder that cannot be written, a library that is not installed.
     """
-    networks = {Path(name).stem: loaded(name)[:2] for name in settings.pretrained}
+    networks = {name: loaded(path)[:2] for name, path in zip(file_names(settings.pretrained), settings.pretrained)}
     out = Path(settings.out)
     rows: list[tuple[str, ...]] = [
         ("file", "bytes", "microseconds a call", "largest difference", "by the last bit", "largest output")
@@ -64,22 +64,27 @@ def export(settings: Export) -> str:
             rows.extend(_exported(settings, out / name, cell, params))
         text = (
             f"Microseconds: the median of a call with one stream, on {jax.default_backend()}, {platform.machine()}. "
-            f"Differences: from this library's own run with the same weights, {settings.check:,} steps of noise. "
+            f"Differences: from this library's own run with the same weights, {_rounded(settings):,} steps of noise. "
             "By the last bit: what becomes of that run if its inputs change in their last bit; where it is much, the "
             f"network is chaotic on noise, or never forgets, and no two programs agree.\n\n{table(rows)}"
         )
-        flags = f"--formats {' '.join(settings.formats)} --weights {' '.join(settings.weights)}"
-        again = f"    python -m experiments export {' '.join(networks)} {flags}"
-        (out / "export.md").write_text(f"# Exported networks\n\n{again}\n\n{text}\n")
+        again = typed("export", settings, positional="pretrained")
+        (out / "export.md").write_text(f"# Exported networks\n\n    {again}\n\n{text}\n")
     except OSError as e:
         raise UsageError(f"--out {out} cannot be written ({e}): give another folder.") from e
     return text
 
 
+def _rounded(settings: Export) -> int:
+    """Steps of the stream: whole calls."""
+    chunk = settings.steps or 1
+    return -(-settings.check // chunk) * chunk
+
+
 def _exported(settings: Export, stem: Path, cell: Cell, params: Any) -> Iterator[tuple[str, ...]]:
     """Writes and runs the files of one network; the lines of the table."""
     chunk = settings.steps or 1
-    xs = np.random.default_rng(0).uniform(size=(-(-settings.check // chunk) * chunk, cell.inputs)).astype(np.float32)
+    xs = np.random.default_rng(0).uniform(size=(_rounded(settings), cell.inputs)).astype(np.float32)
     for kind in settings.weights:
         wide = exporting.widen(exporting.narrow(as_weights(cell, params), kind))
         expected, other = (

@@ -27,7 +27,7 @@ from experiments.errors import DamagedError, UsageError
 from experiments.folder import read_json
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
-from experiments.report import table
+from experiments.report import table, typed
 from experiments.tasks import make_task
 from experiments.train import initial
 
@@ -86,8 +86,7 @@ def faults(settings: Faults) -> str:
     text = (
         f"Runs of {settings.steps} steps, {platform.machine()}, {os.cpu_count()} cores, JAX {jax.__version__}. "
         f"Survived: ended with the same bytes in {', '.join(SAME)} as a run that nothing happened to, unless said "
-        f"otherwise.\n\n    python -m experiments faults --kills {settings.kills} --steps {settings.steps} --soak "
-        f"{settings.soak}\n\n{table(lines)}"
+        f"otherwise.\n\n    {typed('faults', settings)}\n\n{table(lines)}"
     )
     (out / "faults.md").write_text(f"# Faults\n\n{text}\n")
     return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from experiments.config import REGIMES, Model, Optimizer, Stream, Training, diff
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import read_json, write_json
 from experiments.long_run import PARTS, long_run, tenths
-from experiments.report import table
+from experiments.report import table, typed
 from experiments.stream_report import alarm_unit, measurements
 from experiments.train import train, trained
 
@@ -190,20 +190,10 @@ def _long_table(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
             f"# One stream of {config.dataset}, {rows[0]['steps']:,} steps without a reset",
             f"{config.hidden} units, full objective, seed 0; outputs {finite}. A column a tenth of it; the norm "
             "is the largest in it, over the largest in the first 10,000 steps.",
-            f"    {_command(config)}",
+            f"    {typed('never-reset', config)}",
             table(lines),
         ]
     )
-
-
-def _command(config: NeverReset) -> str:
-    """What to type for this table, with every flag that is not at its default, folders apart."""
-    flags = "".join(
-        f" --{name} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for name, value in ((f.name, getattr(config, f.name)) for f in fields(config))
-        if name not in ("out", "data_dir") and value != getattr(NeverReset, name)
-    )
-    return f"python -m experiments never-reset{flags}"
 
 
 COLUMNS = {"cells": ("cell", "trained"), "weight": ("cell", "weight"), "gaps": ("gaps in training", "trained")}
@@ -236,7 +226,7 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
             "each sample, mean over seeds ± half their range. Entropy in gaps in % of the uniform distribution's. Each "
             "network was trained with cross-entropy on separate samples, on streams with the gaps ignored, or with "
             f"the full objective.{blocks}",
-            f"    {_command(config)}",
+            f"    {typed('never-reset', config)}",
             *_claim(groups),
             "## Accuracy by reset policy, on streams as in training",
             block(policies, lambda row, name: row["policies"][name]["accuracy"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,20 @@ def row(result: dict[str, Any], folder: Path) -> tuple[str, ...]:
 
 def _value(value: float, metric: str) -> str:
     return f"{100 * value:.2f} %" if metric == "accuracy" else f"{metric} {value:.3g}"
+
+
+def typed(name: str, settings: Any, positional: str = "") -> str:
+    """What to type for a tool's result: every flag that is not at its default, without the folders of this machine."""
+    words = []
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if field.name == "out" or value == field.default:
+            continue
+        value = "FOLDER" if field.name == "data_dir" else value
+        values = [str(part) for part in (value if isinstance(value, tuple) else (value,))]
+        words += [] if field.name == positional else [f"--{field.name.replace('_', '-')}"]
+        words += [Path(part).name if Path(part).is_absolute() else part for part in values]
+    return " ".join(["python -m experiments", name, *words])
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -18,9 +18,9 @@ from asrnn_jax.export import narrow, widen
 from experiments import figures
 from experiments.config import Pixels, Stream
 from experiments.errors import UsageError
-from experiments.evaluate import config_of, loaded
+from experiments.evaluate import config_of, file_names, loaded
 from experiments.folder import write_json
-from experiments.report import table
+from experiments.report import table, typed
 from experiments.samples import Samples, load_samples
 from experiments.tasks import make_task
 
@@ -96,14 +96,14 @@ def robustness(settings: Robustness) -> str:
     """
     networks = [loaded(name) for name in settings.pretrained]
     samples = _samples(networks, settings)
-    names = [Path(name).parent.name if "/" in name else name for name in settings.pretrained]
+    names = file_names(settings.pretrained)
     found: dict[str, dict[str, list[float]]] = {"clean": {"": []}}
     for cell, params, _ in networks:
-        rng = np.random.default_rng(settings.seed)
         accuracy = partial(_accuracy, cell, samples=samples)
         found["clean"][""].append(accuracy(params))
         for about, (disturb, levels) in DISTURBANCES.items():
             for level in levels:
+                rng = np.random.default_rng(settings.seed)  # anew, so that steps blank are the steps skipped
                 xs, mask = disturb(rng, samples.xs, level)
                 value = accuracy(params, xs=xs, mask=mask)
                 found.setdefault(about, {}).setdefault(f"{level:g}", []).append(value)
@@ -120,7 +120,7 @@ def robustness(settings: Robustness) -> str:
         rows += [(about, level, *(f"{100 * value:.1f}" for value in values)) for level, values in levels.items()]
     text = (
         f"Accuracy in %, {len(samples.labels):,} test samples, each by itself from the start.\n\n"
-        f"    python -m experiments robustness --pretrained {' '.join(names)}\n\n{table(rows)}"
+        f"    {typed('robustness', settings)}\n\n{table(rows)}"
     )
     (out / "robustness.md").write_text(f"# Robustness\n\n{text}\n")
     figures.robustness(names, found, out / "robustness.png")

@@ -203,6 +203,8 @@ def test_one_command_writes_runs_and_compares(tmp_path, capsys):
         (line,) = [line for line in table.split("\n") if f"mine-{kind}.stablehlo" in line]
         assert float(line.split("|")[4]) < 1e-5
         assert (out / f"mine-{kind}.stablehlo").stat().st_size > 1000
-    assert table in (out / "export.md").read_text()
+    page = (out / "export.md").read_text()
+    assert table in page
+    assert "    python -m experiments export mine.npz --weights float32 int8 --check 200\n" in page
     assert main(["export", str(tmp_path / "mine.npz"), "--check", "0"]) == 2
     assert main(["export", "nothing", "--out", str(out)]) == 2

@@ -11,6 +11,7 @@ from experiments import robustness as module
 from experiments.config import CopyMemory, Pixels, to_json
 from experiments.data import load_images
 from experiments.errors import UsageError
+from experiments.evaluate import file_names
 from experiments.folder import read_json
 from experiments.robustness import DISTURBANCES, Robustness, robustness
 
@@ -33,6 +34,12 @@ def test_no_disturbance_at_level_0_and_the_same_for_every_network(about):
     assert mask is None or mask.all()
     one, other = (disturb(np.random.default_rng(1), XS, levels[-1]) for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_the_steps_that_are_blank_are_those_that_are_skipped():
+    blank, _ = module.blank(np.random.default_rng(1), XS, 0.2)
+    _, mask = module.skipped(np.random.default_rng(1), XS, 0.2)
+    np.testing.assert_array_equal((blank == 0).all(-1), ~mask)
 
 
 def test_disturbances_are_as_strong_as_they_say():
@@ -68,6 +75,17 @@ def test_the_table_is_what_was_measured(tmp_path):
     assert found["noise, standard deviation"]["0.05"][0] == pytest.approx(accuracy(params, noisy))
     assert f"{100 * found['clean'][''][1]:.1f}" in text
     assert (tmp_path / "out" / "robustness.png").stat().st_size > 10_000
+
+
+def test_results_are_called_by_file_or_run():
+    assert file_names(("keyword-gru", "a/b.npz", "runs/one/best.npz", "runs/two/best.npz")) == [
+        "keyword-gru",
+        "b",
+        "one",
+        "two",
+    ]
+    with pytest.raises(UsageError, match="two are called that"):
+        file_names(("a/c.npz", "b/c.npz"))
 
 
 def test_networks_that_cannot_be_compared_are_named(tmp_path):
