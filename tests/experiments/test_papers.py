@@ -11,10 +11,10 @@ from experiments.model import make_model
 from experiments.papers import Papers, papers, placed, runs
 
 
-def test_every_run_of_the_issue_is_there_with_a_model_that_can_be_made():
+def test_every_run_is_there_with_a_model_that_can_be_made():
     found = runs()
     count = {part: sum(name.startswith(part) for name in found) for part in ("copy-", "smnist", "pmnist", "ablation")}
-    assert count == {"copy-": 7, "smnist": 9, "pmnist": 9, "ablation": 7 * 2 * 3}
+    assert count == {"copy-": 7, "smnist": 9, "pmnist": 9, "ablation": 6 * 2 * 3}
     for config in found.values():
         make_model(config.model, 3, 2)
     asrnn = found["smnist-asrnn"]
