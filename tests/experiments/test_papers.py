@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import jax
 import pytest
 
+from asrnn_jax.optim import count
 from experiments import papers as module
 from experiments.config import CopyMemory, Model, Optimizer, Pixels, Text, Training
 from experiments.errors import UsageError
@@ -24,14 +26,13 @@ def test_every_run_is_there_with_a_model_that_can_be_made():
     assert (frozen.optim.freeze, frozen.model.a, frozen.training.seed) == (("D_f",), 1.0, 2)
 
 
-def test_both_text_models_have_about_300_000_params():
-    import jax
-
-    from asrnn_jax.optim import count
-
-    for name in ("text-asrnn", "text-lstm"):
-        cell = make_model(runs()[name].model, 90, 90)
-        assert abs(count(jax.eval_shape(cell.init, jax.random.key(0))) / 300e3 - 1) < 0.05
+@pytest.mark.parametrize(
+    ("name", "inputs", "outputs", "params"),
+    [("text-asrnn", 90, 90, 300e3), ("text-lstm", 90, 90, 300e3), ("distill-taught-0", 28, 10, 16.2e3)],
+)
+def test_models_have_as_many_params_as_they_are_compared_at(name, inputs, outputs, params):
+    cell = make_model(runs()[name].model, inputs, outputs)
+    assert abs(count(jax.eval_shape(cell.init, jax.random.key(0))) / params - 1) < 0.05
 
 
 def test_data_folders_reach_the_runs():
