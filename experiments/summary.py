@@ -16,6 +16,7 @@ from experiments.folder import read_json, read_metrics, write_json
 from experiments.papers import ABLATION, EPOCHS, OWN, RATES, STARTS
 from experiments.report import table
 
+REMARKS = "remarks"
 KEPT = ("metrics.jsonl", "result.json", "timing.json")
 PAPER = {  # best test accuracy over 70 epochs, in %
     "smnist-asrnn": 98.89,
@@ -94,18 +95,23 @@ def summary(folder: Path) -> str:
     runs = load_runs(folder / "runs")
     if not runs:
         raise UsageError(f"{folder}/runs has no finished runs: --collect them, or name run folders.")
+    sections = {
+        "copying": _copying(runs, folder),
+        "mnist": _mnist(runs),
+        "ablation": _ablation(runs),
+        "sensitivity": _sensitivity(runs, folder),
+        "text": _text(runs),
+        "distillation": _distillation(runs),
+    }
     parts = [
         "# Results",
         "Made by `python -m experiments report` from the run folders in [runs](runs); `python -m experiments papers "
         "--data-dir FOLDER` carries the runs out. Times are of one to two CPU cores that other work shared.",
-        *_copying(runs, folder),
-        *_mnist(runs),
-        *_ablation(runs),
-        *_sensitivity(runs, folder),
-        *_text(runs),
-        *_distillation(runs),
-        *_others(folder),
     ]
+    for name, section in sections.items():
+        remarks = folder / REMARKS / f"{name}.md"  # what a person read in the numbers
+        parts += [*section, *([remarks.read_text().strip()] if section and remarks.exists() else [])]
+    parts += _others(folder)
     text = "\n\n".join(parts)
     (folder / "README.md").write_text(text + "\n")
     return text
@@ -292,7 +298,7 @@ def _distillation(runs: dict[str, Run]) -> list[str]:
 
 
 def _others(folder: Path) -> list[str]:
-    found = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*.md") if "runs" not in path.parts)
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*.md") if path.parent.name != REMARKS)
     others = [name for name in (*(p.name for p in folder.glob("*.md")), *found) if name != "README.md"]
     lines = [f"- [{name}]({name})" for name in others]
     return ["## More", "\n".join(lines)] if lines else []

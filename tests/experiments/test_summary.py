@@ -54,8 +54,15 @@ def made(tmp_path):
     return folder
 
 
+def lines_of(text, start, end):
+    return text[text.index(start) : text.index(end)].splitlines()
+
+
 def test_the_page_has_the_numbers(made, tmp_path):
     results = tmp_path / "results"
+    for name in ("mnist", "unknown"):
+        (results / "remarks").mkdir(exist_ok=True)
+        (results / "remarks" / f"{name}.md").write_text(f"What we read in {name}.\n")
     text = report(Report(collect=str(made), results=str(results)))
     assert (results / "README.md").read_text() == text + "\n"
     lines = [line.split("|") for line in text.splitlines() if "|" in line]
@@ -67,6 +74,8 @@ def test_the_page_has_the_numbers(made, tmp_path):
     assert rows["bounded kappa"] == ["-", "-", "85.00 ± 5.00", "2"]
     assert rows["taught"] == ["7", "1,234", "85.00 ± 5.00", "2"]
     assert rows["text-lstm"] == ["7", "1,234", "2.200", "2.100", "3", "1:15"]
+    assert lines_of(text, "## Sequential", "## What")[-2] == "What we read in mnist."
+    assert "unknown" not in text
     for figure in ("copy-1000.png", "sensitivity.png"):
         assert (results / figure).stat().st_size > 5000
     assert not (results / "runs" / "unfinished").exists()
