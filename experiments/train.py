@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shlex
 import signal
 import sys
@@ -108,7 +110,7 @@ def _accounted(config: Config, task: Task, folder: Path, checkpoints: Checkpoint
     """Whatever ends a run before its end, it is said up to where it is saved.
 
     Raises:
-      StoppedError: a disk that is full or cannot be written, another process of the run that is gone.
+      StoppedError: a disk that is full or cannot be written or read, another process of the run that is gone.
     """
     try:
         yield
@@ -120,7 +122,8 @@ def _accounted(config: Config, task: Task, folder: Path, checkpoints: Checkpoint
         again = f"go on with: python -m experiments {command(config)} --out {shlex.quote(str(folder))} --resume"
         said = f"the run is {kept}; {again}" if last else f"the run is {kept}: start it again"
         if isinstance(e, OSError):
-            raise StoppedError(f"{folder} cannot be written ({e}). Make room: {said}") from e
+            remedy = ". Make room" if os.strerror(errno.ENOSPC) in str(e) else ""
+            raise StoppedError(f"{folder}: {e}{remedy}: {said}") from e
         if isinstance(e, jax.errors.JaxRuntimeError) and machine.processes() > 1:
             said = f"{said}, in all processes" if machine.first() else "the first process says how to go on"
             raise StoppedError(f"another process of this run is gone ({str(e).splitlines()[0][:100]}): {said}") from e

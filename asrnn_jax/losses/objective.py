@@ -44,9 +44,10 @@ def reset_free(
         that sets itself.
       kl: "uniform_first" is ``KL(uniform || p)`` (the paper's), which punishes any class that is ruled out;
         "model_first" is ``KL(p || uniform) = log C - entropy``, which is bounded by log C.
-      label_smoothing: share of the labels spread over all classes, in [0, 1).
+      label_smoothing: share of the labels spread over all classes that count, in [0, 1).
       axis: of the classes.
-      where: bool, broadcastable to `logits`: classes that count; the others are left out of both terms.
+      where: bool, broadcastable to `logits`: classes that count; the others are left out of both terms, and their
+        logits may be anything.
 
     Returns:
       ``(...)``, in at least float32. A label out of range where m > 0, or an m outside [0, 1], gives NaN where it can
@@ -67,7 +68,7 @@ def reset_free(
     """
     logits, labels, m = _wide(logits, axis), jnp.asarray(labels), jnp.asarray(informative)
     classes, steps = logits.shape[-1], logits.shape[:-1]
-    where = None if where is None else jnp.moveaxis(_expand(where, logits.ndim), axis, -1)
+    where = _counted(where, logits, axis)
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing={label_smoothing}: give a share in [0, 1).")
     if kl not in ("uniform_first", "model_first"):
@@ -78,12 +79,13 @@ def reset_free(
     _check(good, "informative has {value}: it is a share, in [0, 1].", m)
     if jnp.issubdtype(labels.dtype, jnp.integer):
         labels = _fits("labels", labels, steps)
-        known = (m <= 0) | ((labels >= 0) & (labels < classes))
-        _check(
-            known,
-            f"labels has {{value}} where informative > 0: with {classes} classes give 0 to {classes - 1}.",
-            labels,
-        )
+        known = (labels >= 0) & (labels < classes)
+        remedy = f"with {classes} classes give 0 to {classes - 1}"
+        if where is not None:
+            known &= jnp.take_along_axis(where, jnp.clip(labels, 0, classes - 1)[..., None], axis=-1)[..., 0]
+            remedy += ", of those that count by `where`"
+        known |= m <= 0
+        _check(known, f"labels has {{value}} where informative > 0: {remedy}.", labels)
         good &= known
         targets = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
     elif jnp.issubdtype(labels.dtype, jnp.floating):
@@ -94,7 +96,8 @@ def reset_free(
         raise TypeError(f"labels has dtype {labels.dtype}: pass integers, or distributions over the classes.")
     targets = jnp.where((m > 0)[..., None], targets, 1 / classes)  # whatever they are there, no gradient sees it
     if label_smoothing:
-        targets = optax.smooth_labels(targets, label_smoothing)
+        spread = 1 / classes if where is None else where / where.sum(-1, keepdims=True)
+        targets = (1 - label_smoothing) * targets + label_smoothing * spread
     ce = optax.softmax_cross_entropy(logits, targets, where=where)
     # By where, not by 0 * x: an infinite loss on the other side of the switch must not reach this one.
     loss = jnp.where(m > 0, m * ce, 0) + jnp.where(m < 1, weight * (1 - m) * _kl(logits, kl, where), 0)
@@ -106,7 +109,7 @@ def kl_to_uniform(
 ) -> jax.Array:
     """The second term of `reset_free` alone, ``(..., C) -> (...)`` in nats; 0 exactly where all logits are equal."""
     logits = _wide(logits, axis)
-    return _kl(logits, kl, None if where is None else jnp.moveaxis(_expand(where, logits.ndim), axis, -1))
+    return _kl(logits, kl, _counted(where, logits, axis))
 
 
 def entropy_share(logits: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None) -> jax.Array:
@@ -115,8 +118,8 @@ def entropy_share(logits: ArrayLike, *, axis: int = -1, where: ArrayLike | None 
     1 is "don't know". What is asked of the gaps of a stream is an entropy share near 1.
     """
     logits = _wide(logits, axis)
-    where = None if where is None else jnp.moveaxis(_expand(where, logits.ndim), axis, -1)
-    number = logits.shape[-1] if where is None else jnp.broadcast_to(where, logits.shape).sum(-1)
+    where = _counted(where, logits, axis)
+    number = logits.shape[-1] if where is None else where.sum(-1)
     number = jnp.maximum(number, 2)  # one class alone is always certain
     return 1 - _kl(logits, "model_first", where) / jnp.log(jnp.asarray(number, logits.dtype))
 
@@ -138,6 +141,13 @@ def _wide(logits: ArrayLike, axis: int) -> jax.Array:
     if not jnp.issubdtype(logits.dtype, jnp.floating) or logits.ndim == 0:
         raise ValueError(f"logits has dtype {logits.dtype}, shape {logits.shape}: pass floating-point (..., C).")
     return jnp.moveaxis(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), axis, -1)
+
+
+def _counted(where: ArrayLike | None, logits: jax.Array, axis: int) -> jax.Array | None:
+    """Which classes count, in the shape of logits whose classes are last."""
+    if where is None:
+        return None
+    return jnp.broadcast_to(jnp.moveaxis(_expand(where, logits.ndim), axis, -1), logits.shape).astype(bool)
 
 
 def _expand(where: ArrayLike, ndim: int) -> jax.Array:

@@ -88,13 +88,20 @@ def test_a_step_that_is_not_informative_does_not_look_at_its_label():
     np.testing.assert_array_equal(gradient, same)
 
 
-def test_classes_can_be_left_out():
-    z, there = logits(4), jnp.array([True, True, False, True, False, True, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("kl", ["uniform_first", "model_first"])
+def test_classes_can_be_left_out(kl, smoothing):
+    there = jnp.array([True, True, False, True, False, True, True])
+    z, m = jnp.where(there, logits(4), -jnp.inf), jnp.array([0.0, 0.4, 1.0, 0.0])
     kept = z[:, np.asarray(there)]
-    for kl in ("uniform_first", "model_first"):
-        ours = losses.reset_free(z, jnp.array([1, 3, 3, 1]), jnp.array([0.0, 0.4, 1.0, 0.0]), kl=kl, where=there)
-        small = losses.reset_free(kept, jnp.array([1, 2, 2, 1]), jnp.array([0.0, 0.4, 1.0, 0.0]), kl=kl)
-        np.testing.assert_allclose(ours, small, rtol=1e-12)
+    options = {"kl": kl, "label_smoothing": smoothing}
+    ours, by = jax.value_and_grad(
+        lambda z: losses.reset_free(z, jnp.array([2, 3, 3, -1]), m, where=there, **options).sum()
+    )(z)
+    small, same = jax.value_and_grad(lambda z: losses.reset_free(z, jnp.array([1, 2, 2, 1]), m, **options).sum())(kept)
+    np.testing.assert_allclose(ours, small, rtol=1e-12)
+    np.testing.assert_allclose(by[:, np.asarray(there)], same, atol=1e-12)
+    np.testing.assert_array_equal(by[:, ~np.asarray(there)], 0)
     np.testing.assert_allclose(losses.entropy_share(z, where=there), losses.entropy_share(kept), rtol=1e-12)
 
 
@@ -112,6 +119,7 @@ def wrong_calls():
         "m NaN": (ValueError, lambda: losses.reset_free(z, y, m * jnp.nan), "share, in"),
         "label": (ValueError, lambda: losses.reset_free(z, y + C, m), f"labels has {C}"),
         "negative label": (ValueError, lambda: losses.reset_free(z, y - 1, 0.1 * m), "labels has -1"),
+        "label left out": (ValueError, lambda: losses.reset_free(z, y, m, where=jnp.arange(C) > 0), "count by `where`"),
         "labels' shape": (ValueError, lambda: losses.reset_free(z, y[:, :2], m), "labels has shape"),
         "m's shape": (ValueError, lambda: losses.reset_free(z, y, m[:, :2]), "informative has shape"),
         "distributions": (ValueError, lambda: losses.reset_free(z, jnp.zeros((2, 3, 4)), m), "labels has shape"),
