@@ -68,7 +68,7 @@ def _pixels(preset: str, epochs: int) -> Config:
     return replace(config, epochs=epochs, validation=HELD_OUT)
 
 
-TEXT_RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
+TEXT_RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2)
 
 
 def _text() -> dict[str, Config]:
