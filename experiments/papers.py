@@ -68,7 +68,7 @@ def _pixels(preset: str, epochs: int) -> Config:
     return replace(config, epochs=epochs, validation=HELD_OUT)
 
 
-TEXT_RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2)
+TEXT_RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2)
 
 
 def _text() -> dict[str, Config]:
@@ -77,7 +77,7 @@ def _text() -> dict[str, Config]:
         "asrnn": Model("asrnn", 466, map="cayley", init="cayley", saturation="abs", a=0.8, b=3.0, eps=0.0, slope=0.0),
         "lstm": Model("lstm", 224),
     }
-    chosen = {"asrnn": 2e-3, "lstm": 8e-3}
+    chosen = {"asrnn": 2e-3, "lstm": 3.2e-2}
     training = Training(batch=128, log_every=50)
 
     def config(cell: str, lr: float, epochs: int) -> Config:
