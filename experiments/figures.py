@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,27 @@ def heat(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], out: P
     ax.set_yticks(range(len(rows)), rows)
     ax.set_xlabel("learning rate")
     figure.colorbar(mesh, ax=ax, label="accuracy, %")
+    save(figure, out)
+
+
+def test_errors(tasks: Mapping[str, Mapping[str, Sequence[float]]], paper: dict[str, float], out: Path) -> None:
+    """Test error in % after each epoch, a panel a task, a line a run; `paper` is the best of its asRNN."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
+
+    from asrnn_jax import plot
+
+    figure, axes = plt.subplots(1, len(tasks), figsize=(6 * len(tasks), 4.4), layout="constrained", squeeze=False)
+    for ax, (task, runs) in zip(axes[0], tasks.items()):
+        curves = {name: (np.arange(1, len(errors) + 1), errors) for name, errors in runs.items()}
+        best = ("the paper's asRNN", paper[task])
+        plot.learning_curves(curves, x_label="epoch", y_label="test error, %", baseline=best, log=True, ax=ax)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.set_title(task)
     save(figure, out)
 
 

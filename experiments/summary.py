@@ -13,7 +13,7 @@ import numpy as np
 from experiments import figures
 from experiments.errors import UsageError
 from experiments.folder import read_json, read_metrics, write_json
-from experiments.papers import ABLATION, EPOCHS, OWN, RATES, STARTS
+from experiments.papers import ABLATION, EPOCHS, OWN, RATES, STARTS, TEXT_RATES
 from experiments.report import table
 
 REMARKS = "remarks"
@@ -28,10 +28,7 @@ PAPER = {  # best test accuracy over 70 epochs, in %
     "pmnist-scornn": 94.8,
     "pmnist-lstm": 79.5,
 }
-TEXT = (
-    "Bits per character of Shakespeare's plays, one seed. The rates of the long runs are those of the short ones, "
-    "called text-rate, with the best validation."
-)
+TEXT = "Bits per character of Shakespeare's plays, one seed. Short runs choose the rate of the long one by validation."
 Run = dict[str, Any]
 
 
@@ -97,7 +94,7 @@ def summary(folder: Path) -> str:
         raise UsageError(f"{folder}/runs has no finished runs: --collect them, or name run folders.")
     sections = {
         "copying": _copying(runs, folder),
-        "mnist": _mnist(runs),
+        "mnist": _mnist(runs, folder),
         "ablation": _ablation(runs),
         "sensitivity": _sensitivity(runs, folder),
         "text": _text(runs),
@@ -162,7 +159,7 @@ def _copying(runs: dict[str, Run], folder: Path) -> list[str]:
     return parts
 
 
-def _mnist(runs: dict[str, Run]) -> list[str]:
+def _mnist(runs: dict[str, Run], folder: Path) -> list[str]:
     rows = _table(f"run|n|params|paper|best test|test at the best validation|epochs|time|by epoch {EPOCHS}")
     for name, run in runs.items():
         if not re.match(r"[sp]mnist-", name):
@@ -196,6 +193,7 @@ def _mnist(runs: dict[str, Run]) -> list[str]:
         )
     if len(rows) == 1:
         return []
+    _draw_errors(runs, folder / "mnist.png")
     return [
         "## Sequential and permuted MNIST, pixel by pixel",
         "Accuracy in %, one seed; epochs in brackets. The paper's protocol is the best epoch on the test set of 70, "
@@ -204,7 +202,18 @@ def _mnist(runs: dict[str, Run]) -> list[str]:
         f"{EPOCHS}, to compare at equal epochs. asrnn and asrnn-1 are two seeds of the paper's recipe; bounded: the "
         "same with a D_f whose condition number is bounded; cosine: that at a rate that falls to 0 over its epochs.",
         table(rows),
+        "![test error after each epoch](mnist.png)",
     ]
+
+
+def _draw_errors(runs: dict[str, Run], out: Path) -> None:
+    tasks, paper = {}, {}
+    for task, about in (("smnist", "sequential MNIST"), ("pmnist", "permuted MNIST")):
+        found = {name: _curve(run, "test_accuracy") for name, run in runs.items() if name.startswith(f"{task}-")}
+        curves = {name: [100 - 100 * score for _, score in curve] for name, curve in found.items() if curve}
+        if curves:
+            tasks[about], paper[about] = curves, 100 - PAPER[f"{task}-asrnn"]
+    figures.test_errors(tasks, paper, out)
 
 
 def _ablation(runs: dict[str, Run]) -> list[str]:
@@ -263,19 +272,25 @@ def _sensitivity(runs: dict[str, Run], folder: Path) -> list[str]:
 
 
 def _text(runs: dict[str, Run]) -> list[str]:
-    rows = _table("run|n|params|validation|test at the best validation|epochs|time")
+    rows = _table("run|n|params|rate|validation|test at the best validation|epochs|time")
+    short: dict[str, dict[float, str]] = {}
     for name, run in runs.items():
-        result = run["result"]
-        if not name.startswith("text-") or result is None:
+        if not name.startswith("text-"):
             continue
-        chosen = result["selected"]
-        epochs = str(result["epochs"])
-        size = (str(result["hidden"]), f"{result['parameters']:,}")
-        bits = (f"{chosen['valid_bpc']:.3f}", f"{chosen['test_bpc']:.3f}")
-        rows.append((name, *size, *bits, epochs, _time(run)))
-    if len(rows) == 1:
-        return []
-    return ["## Character text", TEXT, table(rows)]
+        result, rate = run["result"], run["config"]["optim"]["lr"]
+        bits = result and f"{result['selected']['valid_bpc']:.3f}"
+        if name.startswith("text-rate-"):
+            short.setdefault(run["config"]["model"]["cell"], {})[rate] = bits or "diverged"
+        elif bits:
+            size = (str(result["hidden"]), f"{result['parameters']:,}", f"{rate:g}")
+            test = f"{result['selected']['test_bpc']:.3f}"
+            rows.append((name, *size, bits, test, str(result["epochs"]), _time(run)))
+    parts = [table(rows)] if len(rows) > 1 else []
+    if short:
+        grid = [("validation after 2 epochs", *(f"rate {rate:g}" for rate in TEXT_RATES))]
+        grid += [(cell, *(bits.get(rate, "-") for rate in TEXT_RATES)) for cell, bits in short.items()]
+        parts.append(table(grid))
+    return ["## Character text", TEXT, *parts] if parts else []
 
 
 def _distillation(runs: dict[str, Run]) -> list[str]:

@@ -49,7 +49,8 @@ def made(tmp_path):
     fold(folder, "sensitivity-lstm-0.001", Pixels(), [line], {**pixels, "best": line, "final": line})
     bits = {"step": 9, "test_bpc": 2.1, "valid_bpc": 2.2}
     text = {"metric": "bpc", "better": "min", "baseline": None, "steps": 9, "epochs": 3, "selected": bits, "best": bits}
-    fold(folder, "text-lstm", runs()["text-lstm"], [bits], {**text, "final": bits})
+    for name in ("text-lstm", "text-rate-lstm-0.004"):
+        fold(folder, name, runs()[name], [bits], {**text, "final": bits})
     (folder / "unfinished").mkdir()
     return folder
 
@@ -73,10 +74,11 @@ def test_the_page_has_the_numbers(made, tmp_path):
     assert rows["smnist-lstm"] == ["128", "-", "81.90", "90.00, then diverged", "-", "2", "1:15", "-"]
     assert rows["bounded kappa"] == ["-", "-", "85.00 ± 5.00", "2"]
     assert rows["taught"] == ["7", "1,234", "85.00 ± 5.00", "2"]
-    assert rows["text-lstm"] == ["7", "1,234", "2.200", "2.100", "3", "1:15"]
+    assert rows["text-lstm"] == ["7", "1,234", f"{runs()['text-lstm'].optim.lr:g}", "2.200", "2.100", "3", "1:15"]
+    assert rows["lstm"][3] == "2.200"
     assert lines_of(text, "## Sequential", "## What")[-2] == "What we read in mnist."
     assert "unknown" not in text
-    for figure in ("copy-1000.png", "sensitivity.png"):
+    for figure in ("copy-1000.png", "mnist.png", "sensitivity.png"):
         assert (results / figure).stat().st_size > 5000
     assert not (results / "runs" / "unfinished").exists()
     assert "/home/me" not in (results / "runs" / "copy-1000-asrnn" / "config.json").read_text()
