@@ -232,7 +232,8 @@ def _ablation(runs: dict[str, Run]) -> list[str]:
             crossings.append(next((step for step, loss in curve if loss < baseline), None))
         accuracies = [100 * _honest(run) for run in kinds["rows"] if run["result"] is not None]
         crossed = ", ".join("never" if c is None else str(c) for c in crossings) or "-"
-        loss = f"{np.mean(ends):.2g} ({min(ends):.1g} to {max(ends):.1g})" if ends else "-"
+        loss = f"{np.mean(ends):.2g}" if ends else "-"
+        loss += f" ({min(ends):.2g} to {max(ends):.2g})" if len(ends) > 1 else ""
         seeds = max(len(kinds["copy"]), len(kinds["rows"]))
         rows.append((about, loss, crossed, _mean(accuracies), str(seeds)))
     if len(rows) == 1:
