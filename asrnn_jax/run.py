@@ -189,7 +189,8 @@ def _run(cell: Cell, static: Static, params: Params | Weights, xs: jax.Array, ca
     start = fresh if carry is None else jax.tree.map(lambda c, f: jnp.reshape(c, f.shape).astype(f.dtype), carry, fresh)
     xs = hold(mask, xs, jnp.zeros_like(xs))
     if static.check:
-        _check(weights, carry, xs, lengths)
+        place = " at step {i0} of batch element {i1}" if batch else " at step {i0}"
+        _check(weights, carry, xs, lengths, place)
     poisoned = None
     if reset is not None and steps > 0:
         xs, start, poisoned = quarantine(cell, xs, start, mask, reset, static.reverse)
@@ -202,7 +203,7 @@ def _run(cell: Cell, static: Static, params: Params | Weights, xs: jax.Array, ca
         ys = where(poisoned if static.outputs == "all" else last, jnp.full_like(ys, jnp.nan), ys)
 
     if static.check:
-        checks.check_finite("ys", ys, " at step {i0} of batch element {i1}" if static.outputs == "all" else "")
+        checks.check_finite("ys", ys, place if static.outputs == "all" else "")
     end = jax.tree.map(lambda e: e.reshape(*batch, *e.shape[1:]), end)
     if static.outputs == "last":
         return end, ys.reshape(*batch, ys.shape[-1])
@@ -210,7 +211,7 @@ def _run(cell: Cell, static: Static, params: Params | Weights, xs: jax.Array, ca
     return end, ys if static.time_major else jnp.moveaxis(ys, 0, -2)
 
 
-def _check(weights, carry, xs, lengths) -> None:
+def _check(weights, carry, xs, lengths, place: str) -> None:
     """What `asrnn_jax.checked` asks for; xs ``(T, N, I)`` are zeros at masked steps."""
     steps = len(xs)
     if lengths is not None and lengths.size:
@@ -218,7 +219,7 @@ def _check(weights, carry, xs, lengths) -> None:
         checks.check(good, f"lengths has {{value}}, but xs has {steps} steps.", lengths)
     checks.check_finite("a weight", weights)
     checks.check_finite("carry", carry)
-    checks.check_finite("xs", xs, " at step {i0} of batch element {i1}")
+    checks.check_finite("xs", xs, place)
 
 
 def _evaluate(cell: Cell, static: Static, weights, start, xs, mask, reset, key) -> tuple[PyTree, Any]:

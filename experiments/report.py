@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -92,8 +93,16 @@ def typed(name: str, settings: Any, positional: str = "") -> str:
         value = "FOLDER" if field.name == "data_dir" else value
         values = [str(part) for part in (value if isinstance(value, tuple) else (value,))]
         words += [] if field.name == positional else [f"--{field.name.replace('_', '-')}"]
-        words += [Path(part).name if Path(part).is_absolute() else part for part in values]
-    return " ".join(["python -m experiments", name, *words])
+        words += [_placeless(part) for part in values]
+    return f"python -m experiments {shlex.join([name, *words])}"
+
+
+def _placeless(value: str) -> str:
+    """A path without the folders of this machine; every run has a best.npz, so that its folder is named too."""
+    path = Path(value)
+    if not path.is_absolute():
+        return value
+    return f"{path.parent.name}/{path.name}" if path.name == "best.npz" else path.name
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

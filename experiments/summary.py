@@ -217,7 +217,7 @@ def _draw_errors(runs: dict[str, Run], out: Path) -> None:
 
 
 def _ablation(runs: dict[str, Run]) -> list[str]:
-    rows = _table("variant|copying, L = 500: loss at the end|below the baseline at|MNIST by rows: test|seeds")
+    rows = _table("variant|copying, L = 500: loss at the end|below the baseline at|seeds|MNIST by rows: test|seeds")
     for about in ABLATION:
         kinds = {task: _seeds(runs, _ablated(task, about)) for task in OWN}
         if not any(kinds.values()):
@@ -234,8 +234,7 @@ def _ablation(runs: dict[str, Run]) -> list[str]:
         crossed = ", ".join("never" if c is None else str(c) for c in crossings) or "-"
         loss = f"{np.mean(ends):.2g}" if ends else "-"
         loss += f" ({min(ends):.2g} to {max(ends):.2g})" if len(ends) > 1 else ""
-        seeds = max(len(kinds["copy"]), len(kinds["rows"]))
-        rows.append((about, loss, crossed, _mean(accuracies), str(seeds)))
+        rows.append((about, loss, crossed, str(len(ends)), _mean(accuracies), str(len(accuracies))))
     if len(rows) == 1:
         return []
     return [

@@ -122,8 +122,8 @@ def _accounted(config: Config, task: Task, folder: Path, checkpoints: Checkpoint
         again = f"go on with: python -m experiments {command(config)} --out {shlex.quote(str(folder))} --resume"
         said = f"the run is {kept}; {again}" if last else f"the run is {kept}: start it again"
         if isinstance(e, OSError):
-            remedy = ". Make room" if os.strerror(errno.ENOSPC) in str(e) else ""
-            raise StoppedError(f"{folder}: {e}{remedy}: {said}") from e
+            full = any(os.strerror(number) in str(e) for number in (errno.ENOSPC, errno.EDQUOT))
+            raise StoppedError(f"{folder}: {e}. {'Make room: ' if full else ''}{said}") from e
         if isinstance(e, jax.errors.JaxRuntimeError) and machine.processes() > 1:
             said = f"{said}, in all processes" if machine.first() else "the first process says how to go on"
             raise StoppedError(f"another process of this run is gone ({str(e).splitlines()[0][:100]}): {said}") from e

@@ -201,6 +201,9 @@ def test_checked_says_inside_jit_what_is_wrong():
     each = asrnn_jax.checked(jax.vmap(lambda xs: asrnn_jax.run(model, params, xs)[1]))
     with pytest.raises(ValueError, match="xs is nan"):
         each(XS.at[1, 2].set(jnp.nan))
+    alone = asrnn_jax.checked(lambda xs: asrnn_jax.run(model, params, xs)[1])
+    with pytest.raises(ValueError, match=r"xs is nan at step 7\.$"):
+        alone(XS[0].at[7, 1].set(jnp.nan))
     already = jax.jit(lambda xs: asrnn_jax.run(model, params, xs)[1])
     already(XS)
     with pytest.raises(ValueError, match="xs is nan"):

@@ -96,7 +96,7 @@ def reset_free(
         raise TypeError(f"labels has dtype {labels.dtype}: pass integers, or distributions over the classes.")
     targets = jnp.where((m > 0)[..., None], targets, 1 / classes)  # whatever they are there, no gradient sees it
     if label_smoothing:
-        spread = 1 / classes if where is None else where / where.sum(-1, keepdims=True)
+        spread = 1 / classes if where is None else where / where.sum(-1, keepdims=True, dtype=logits.dtype)
         targets = (1 - label_smoothing) * targets + label_smoothing * spread
     ce = optax.softmax_cross_entropy(logits, targets, where=where)
     # By where, not by 0 * x: an infinite loss on the other side of the switch must not reach this one.

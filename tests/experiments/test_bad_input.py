@@ -1,10 +1,15 @@
 """Every mistake at the command line ends with one clear line and exit code 2, and leaves nothing behind."""
 
+import errno
 import gzip
 import json
+import os
 
 import pytest
 
+from experiments.config import CopyMemory, Model, Training
+from experiments.errors import StoppedError
+from experiments.train import train
 from tests.experiments.test_data import write_idx
 
 TINY = ("copy-memory", "--symbols", 2, "--delay", 5, "--hidden", 4, "--batch", 4, "--steps", 3)
@@ -133,3 +138,18 @@ def test_help_explains_every_field(cli):
             assert f"--{field.replace('_', '-')}" in text, (name, field)
     overview = cli("--help").stdout
     assert all(command in overview for command in COMMANDS)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_fails_says_how_far_the_run_is_saved(number, tmp_path, monkeypatch):
+    def fails(self, step, **values):
+        raise OSError(number, os.strerror(number), "metrics.jsonl")
+
+    monkeypatch.setattr("experiments.train.Metrics.write", fails)
+    training = Training(batch=4, log_every=1, checkpoint_every=1, out=str(tmp_path / "run"))
+    config = CopyMemory(symbols=2, delay=5, steps=3, model=Model("tanh_rnn", 4), training=training)
+    with pytest.raises(StoppedError) as said:
+        train(config)
+    assert os.strerror(number) in str(said.value)
+    assert ("Make room" in str(said.value)) == (number != errno.EIO)
+    assert "the run is not saved: start it again" in str(said.value)

@@ -103,6 +103,8 @@ def test_classes_can_be_left_out(kl, smoothing):
     np.testing.assert_allclose(by[:, np.asarray(there)], same, atol=1e-12)
     np.testing.assert_array_equal(by[:, ~np.asarray(there)], 0)
     np.testing.assert_allclose(losses.entropy_share(z, where=there), losses.entropy_share(kept), rtol=1e-12)
+    narrow = losses.reset_free(z.astype(jnp.float32), jnp.array([2, 3, 3, -1]), m, where=there, **options)
+    assert narrow.dtype == jnp.float32
 
 
 def test_entropy_share_runs_from_certain_to_dont_know():
