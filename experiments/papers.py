@@ -14,6 +14,8 @@ from experiments.presets import PRESETS
 from experiments.report import table
 
 BOUNDED = Model("asrnn", 122, map="cayley", init="cayley", saturation="bounded")  # the paper's, but for D_f
+LSTM_16K = Model("lstm", 61, forget_bias=1.0)  # as many params as the papers' other cells have, not 69,000
+ADAM = Optimizer(optimizer="adam", lr=2e-3, clip=1.0, schedule="cosine")  # what people train an LSTM with today
 LONG_EPOCHS, EPOCHS = 70, 20  # of asRNN, of its peers
 HELD_OUT = 5000
 BEST = "best.npz"
@@ -57,6 +59,7 @@ def runs() -> dict[str, Config]:
         for name in ("exprnn", "scornn", "tanh-rnn", "gru"):
             found[f"{task}-{name}"] = _pixels(f"paper-{task}-16k-{name}", EPOCHS)
         found[f"{task}-lstm"] = _pixels(f"paper-{task}-lstm-69k", EPOCHS)
+        found[f"{task}-lstm-16k"] = replace(found[f"{task}-lstm"], preset=None, model=LSTM_16K, optim=ADAM)
     found["copy-2000-asrnn"] = PRESETS["paper-copy-2000"].config
     found["copy-2000-dtriv"] = PRESETS["paper-copy-2000-dtriv"].config
     return found | _text() | _ablation() | _sensitivity() | _distillation()
