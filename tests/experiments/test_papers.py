@@ -16,7 +16,7 @@ from experiments.papers import Papers, papers, placed, runs
 def test_every_run_is_there_with_a_model_that_can_be_made():
     found = runs()
     count = {part: sum(name.startswith(part) for name in found) for part in ("copy-", "smnist", "pmnist", "ablation")}
-    assert count == {"copy-": 7, "smnist": 9, "pmnist": 9, "ablation": 6 * 2 * 3}
+    assert count == {"copy-": 7, "smnist": 10, "pmnist": 10, "ablation": 6 * 2 * 3}
     for config in found.values():
         make_model(config.model, 3, 2)
     asrnn = found["smnist-asrnn"]
@@ -28,7 +28,12 @@ def test_every_run_is_there_with_a_model_that_can_be_made():
 
 @pytest.mark.parametrize(
     ("name", "inputs", "outputs", "params"),
-    [("text-asrnn", 90, 90, 300e3), ("text-lstm", 90, 90, 300e3), ("distill-taught-0", 28, 10, 16.2e3)],
+    [
+        ("text-asrnn", 90, 90, 300e3),
+        ("text-lstm", 90, 90, 300e3),
+        ("distill-taught-0", 28, 10, 16.2e3),
+        ("smnist-lstm-16k", 1, 10, 16e3),
+    ],
 )
 def test_models_have_as_many_params_as_they_are_compared_at(name, inputs, outputs, params):
     cell = make_model(runs()[name].model, inputs, outputs)
