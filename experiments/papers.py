@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Literal
 
 from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Text, Training, differences
 from experiments.errors import DivergedError, UsageError
@@ -83,11 +84,14 @@ def _text() -> dict[str, Config]:
     chosen = {"asrnn": 2e-3, "lstm": 3.2e-2}
     training = Training(batch=128, log_every=50)
 
-    def config(cell: str, lr: float, epochs: int) -> Config:
-        return Text(model=models[cell], optim=Optimizer(lr=lr, decay=0.9, clip=1.0), epochs=epochs, training=training)
+    def config(cell: str, lr: float, epochs: int, schedule: Literal["constant", "cosine"] = "constant") -> Config:
+        optim = Optimizer(lr=lr, decay=0.9, clip=1.0, schedule=schedule)
+        return Text(model=models[cell], optim=optim, epochs=epochs, training=training)
 
-    short = {f"text-rate-{cell}-{lr:g}": config(cell, lr, 2) for cell in models for lr in TEXT_RATES}
-    return short | {f"text-{cell}": config(cell, lr, 10) for cell, lr in chosen.items()}
+    found = {f"text-rate-{cell}-{lr:g}": config(cell, lr, 2) for cell in models for lr in TEXT_RATES}
+    for cell, lr in chosen.items():
+        found |= {f"text-{cell}": config(cell, lr, 10), f"text-{cell}-cosine": config(cell, lr, 10, "cosine")}
+    return found
 
 
 ABLATION = {
