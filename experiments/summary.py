@@ -28,7 +28,10 @@ PAPER = {  # best test accuracy over 70 epochs, in %
     "pmnist-scornn": 94.8,
     "pmnist-lstm": 79.5,
 }
-TEXT = "Bits per character of Shakespeare's plays, one seed. Short runs choose the rate of the long ones by validation; cosine: it falls to 0."
+TEXT = (
+    "Bits per character of Shakespeare's plays, one seed. Short runs choose the rate of the long ones by validation; "
+    "cosine: it falls to 0."
+)
 Run = dict[str, Any]
 
 
