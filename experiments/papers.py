@@ -53,14 +53,15 @@ def runs() -> dict[str, Config]:
         found[f"copy-1000-{name}"] = PRESETS[f"paper-copy-1000-{name}"].config
     for task in ("smnist", "pmnist"):
         found[f"{task}-asrnn"] = _pixels(f"paper-{task}-16k", LONG_EPOCHS)
-        found[f"{task}-asrnn-1"] = replace(found[f"{task}-asrnn"], training=Training(batch=128, log_every=50, seed=1))
-        found[f"{task}-asrnn-bounded"] = replace(found[f"{task}-asrnn"], preset=None, model=BOUNDED)
-        cosine = replace(found[f"{task}-asrnn"].optim, schedule="cosine")
-        found[f"{task}-asrnn-cosine"] = replace(found[f"{task}-asrnn-bounded"], epochs=EPOCHS, optim=cosine)
         for name in ("exprnn", "scornn", "tanh-rnn", "gru"):
             found[f"{task}-{name}"] = _pixels(f"paper-{task}-16k-{name}", EPOCHS)
         found[f"{task}-lstm"] = _pixels(f"paper-{task}-lstm-69k", EPOCHS)
         found[f"{task}-lstm-16k"] = replace(found[f"{task}-lstm"], preset=None, model=LSTM_16K, optim=ADAM)
+    asrnn = found["smnist-asrnn"]  # which diverges: another seed, and what keeps it from that
+    found["smnist-asrnn-1"] = replace(asrnn, training=Training(batch=128, log_every=50, seed=1))
+    found["smnist-asrnn-bounded"] = replace(asrnn, preset=None, model=BOUNDED)
+    cosine = replace(asrnn.optim, schedule="cosine")
+    found["smnist-asrnn-cosine"] = replace(asrnn, preset=None, model=BOUNDED, epochs=EPOCHS, optim=cosine)
     found["copy-2000-asrnn"] = PRESETS["paper-copy-2000"].config
     found["copy-2000-dtriv"] = PRESETS["paper-copy-2000-dtriv"].config
     return found | _text() | _ablation() | _sensitivity() | _distillation()
