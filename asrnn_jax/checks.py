@@ -32,7 +32,7 @@ def checked(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Args:
       f: a function of arrays, as for `jax.jit`, that calls them; in it there may be `jax.grad`, `jax.vmap`, scans.
-        Three limits of JAX's: the gradient of a scan or of `jax.lax.map` loses the checks in its body, so take the
+        Three limits: the gradient of a scan or of `jax.lax.map` loses the checks in its body, so take the
         gradient in the body; the place that is said is one within a mapped call of `jax.vmap`; and what is returned
         cannot be transformed: ``checked(jax.grad(f))``, not ``jax.grad(checked(f))``.
 

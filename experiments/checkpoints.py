@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import orbax.checkpoint as ocp
 
 from asrnn_jax.pretrained import named
 from experiments.config import Config, differences, to_json
-from experiments.errors import DamagedError, UsageError
+from experiments.errors import DamagedError, UsageError, disk_full
 
 
 class Checkpoints:
@@ -55,7 +53,7 @@ class Checkpoints:
             saved = self._manager.save(step, args=items)
             self._manager.wait_until_finished()
         except Exception as e:  # orbax and what it writes with have errors of their own for a full disk
-            reason = os.strerror(errno.ENOSPC) if os.strerror(errno.ENOSPC) in str(e) else str(e).split("\n")[0][:200]
+            reason = disk_full(e) or str(e).split("\n")[0][:200]
             raise OSError(f"the checkpoint of step {step} cannot be saved: {reason}") from e
         if not saved:
             raise OSError(f"the checkpoint of step {step} was not saved")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 
 
@@ -20,6 +22,12 @@ class DivergedError(Exception):
 
 class StoppedError(Exception):
     """Something from outside ended a run; the message says what, and up to where the run is saved."""
+
+
+def disk_full(e: BaseException) -> str | None:
+    """What a full disk or quota is called, if an error says so: libraries put their own errors around it."""
+    names = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
+    return next((name for name in names if name in str(e)), None)
 
 
 def unknown(what: str, value: str, choices: Iterable[str]) -> UsageError:

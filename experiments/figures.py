@@ -161,7 +161,7 @@ def heat(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], out: P
     save(figure, out)
 
 
-def test_errors(tasks: Mapping[str, Mapping[str, Sequence[float]]], paper: dict[str, float], out: Path) -> None:
+def error_curves(tasks: Mapping[str, Mapping[str, Sequence[float]]], paper: dict[str, float], out: Path) -> None:
     """Test error in % after each epoch, a panel a task, a line a run; `paper` is the best of its asRNN."""
     import matplotlib
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 import shlex
 import signal
 import sys
@@ -29,7 +27,7 @@ from asrnn_jax.cell import Cell
 from experiments import divergence, figures, machine
 from experiments.checkpoints import Checkpoints
 from experiments.config import Config, command, differences, to_json
-from experiments.errors import DivergedError, StoppedError, UsageError
+from experiments.errors import DivergedError, StoppedError, UsageError, disk_full
 from experiments.folder import Metrics, alone, read_json, read_metrics, write_json
 from experiments.model import make_model, network
 from experiments.optimizer import make_optimizer
@@ -122,8 +120,8 @@ def _accounted(config: Config, task: Task, folder: Path, checkpoints: Checkpoint
         again = f"go on with: python -m experiments {command(config)} --out {shlex.quote(str(folder))} --resume"
         said = f"the run is {kept}; {again}" if last else f"the run is {kept}: start it again"
         if isinstance(e, OSError):
-            full = any(os.strerror(number) in str(e) for number in (errno.ENOSPC, errno.EDQUOT))
-            raise StoppedError(f"{folder}: {e}. {'Make room: ' if full else ''}{said}") from e
+            remedy = "Make room: " if disk_full(e) else ""
+            raise StoppedError(f"{folder}: {e}. {remedy}{said}") from e
         if isinstance(e, jax.errors.JaxRuntimeError) and machine.processes() > 1:
             said = f"{said}, in all processes" if machine.first() else "the first process says how to go on"
             raise StoppedError(f"another process of this run is gone ({str(e).splitlines()[0][:100]}): {said}") from e

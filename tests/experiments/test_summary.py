@@ -55,10 +55,6 @@ def made(tmp_path):
     return folder
 
 
-def lines_of(text, start, end):
-    return text[text.index(start) : text.index(end)].splitlines()
-
-
 def test_the_page_has_the_numbers(made, tmp_path):
     results = tmp_path / "results"
     for name in ("mnist", "unknown"):
@@ -76,7 +72,7 @@ def test_the_page_has_the_numbers(made, tmp_path):
     assert rows["taught"] == ["7", "1,234", "85.00 ± 5.00", "2"]
     assert rows["text-lstm"] == ["7", "1,234", f"{runs()['text-lstm'].optim.lr:g}", "2.200", "2.100", "3", "1:15"]
     assert rows["lstm"][3] == "2.200"
-    assert lines_of(text, "## Sequential", "## What")[-2] == "What we read in mnist."
+    assert "](mnist.png)\n\nWhat we read in mnist.\n\n## What adaptivity" in text
     assert "unknown" not in text
     for figure in ("copy-1000.png", "mnist.png", "sensitivity.png"):
         assert (results / figure).stat().st_size > 5000
@@ -86,6 +82,12 @@ def test_the_page_has_the_numbers(made, tmp_path):
         "loss is nan, its batch is in smnist-lstm/diverged.npz"
     )
     assert summary(results) == text  # from the copies alone
+
+
+def test_a_run_that_was_never_tested_is_told_without_a_figure(tmp_path):
+    fold(tmp_path / "runs", "pmnist-lstm", Pixels(), [])
+    assert "| pmnist-lstm |" in summary(tmp_path)
+    assert not (tmp_path / "mnist.png").exists()
 
 
 def test_runs_are_not_collected_onto_themselves(made):
