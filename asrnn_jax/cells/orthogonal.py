@@ -84,23 +84,24 @@ def orthogonal(
 
 
 @factory
-def scornn(inputs: int, hidden: int, *, rho: float = 0.5, dtype=jnp.float32) -> Cell:
+def scornn(inputs: int, hidden: int, *, rho: float = 0.5, init: str = "cayley", dtype=jnp.float32) -> Cell:
     """scoRNN: `orthogonal` by the scaled Cayley transform, ``W_hh = (I + A)^{-1} (I - A) D``, with modReLU.
 
     Args:
       inputs: I.
       hidden: H.
       rho: share of -1 among the signs D; the paper took 1/10 for sequential MNIST and 1/2 otherwise.
+      init: of A: "cayley" (the paper's), "henaff", "haar" or "identity".
       dtype: of the params.
 
     Params: as `orthogonal`.
 
     Raises:
-      ValueError: sizes below 1, rho outside [0, 1].
+      ValueError: sizes below 1, rho outside [0, 1], an unknown init.
 
     Source: Helfrich, Willmott, Ye 2018, arXiv:1707.09520.
     """
-    cell = orthogonal(inputs, hidden, map="scaled_cayley", init="cayley", rho=rho, dtype=dtype)
+    cell = orthogonal(inputs, hidden, map="scaled_cayley", init=init, rho=rho, dtype=dtype)
     return cell._replace(name="scornn")
 
 
