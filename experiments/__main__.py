@@ -108,12 +108,15 @@ def _train(name: str, rest: list[str]) -> None:
     if not machine.first():
         return
     folder = config.training.out or default_folder(config)
-    best = result["best"]
+    metric, best, selected = result["metric"], result["best"], result.get("selected")
     if isinstance(config, Stream):
         from experiments.stream_report import scored
 
         print(scored(replace(config, training=replace(config.training, out=folder))))
-    print(f"best test {result['metric']} {best['test_' + result['metric']]:.4g} at step {best['step']}; see {folder}")
+    said = f"best test {metric} {best[f'test_{metric}']:.4g} at step {best['step']}"
+    if selected:
+        said += f", {selected[f'test_{metric}']:.4g} at the best validation (step {selected['step']})"
+    print(f"{said}; see {folder}")
 
 
 def parse(name: str, rest: list[str]) -> Config:

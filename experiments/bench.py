@@ -18,7 +18,7 @@ import asrnn_jax
 from asrnn_jax.cells import CELLS
 from experiments import figures
 from experiments.errors import UsageError, unknown
-from experiments.folder import write_json
+from experiments.folder import made, write_json
 from experiments.report import table
 from experiments.rivals import RIVALS, Shape, installed, subjects
 
@@ -57,11 +57,7 @@ class Bench:
 def bench(config: Bench) -> str:
     """Runs the benchmark, writes its folder and returns the tables."""
     jax.config.update("jax_enable_compilation_cache", False)  # compiling is timed
-    out = Path(config.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise UsageError(f"--out {out} cannot be written ({e.strerror}): give another folder.") from e
+    out = made(config.out)
     rows = []
     for text in tqdm(config.shapes, "bench", unit="shape"):
         for name in config.cells:

@@ -134,6 +134,8 @@ class Optimizer:
             "give a finite number, at least 0",
         )
         _check(self.warmup >= 0, "warmup", self.warmup, "give at least 0")
+        decays = self.optimizer in ("adamw", "lion")
+        _check(decays or self.weight_decay == 0, "weight_decay", self.weight_decay, "it belongs to adamw and lion")
         _positive(self, "rebase_every", "project_every")
 
 
@@ -185,6 +187,7 @@ class Training:
             self.process,
             "give a number from 0, below --processes",
         )
+        _check((self.devices or 1) <= 1024, "devices", self.devices, "give at most 1024, one a core is best")
         _check(0 <= self.seed < 2**31, "seed", self.seed, "give a whole number from 0 to 2^31 - 1")
 
 
@@ -257,6 +260,9 @@ class Pixels(Config):
 
     def __post_init__(self):
         _positive(self, "epochs")
+        for name in ("teach", "temperature"):
+            value, alone = getattr(self, name), self.teacher is None
+            _check(not alone or value == getattr(Pixels, name), name, value, "it belongs to --teacher, add that")
         _check(0 <= self.teach <= 1, "teach", self.teach, "give a share in [0, 1]")
         _check(0 < self.temperature < math.inf, "temperature", self.temperature, "give a finite number above 0")
         _check(self.validation >= 0, "validation", self.validation, "give at least 0")
@@ -326,6 +332,7 @@ class Stream(Config):
             raise unknown("--kl", self.kl, ("uniform_first", "model_first"))
         good = self.weight is None or (math.isfinite(self.weight) and self.weight >= 0)
         _check(good, "weight", self.weight, "give a finite number, at least 0")
+        _check(self.weight is None or self.regime == "full", "weight", self.weight, "it belongs to --regime full")
         _check(0 < self.target < 1, "target", self.target, "give a share in (0, 1)")
 
 

@@ -14,6 +14,10 @@ import numpy as np
 from experiments.errors import UsageError, unknown
 
 DATASETS = ("mnist", "fashion_mnist", "digits")
+FIRST_LABELS = {  # of the training images: files do not say which data set they are of
+    "mnist": (5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3, 5, 3, 6, 1, 7),
+    "fashion_mnist": (9, 0, 0, 3, 0, 2, 7, 2, 5, 5, 0, 9, 5, 5, 7, 9),
+}
 MAX_BYTES = 1 << 30  # no file of these data sets is larger; a header that says so is not believed
 
 
@@ -30,22 +34,28 @@ class Images(NamedTuple):
 def load_images(dataset: str, data_dir: str | None, download: bool = False) -> Images:
     """Loads a data set from where it lies.
 
-    Looks for IDX files in `data_dir` and its subfolder named after the data set, then for a prepared TFDS data
-    set in `data_dir` (or TFDS's own folder).
+    Looks for IDX files in the subfolder of `data_dir` named after the data set and in `data_dir` itself, then for a
+    prepared TFDS data set in `data_dir` (or TFDS's own folder).
 
     Raises:
-      UsageError: unknown data set, nothing found (says what to put where), damaged files.
+      UsageError: unknown data set, nothing found (says what to put where), damaged files or those of another set.
     """
     if dataset not in DATASETS:
         raise unknown("--dataset", dataset, DATASETS)
     if dataset == "digits":
+        if data_dir is not None:
+            raise UsageError(f"--data-dir {data_dir}: digits are embedded; name another --dataset, or give no folder.")
         return _check(_digits(), "digits")
     if data_dir is not None:
         if not Path(data_dir).expanduser().is_dir():
             raise UsageError(f"--data-dir {data_dir}: no such folder.")
-        for folder in (Path(data_dir).expanduser(), Path(data_dir).expanduser() / dataset):
+        for folder in (Path(data_dir).expanduser() / dataset, Path(data_dir).expanduser()):
             if _idx_file(folder, "train", "images"):
-                return _check(_idx_images(folder), str(folder))
+                images = _check(_idx_images(folder), str(folder))
+                first = tuple(images.train_labels[:16])
+                for name in [name for name, labels in FIRST_LABELS.items() if labels == first and name != dataset]:
+                    raise UsageError(f"--dataset {dataset}: the files in {folder} are {name}; give --dataset {name}.")
+                return images
     images = _tfds(dataset, data_dir, download)
     if images is None:
         raise UsageError(

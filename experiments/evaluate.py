@@ -14,7 +14,7 @@ import tyro
 import asrnn_jax
 from asrnn_jax import pretrained
 from asrnn_jax.optim import count
-from experiments.config import Config, command, from_json
+from experiments.config import Config, Pixels, command, from_json
 from experiments.errors import UsageError
 from experiments.folder import read_json
 from experiments.report import table
@@ -75,9 +75,10 @@ def file_names(networks: tuple[str, ...]) -> list[str]:
 
 
 def config_of(card: dict[str, Any], data_dir: str | None) -> Config:
-    """The config of a network's card, with a folder of data where the task takes one."""
+    """The config that a network is tested with: that of its card, without its teacher, with a folder of data."""
     config = from_json(card["config"])
     config = replace(config, training=replace(config.training, out=None, resume=False, devices=None))
+    config = replace(config, teacher=None) if isinstance(config, Pixels) else config
     return replace(config, data_dir=data_dir) if hasattr(config, "data_dir") else config
 
 

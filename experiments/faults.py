@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import shutil
 import signal
 import subprocess
@@ -24,7 +23,8 @@ from asrnn_jax import cells, streaming
 from experiments.checkpoints import Checkpoints
 from experiments.config import from_json
 from experiments.errors import DamagedError, UsageError
-from experiments.folder import read_json
+from experiments.folder import made, read_json
+from experiments.long_run import resident
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
 from experiments.report import table, typed
@@ -67,10 +67,9 @@ def faults(settings: Faults) -> str:
     Raises:
       UsageError: a folder that is not empty.
     """
-    out = Path(settings.out)
-    if out.exists() and any(out.iterdir()):
+    out = made(settings.out)
+    if any(out.iterdir()):
         raise UsageError(f"--out {out} exists and is not empty: give another --out.")
-    out.mkdir(parents=True, exist_ok=True)
     straight = out / "straight"
     begin = time.perf_counter()
     _run(settings, straight)
@@ -283,7 +282,7 @@ def soak(steps: int, seed: int, file: Path) -> Iterator[Row]:
             wrong += not np.allclose(joined, expected, atol=1e-5)
             infinite += not np.isfinite(joined).all()
             done += block.shape[1]
-            memory.append(_memory())
+            memory.append(resident())
             bar.update(block.shape[1])
     blocks = len(memory)
     yield (
@@ -300,12 +299,3 @@ def soak(steps: int, seed: int, file: Path) -> Iterator[Row]:
         int(memory[-1] < 1.05 * half),
         f"{half:.0f} MB half way, {memory[-1]:.0f} at the end",
     )
-
-
-def _memory() -> float:
-    """Resident memory of this process in MB; its peak where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * resource.getpagesize() / 1e6
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

@@ -12,20 +12,25 @@ from experiments.errors import UsageError
 from experiments.folder import read_json, read_metrics
 
 
-def learning_curves(folders: Sequence[Path], out: Path) -> None:
-    """One panel a task: the result metric of each run against steps or epochs, with the task's baseline."""
+def _pyplot() -> Any:
+    """matplotlib.pyplot, drawing to files: imported only for work that needs it."""
     import matplotlib
 
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    import matplotlib.pyplot
 
+    return matplotlib.pyplot
+
+
+def learning_curves(folders: Sequence[Path], out: Path) -> None:
+    """One panel a task: the result metric of each run against steps or epochs, with the task's baseline."""
     from asrnn_jax import plot
 
     tasks: dict[str, dict[Path, dict[str, Any]]] = {}
     for folder in folders:
         result = read_json(folder / "result.json")
         tasks.setdefault(result["task"], {})[folder] = result
-    figure, axes = plt.subplots(len(tasks), 1, figsize=(7, 4.2 * len(tasks)), layout="constrained", squeeze=False)
+    figure, axes = _pyplot().subplots(len(tasks), 1, figsize=(7, 4.2 * len(tasks)), layout="constrained", squeeze=False)
     for ax, (title, runs) in zip(axes[:, 0], tasks.items()):
         one = next(iter(runs.values()))
         # Errors are followed on the training batches, every few steps; accuracies on the test set.
@@ -50,11 +55,6 @@ def learning_curves(folders: Sequence[Path], out: Path) -> None:
 
 def probes(folder: Path, out: Path) -> None:
     """What `experiments.probes` recorded, against the step: a panel a quantity."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     from asrnn_jax import plot
 
     lines = read_metrics(folder / "probes.jsonl")
@@ -69,7 +69,7 @@ def probes(folder: Path, out: Path) -> None:
     panels = [panel for panel in panels if panel]
     if not panels:
         return  # a linear cell whose saturation was asked for has nothing to show
-    figure, axes = plt.subplots(
+    figure, axes = _pyplot().subplots(
         len(panels), 1, figsize=(7, 3 * len(panels)), layout="constrained", squeeze=False, sharex=True
     )
     for ax, panel in zip(axes[:, 0], panels):
@@ -91,15 +91,13 @@ def probes(folder: Path, out: Path) -> None:
 
 def stream(config: Any, cell: Any, params: Any, out: Path, after: int = 5000, steps: int = 300) -> None:
     """What a network that was never reset says to a stretch of a stream of unseen samples, `after` steps from start."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     import jax
 
     import asrnn_jax
     from asrnn_jax import analysis, plot
     from experiments.samples import gaps_of, load_samples, stream_of
 
+    _pyplot()
     train, test, _ = load_samples(config)
     endless = stream_of(test, 10**6, gaps_of(config, train))
     carry, _ = asrnn_jax.run(cell, params, endless.window(0, after).xs)
@@ -114,16 +112,11 @@ def stream(config: Any, cell: Any, params: Any, out: Path, after: int = 5000, st
 
 def robustness(names: Sequence[str], found: dict[str, dict[str, list[float]]], out: Path) -> None:
     """Accuracy against the level of each disturbance, a line a network."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     from asrnn_jax.plot.style import COLOURS, tidy
 
     clean = found["clean"][""]
     panels = [about for about in found if about not in ("clean", "computed in")]
-    figure, axes = plt.subplots(
+    figure, axes = _pyplot().subplots(
         2, -(-len(panels) // 2), figsize=(3.4 * -(-len(panels) // 2), 6), layout="constrained", sharey=True
     )
     for ax, about in zip(axes.flat, panels):
@@ -142,12 +135,7 @@ def robustness(names: Sequence[str], found: dict[str, dict[str, list[float]]], o
 
 def heat(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], out: Path) -> None:
     """Accuracy in % as a heat map with its numbers, learning rates across."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, ax = plt.subplots(figsize=(1.6 + 0.95 * len(columns), 1.2 + 0.42 * len(rows)), layout="constrained")
+    figure, ax = _pyplot().subplots(figsize=(1.6 + 0.95 * len(columns), 1.2 + 0.42 * len(rows)), layout="constrained")
     mesh = ax.imshow(values, cmap="cividis", aspect="auto", vmin=0, vmax=100)
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
@@ -163,15 +151,11 @@ def heat(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], out: P
 
 def error_curves(tasks: Mapping[str, Mapping[str, Sequence[float]]], paper: dict[str, float], out: Path) -> None:
     """Test error in % after each epoch, a panel a task, a line a run; `paper` is the best of its asRNN."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
     from matplotlib.ticker import LogLocator
 
     from asrnn_jax import plot
 
-    figure, axes = plt.subplots(1, len(tasks), figsize=(6 * len(tasks), 4.4), layout="constrained", squeeze=False)
+    figure, axes = _pyplot().subplots(1, len(tasks), figsize=(6 * len(tasks), 4.4), layout="constrained", squeeze=False)
     for ax, (task, runs) in zip(axes[0], tasks.items()):
         curves = {name: (np.arange(1, len(errors) + 1), errors) for name, errors in runs.items()}
         best = ("the paper's asRNN", paper[task])
@@ -206,17 +190,14 @@ def _label(result: dict[str, Any], others: list[dict[str, Any]], folder: Path) -
 
 def bench(rows: Sequence[dict[str, Any]], out: Path) -> None:
     """One panel a shape: the training step of every contender, a line a cell."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     from asrnn_jax.plot import COLOURS
 
     shapes, cells, who = (list(dict.fromkeys(row[key] for row in rows)) for key in ("shape", "cell", "who"))
     markers = dict(zip(who, "o^sDvPX*"))
     height = 1.3 + 0.42 * len(cells) * len(shapes)
-    figure, axes = plt.subplots(len(shapes), 1, figsize=(8, height), layout="constrained", squeeze=False)
+    figure, axes = _pyplot().subplots(len(shapes), 1, figsize=(8, height), layout="constrained", squeeze=False)
     for ax, shape in zip(axes[:, 0], shapes):
         for i, name in enumerate(who):
             chosen = [row for row in rows if (row["shape"], row["who"]) == (shape, name)]
@@ -234,8 +215,9 @@ def bench(rows: Sequence[dict[str, Any]], out: Path) -> None:
         ax.set(xscale="log", yticks=range(len(cells)), ylim=(len(cells) - 0.5, -0.5))
         ax.set_yticklabels(cells)
         ax.set_title(f"T x B x n = {shape}", fontsize=10, loc="left")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("")
         ax.tick_params(axis="x", which="both", labelsize=7)
         ax.grid(alpha=0.25, which="both")
         ax.spines[["top", "right"]].set_visible(False)
@@ -246,14 +228,9 @@ def bench(rows: Sequence[dict[str, Any]], out: Path) -> None:
 
 def growth(curves: dict[str, list[tuple[int, float]]], out: Path) -> None:
     """Milliseconds against T, B and n, each beside the power law it should follow."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     from asrnn_jax.plot import COLOURS
 
-    figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained", sharey=True)
+    figure, axes = _pyplot().subplots(1, 3, figsize=(9, 3.2), layout="constrained", sharey=True)
     names = {"time": ("steps T", 1), "batch": ("sequences B", 1), "hidden": ("hidden units n", 2)}
     for ax, (name, curve) in zip(axes, curves.items()):
         label, power = names[name]

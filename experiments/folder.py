@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from experiments.config import Config, differences
 from experiments.errors import UsageError
 
 try:
@@ -47,6 +48,33 @@ def read_json(path: Path) -> Any:
         raise UsageError(f"{path} is missing: {path.parent} is not a run folder.") from e
     except (ValueError, OSError) as e:
         raise UsageError(f"{path} cannot be read ({e}).") from e
+
+
+def begun(folder: Path, config: Config) -> bool:
+    """Whether a run was begun there, with these settings.
+
+    Raises:
+      UsageError: with others.
+    """
+    stored = folder / "config.json"
+    if not stored.exists():
+        return False
+    if changes := differences(read_json(stored), config):
+        raise UsageError(f"--out: {folder} was made with other settings ({', '.join(changes)}); give another folder.")
+    return True
+
+
+def made(out: str) -> Path:
+    """The folder --out, which exists from now on: asked for before there are results to lose.
+
+    Raises:
+      UsageError: it cannot be made.
+    """
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise UsageError(f"--out {out} cannot be written ({e.strerror}): give another folder.") from e
+    return Path(out)
 
 
 @contextmanager

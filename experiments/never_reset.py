@@ -12,9 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from asrnn_jax.cells import CELLS
-from experiments.config import REGIMES, Model, Optimizer, Stream, Training, differences
+from experiments.config import REGIMES, Model, Optimizer, Stream, Training
 from experiments.errors import DivergedError, UsageError, unknown
-from experiments.folder import read_json, write_json
+from experiments.folder import begun, read_json, write_json
 from experiments.long_run import PARTS, long_run, tenths
 from experiments.report import table, typed
 from experiments.stream_report import alarm_unit, measurements
@@ -158,26 +158,18 @@ def never_reset(config: NeverReset) -> str:
 def _carried_out(config: NeverReset, run: Stream) -> dict[str, Any]:
     """What was measured of a run; what is missing is done first."""
     folder = Path(run.training.out or "")
-    _check_folder(folder, run)
+    resume = begun(folder, run)
     if not (folder / "result.json").exists():
-        resume = (folder / "config.json").exists()
         train(replace(run, training=replace(run.training, resume=resume)))
-    measured = folder / ("long.json" if config.study == "long" else "streams.json")
-    if not measured.exists():
+    long = config.study == "long"
+    measured = folder / ("long.json" if long else "streams.json")
+    asked = {"length": config.length} if long else {"samples": config.samples}
+    found = read_json(measured) if measured.exists() else {}
+    if found.get("asked") != asked:
         cell, params = trained(run)
-        if config.study == "long":
-            found = long_run(run, cell, params, config.length)
-        else:
-            found = measurements(run, cell, params, config.samples)
-        write_json(measured, found)
+        found = long_run(run, cell, params, config.length) if long else measurements(run, cell, params, config.samples)
+        write_json(measured, {"asked": asked, **found})
     return read_json(measured)
-
-
-def _check_folder(folder: Path, run: Stream) -> None:
-    stored = folder / "config.json"
-    changes = differences(read_json(stored), run) if stored.exists() else []
-    if changes:
-        raise UsageError(f"--out: {folder} was made with other settings ({', '.join(changes)}); give another folder.")
 
 
 def _long_table(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:

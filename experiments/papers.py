@@ -8,9 +8,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
-from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Text, Training, differences
+from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Text, Training
 from experiments.errors import DivergedError, UsageError
-from experiments.folder import read_json
+from experiments.folder import begun
 from experiments.presets import PRESETS
 from experiments.report import table
 
@@ -197,14 +197,11 @@ def _carry_out(config: Config) -> None:
     from experiments.train import train  # jax is imported only for work that needs it
 
     folder = Path(config.training.out or "")
-    stored = folder / "config.json"
-    changes = differences(read_json(stored), config) if stored.exists() else []
-    if changes:
-        raise UsageError(f"--out: {folder} was made with other settings ({', '.join(changes)}); give another folder.")
+    resume = begun(folder, config)
     if (folder / "result.json").exists() or (folder / "diverged.txt").exists():
         return
     try:
-        train(replace(config, training=replace(config.training, resume=stored.exists())))
+        train(replace(config, training=replace(config.training, resume=resume)))
     except DivergedError as e:  # a result too: it is told in the report
         (folder / "diverged.txt").write_text(f"{e}\n")
         print(f"{folder}: {e}", file=sys.stderr)

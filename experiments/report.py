@@ -30,7 +30,10 @@ class Report:
     """Folder of run folders, for example runs/papers, whose finished runs are copied to --results first."""
 
 
-HEADER = ("cell", "n", "parameters", "task", "best test", "baseline", "epochs", "steps", "time")
+HEADER = (
+    *("cell", "n", "parameters", "task", "best test", "at the best validation"),
+    *("baseline", "epochs", "steps", "time"),
+)
 
 
 def report(config: Report) -> str:
@@ -64,19 +67,28 @@ def report(config: Report) -> str:
 def row(result: dict[str, Any], folder: Path) -> tuple[str, ...]:
     """One line of the table, as text."""
     timing = folder / "timing.json"
-    seconds = float(read_json(timing)["seconds"]) if timing.exists() else None
-    baseline = result["baseline"]
-    return (
-        result["cell"],
-        str(result["hidden"]),
-        f"{result['parameters']:,}",
-        result["task"],
-        _value(result["best"][f"test_{result['metric']}"], result["metric"]),
-        _value(baseline[1], result["metric"]) if baseline else "-",
-        str(result["epochs"] or "-"),
-        f"{result['steps']:,}",
-        "-" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}",
-    )
+    try:
+        seconds = float(read_json(timing)["seconds"]) if timing.exists() else None
+        metric, baseline, selected = result["metric"], result["baseline"], result.get("selected")
+        return (
+            result["cell"],
+            str(result["hidden"]),
+            f"{result['parameters']:,}",
+            result["task"],
+            _value(result["best"][f"test_{metric}"], metric),
+            _value(selected[f"test_{metric}"], metric) if selected else "-",
+            _value(baseline[1], metric) if baseline else "-",
+            str(result["epochs"] or "-"),
+            f"{result['steps']:,}",
+            minutes(seconds),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as e:
+        raise UsageError(f"{folder}: its result is damaged ({type(e).__name__}: {e}).") from e
+
+
+def minutes(seconds: float | None) -> str:
+    """``12:05``"""
+    return "-" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def _value(value: float, metric: str) -> str:
@@ -93,11 +105,11 @@ def typed(name: str, settings: Any, positional: str = "") -> str:
         value = "FOLDER" if field.name == "data_dir" else value
         values = [str(part) for part in (value if isinstance(value, tuple) else (value,))]
         words += [] if field.name == positional else [f"--{field.name.replace('_', '-')}"]
-        words += [_placeless(part) for part in values]
+        words += [without_folders(part) for part in values]
     return f"python -m experiments {shlex.join([name, *words])}"
 
 
-def _placeless(value: str) -> str:
+def without_folders(value: str) -> str:
     """A path without the folders of this machine; every run has a best.npz, so that its folder is named too."""
     path = Path(value)
     if not path.is_absolute():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,7 +18,7 @@ from experiments import figures
 from experiments.config import Pixels, Stream
 from experiments.errors import UsageError
 from experiments.evaluate import config_of, file_names, loaded
-from experiments.folder import write_json
+from experiments.folder import made, write_json
 from experiments.report import table, typed
 from experiments.samples import Samples, load_samples
 from experiments.tasks import make_task
@@ -94,6 +93,7 @@ def robustness(settings: Robustness) -> str:
     Raises:
       UsageError: unknown networks, networks of several tasks, data that are missing.
     """
+    out = made(settings.out)
     networks = [loaded(name) for name in settings.pretrained]
     samples = _samples(networks, settings)
     names = file_names(settings.pretrained)
@@ -112,8 +112,6 @@ def robustness(settings: Robustness) -> str:
             found.setdefault("weights", {}).setdefault(about, []).append(accuracy(narrowed))
         halves = accuracy(params, dtype=jnp.bfloat16)
         found.setdefault("computed in", {}).setdefault("bfloat16", []).append(halves)
-    out = Path(settings.out)
-    out.mkdir(parents=True, exist_ok=True)
     write_json(out / "robustness.json", {"networks": names, "samples": len(samples.labels), "accuracy": found})
     rows = [("what", "level", *names)]
     for about, levels in found.items():
@@ -138,12 +136,14 @@ def _samples(networks: list[tuple[Cell, Any, dict[str, Any]]], settings: Robustn
             isinstance(c, Pixels) and (c.dataset, c.rows, c.permute) == (first.dataset, first.rows, first.permute)
             for c in configs
         )
-        test = _sequences(replace(first, teacher=None))
+        test = _sequences(first)
     else:
         raise UsageError("--pretrained: only networks that classify images or speech have an accuracy to lose.")
     if not same:
         raise UsageError("--pretrained: these networks are of several tasks; give those of one.")
-    return Samples(*(part[: settings.samples] for part in test[:3]))
+    # Files are often in the order of their classes, so the first would be of one.
+    chosen = np.sort(np.random.default_rng(0).permutation(len(test.labels))[: settings.samples])
+    return Samples(*(part[chosen] for part in test[:3]))
 
 
 def _sequences(config: Pixels) -> Samples:

@@ -7,7 +7,6 @@ import os
 import platform
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ import asrnn_jax
 from experiments.bench import interleaved
 from experiments.config import CopyMemory, Model, Training
 from experiments.errors import UsageError, unknown
-from experiments.folder import write_json
+from experiments.folder import made, write_json
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
 from experiments.report import table, typed
@@ -57,10 +56,14 @@ class Scaling:
         for name in ("steps", "batch", "repeats", "gigabytes", "microseconds"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"--{name} {getattr(self, name)}: give a number above 0.")
+        for value in self.step_ms:
+            if not value > 0:
+                raise UsageError(f"--step-ms {value}: give numbers above 0.")
 
 
 def scaling(settings: Scaling) -> str:
     """Measures, predicts, writes both and returns the tables."""
+    out = made(settings.out)
     devices = [d for d in (1, 2, 4, 8) if d <= jax.device_count() and settings.batch % d == 0]
     found = [_measured(settings, cell, n, devices) for cell in settings.cells for n in SIZES[cell]]
     machine = f"{jax.default_backend()}, {platform.machine()}, {os.cpu_count()} cores, JAX {jax.__version__}"
@@ -75,8 +78,6 @@ def scaling(settings: Scaling) -> str:
             table(_predictions(settings, found)),
         )
     )
-    out = Path(settings.out)
-    out.mkdir(parents=True, exist_ok=True)
     write_json(out / "scaling.json", {"machine": machine, "networks": found})
     (out / "scaling.md").write_text(f"# More devices\n\n    {typed('scaling', settings)}\n\n{text}\n")
     return text

@@ -14,7 +14,7 @@ from experiments import figures
 from experiments.errors import UsageError
 from experiments.folder import read_json, read_metrics, write_json
 from experiments.papers import ABLATION, EPOCHS, OWN, RATES, STARTS, TEXT_RATES
-from experiments.report import table
+from experiments.report import minutes, table, without_folders
 
 REMARKS = "remarks"
 KEPT = ("metrics.jsonl", "result.json", "timing.json")
@@ -63,6 +63,7 @@ def collect(folder: Path, into: Path) -> int:
 def placeless(config: Run) -> Run:
     """A config's JSON values without the folders of the machine that it ran on."""
     config = config | {name: None for name in ("data_dir",) if name in config}
+    config |= {name: config[name] and without_folders(config[name]) for name in ("teacher",) if name in config}
     return config | {"training": config["training"] | {"out": None, "resume": False, "coordinator": None}}
 
 
@@ -355,5 +356,4 @@ def _mean(values: Sequence[float]) -> str:
 
 
 def _time(run: Run) -> str:
-    seconds = run["seconds"]
-    return "-" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    return minutes(run["seconds"])

@@ -64,6 +64,8 @@ class Task(NamedTuple):
     """``(cell, params) -> memory``: what is carried from batch to batch, leaves ``(B, ...)``."""
     control: Control | None = None
     """What the loss is given beside the batch and follows the metrics, for example a weight that sets itself."""
+    test_loss: Callable[..., tuple[jax.Array, dict[str, jax.Array], Memory]] | None = None
+    """`loss` as it is evaluated, where that is not as it is trained."""
     evaluate: Callable[[Cell, Any], dict[str, float]] | None = None
     """``(cell, params) -> {"test_metric": value}``, also "valid_metric", in place of the means of `loss` over `tests`
     and `valid`."""
@@ -226,7 +228,7 @@ def _pixels(config: Pixels) -> Task:
 
     teacher = _teacher(config, width if config.rows else 1, images.classes)
 
-    def loss(apply, params, batch, memory=(), control=()):
+    def loss(apply, params, batch, memory=(), control=(), teacher=teacher):
         labels = batch[1]
         _, logits = apply(params, xs(batch), outputs="last")
         ce = cross_entropy(logits, labels)
@@ -247,6 +249,7 @@ def _pixels(config: Pixels) -> Task:
         valid=valid if config.validation else None,
         xs=xs,
         loss=loss,
+        test_loss=partial(loss, teacher=None),
         metric="accuracy",
         better="max",
         baseline=("chance", 1 / images.classes),
@@ -266,7 +269,7 @@ def _teacher(config: Pixels, inputs: int, classes: int) -> Callable[[jax.Array],
             f"--teacher {config.teacher} has {cell.inputs} inputs and {cell.outputs} outputs, the task {inputs} and "
             f"{classes}: give a network of this task."
         )
-    return lambda xs: jax.lax.stop_gradient(asrnn_jax.run(cell, params, xs, outputs="last")[1])
+    return lambda xs: asrnn_jax.run(cell, params, xs, outputs="last")[1]
 
 
 def distilled(ce: jax.Array, logits: jax.Array, teachers: jax.Array, share: float, temperature: float) -> jax.Array:

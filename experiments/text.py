@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +51,8 @@ def load_text(data_dir: str | None) -> Corpus:
 
 
 def _read(folder: Path, part: str) -> list[str]:
-    found = sorted(folder.glob(f"*{part}*.txt"))
+    word = re.compile(rf"(?<![a-z]){part}", re.IGNORECASE)  # latest.txt is no test
+    found = sorted(path for path in folder.glob("*.txt") if word.search(path.name))
     separated = [path for path in found if ".char." in path.name]
     found = separated or found
     if len(found) != 1:

@@ -28,7 +28,7 @@ from experiments import divergence, figures, machine
 from experiments.checkpoints import Checkpoints
 from experiments.config import Config, command, differences, to_json
 from experiments.errors import DivergedError, StoppedError, UsageError, disk_full
-from experiments.folder import Metrics, alone, read_json, read_metrics, write_json
+from experiments.folder import Metrics, alone, made, read_json, read_metrics, write_json
 from experiments.model import make_model, network
 from experiments.optimizer import make_optimizer
 from experiments.probes import Probes
@@ -170,17 +170,11 @@ def trained(config: Config) -> tuple[Any, Any]:
 
 def _folder(config: Config) -> Path:
     """The run folder, which exists."""
-    folder = Path(config.training.out or default_folder(config))
-    if config.training.resume:
-        read_json(folder / "config.json")
-        return folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as e:
-        raise UsageError(f"--out {folder} is a file: give another --out.") from e
-    except OSError as e:
-        raise UsageError(f"--out {folder} cannot be written ({e.strerror}): give another folder.") from e
-    return folder
+    out = config.training.out or default_folder(config)
+    if not config.training.resume:
+        return made(out)
+    read_json(Path(out) / "config.json")
+    return Path(out)
 
 
 def _begin(config: Config, folder: Path) -> None:
@@ -268,11 +262,11 @@ def make_evaluate(task: Task, cell: Cell) -> Callable[[Any], dict[str, float]]:
     """``params -> {"test_loss": mean over the test set, ...}``, with "valid_" too where data are held out."""
     if task.evaluate is not None:
         return partial(task.evaluate, cell)
-    apply = partial(asrnn_jax.run, cell)
+    apply, task_loss = partial(asrnn_jax.run, cell), task.test_loss or task.loss
 
     def sums(params, weighted):
         batch, weights = weighted
-        loss, metrics, _ = task.loss(apply, params, batch)
+        loss, metrics, _ = task_loss(apply, params, batch)
         return {name: (value * weights).sum() for name, value in {"loss": loss, **metrics}.items()}
 
     @jax.jit

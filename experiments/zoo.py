@@ -18,7 +18,7 @@ import asrnn_jax
 from asrnn_jax.cells import CELLS
 from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Training
 from experiments.errors import DivergedError, UsageError, unknown
-from experiments.folder import read_json
+from experiments.folder import begun, read_json
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
 from experiments.report import table
@@ -141,9 +141,9 @@ of training steps in one process on the CPU.
 def _result(recipe: Config) -> dict[str, Any] | None:
     """The result of a run, carried out if it is not finished; None where it diverged."""
     folder = Path(str(recipe.training.out))
+    started = begun(folder, recipe)
     if (folder / "result.json").exists():
         return read_json(folder / "result.json")
-    started = (folder / "config.json").exists()
     try:
         return train(replace(recipe, training=replace(recipe.training, resume=started)))
     except DivergedError as e:

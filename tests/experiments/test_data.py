@@ -8,12 +8,16 @@ from dataclasses import replace
 
 import jax
 import numpy as np
+import optax
 import pytest
 
+import asrnn_jax
+from asrnn_jax import cells
 from experiments.config import Pixels, Training
-from experiments.data import load_images, read_idx
+from experiments.data import FIRST_LABELS, load_images, read_idx
 from experiments.errors import UsageError
 from experiments.tasks import adding_batch, copy_batch, make_task
+from experiments.train import make_evaluate
 from tests.experiments.conftest import environment
 
 
@@ -27,12 +31,17 @@ def arrays():
     }
 
 
+def write_one(path, array):
+    """One IDX file, byte by byte from its description."""
+    data = bytes([0, 0, 8, array.ndim]) + b"".join(int(d).to_bytes(4, "big") for d in array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
 def write_idx(folder, zipped=False):
-    """Writes a tiny data set in the format of MNIST, byte by byte from its description."""
+    """Writes a tiny data set in the format of MNIST."""
     folder.mkdir(parents=True)
     for name, array in arrays().items():
-        data = bytes([0, 0, 8, array.ndim]) + b"".join(int(d).to_bytes(4, "big") for d in array.shape) + array.tobytes()
-        (folder / (name + ".gz" if zipped else name)).write_bytes(gzip.compress(data) if zipped else data)
+        write_one(folder / (name + ".gz" if zipped else name), array)
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -149,3 +158,30 @@ def test_an_epoch_shows_every_image_once_and_epochs_differ(tmp_path):
     assert not np.array_equal(*epochs)
     weights = np.concatenate([w for _, w in task.tests()])
     assert weights.sum() == 12
+
+
+def test_what_fills_up_the_last_test_batch_does_not_count(tmp_path):
+    write_idx(tmp_path / "data")
+    rng = np.random.default_rng(0)
+    for kind, some in (("images-idx3", rng.integers(0, 256, (1100, 6, 5))), ("labels-idx1", rng.integers(0, 10, 1100))):
+        write_one(tmp_path / "data" / f"t10k-{kind}-ubyte", some.astype(np.uint8))
+    task = make_task(Pixels(dataset="mnist", data_dir=str(tmp_path / "data"), rows=True, training=Training(batch=8)))
+    assert [len(w) for _, w in task.tests()] == [1000, 1000]
+    cell = cells.network("gru", 5, 4, 10)
+    params = cell.init(jax.random.key(0))
+    images = load_images("mnist", str(tmp_path / "data"))
+    logits = asrnn_jax.run(cell, params, images.test_images.astype(np.float32) / 255, outputs="last")[1]
+    found = make_evaluate(task, cell)(params)
+    right = np.asarray(logits).argmax(-1) == images.test_labels
+    assert found["test_accuracy"] == pytest.approx(right.mean(), abs=1e-6)
+    ce = optax.softmax_cross_entropy_with_integer_labels(logits, images.test_labels)
+    assert found["test_loss"] == pytest.approx(float(ce.mean()), rel=1e-5)
+
+
+def test_files_of_another_data_set_are_noticed(tmp_path):
+    write_idx(tmp_path / "mnist")
+    labels = np.resize(FIRST_LABELS["fashion_mnist"], 40).astype(np.uint8)
+    write_one(tmp_path / "mnist" / "train-labels-idx1-ubyte", labels)
+    with pytest.raises(UsageError, match=r"the files in .* are fashion_mnist; give --dataset fashion_mnist"):
+        load_images("mnist", str(tmp_path))
+    assert len(load_images("fashion_mnist", str(tmp_path / "mnist")).train_labels) == 40

@@ -22,7 +22,7 @@ def test_the_loss_is_the_formula(tmp_path):
     np.testing.assert_allclose(distilled(ce, logits, teachers, 0.7, 2.5), expected, rtol=1e-5)
 
 
-def test_the_task_asks_its_teacher_and_no_gradient_reaches_it(tmp_path):
+def test_the_task_asks_its_teacher_in_training_and_not_in_the_test(tmp_path):
     model = asrnn_jax.cells.network(**TEACHER)
     params = model.init(jax.random.key(0))
     pretrained.save(tmp_path / "t.npz", TEACHER, params, {})
@@ -35,6 +35,9 @@ def test_the_task_asks_its_teacher_and_no_gradient_reaches_it(tmp_path):
     teachers = asrnn_jax.run(model, params, np.asarray(xs, np.float32), outputs="last")[1]
     ce = optax.softmax_cross_entropy_with_integer_labels(student, batch[1])
     np.testing.assert_allclose(loss, distilled(ce, student, teachers, 0.6, 2.0), rtol=1e-5)
+    assert task.test_loss is not None
+    loss, _, _ = task.test_loss(lambda params, xs, outputs: (None, student), None, batch)
+    np.testing.assert_allclose(loss, ce, rtol=1e-5)
 
 
 def test_wrong_teachers_are_named(tmp_path):
@@ -44,6 +47,8 @@ def test_wrong_teachers_are_named(tmp_path):
         with pytest.raises(UsageError, match=message):
             make_task(Pixels(rows=True, teacher=teacher, training=Training(batch=4)))
     with pytest.raises(UsageError, match="--teach 2"):
-        Pixels(teach=2.0)
+        Pixels(teacher="t.npz", teach=2.0)
     with pytest.raises(UsageError, match="--temperature 0"):
-        Pixels(temperature=0.0)
+        Pixels(teacher="t.npz", temperature=0.0)
+    with pytest.raises(UsageError, match=r"--teach 0\.5: it belongs to --teacher"):
+        Pixels(teach=0.5)

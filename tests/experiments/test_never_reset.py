@@ -6,7 +6,7 @@ import pytest
 import asrnn_jax
 from asrnn_jax import losses, streaming
 from experiments.errors import UsageError
-from experiments.folder import read_json
+from experiments.folder import read_json, write_json
 from experiments.never_reset import NeverReset, jobs, never_reset, recipe
 from experiments.samples import gaps_of, load_samples, stream_of
 from experiments.scores import measure
@@ -35,6 +35,9 @@ def test_it_trains_measures_goes_on_and_writes_its_tables(tmp_path):
     stamp = (tmp_path / "digits-gru-full-0" / "result.json").stat().st_mtime_ns
     assert never_reset(config) == text
     assert (tmp_path / "digits-gru-full-0" / "result.json").stat().st_mtime_ns == stamp
+    write_json(tmp_path / "digits-gru-full-0" / "streams.json", {**found, "asked": {"samples": 29}})
+    assert never_reset(config) == text
+    assert read_json(tmp_path / "digits-gru-full-0" / "streams.json")["asked"] == {"samples": 30}  # measured again
     with pytest.raises(UsageError, match="hidden 8 -> 9"):
         never_reset(NeverReset(out=str(tmp_path), **{**TINY, "hidden": 9}))
 

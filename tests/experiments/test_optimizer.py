@@ -1,5 +1,7 @@
 """The optimiser: the papers' rates on the right parameters, RMSprop as torch computes it."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import optax
 import pytest
 
 import asrnn_jax
+from asrnn_jax.cells import CELLS
 from experiments.config import Optimizer
 from experiments.errors import UsageError
 from experiments.optimizer import OPTIMIZERS, SCHEDULES, make_optimizer
@@ -56,31 +59,73 @@ def test_every_optimizer_lowers_a_quadratic(name, schedule):
     assert loss(params) < 0.8 * start
 
 
-def test_presets_are_the_papers_recipes():
-    def of(name):
-        config = PRESETS[name].config
-        return (
-            config.model.hidden,
-            config.optim.lr,
-            config.optim.lr_orthogonal,
-            config.optim.decay,
-            config.optim.clip,
-            config.model.a,
-            config.model.b,
-            config.model.eps,
-            config.training.batch,
-        )
+@pytest.mark.parametrize(
+    ("schedule", "rate"),
+    [
+        ("constant", lambda t: 1.0),
+        ("cosine", lambda t: (1 + np.cos(np.pi * t / 8)) / 2),
+        ("linear", lambda t: 1 - t / 8),
+    ],
+)
+def test_rates_rise_in_the_warm_up_and_follow_their_schedule(schedule, rate):
+    tx = make_optimizer(Optimizer("sgd", lr=0.5, clip=None, schedule=schedule, warmup=2), 10)
+    params = {"w": jnp.zeros(())}
+    state, steps = tx.init(params), []
+    for _ in range(10):
+        updates, state = tx.update({"w": jnp.ones(())}, state, params)
+        steps.append(-float(updates["w"]))
+    expected = [0.5 * t / 2 for t in range(2)] + [0.5 * rate(t) for t in range(8)]
+    np.testing.assert_allclose(steps, expected, atol=1e-7)
+    with pytest.raises(UsageError, match="--warmup 10"):
+        make_optimizer(Optimizer(warmup=10), 10)
 
-    expected = {
-        "paper-smnist-16k": (122, 7e-4, 7e-5, 0.99, 10, 0.02, 0.02, 0.01, 128),
-        "paper-smnist-69k": (257, 5e-4, 5e-5, 0.99, 10, 0.02, 0.02, 0.01, 128),
-        "paper-smnist-137k": (364, 3e-4, 3e-5, 0.99, 10, 0.02, 0.02, 0.01, 128),
-        "paper-pmnist-16k": (122, 1e-3, 1e-4, 0.99, 10, 0.02, 0.02, 0.01, 128),
-        "paper-copy-1000": (138, 2e-4, 2e-5, 0.9, 10, 0.0, 0.0, 1e-5, 128),
-        "paper-copy-2000": (138, 2e-4, 2e-5, 0.9, 10, 0.0, 0.0, 1e-5, 128),
+
+# The authors' published settings: n, lr, its share for W_hh, decay, clip, start of the skew matrix, and more of a cell
+PIXELS = {"dataset": "mnist", "rows": False, "epochs": 70}
+COPY = {"symbols": 10, "steps": 4000}
+TEXT = {"epochs": 100, "eval_batch": 10}
+START = {"saturation": "abs", "slope": 0.0, "a": 0.02, "b": 0.02, "eps": 0.01}
+ZERO = {"saturation": "abs", "slope": 0.0, "a": 0.0, "b": 0.0, "eps": 1e-5, "dynamic": True, "map": "expm"}
+WIDE = {"saturation": "abs", "slope": 0.0, "a": 0.8, "b": 3.0, "eps": 0.0, "embedding": 200}
+FORGET = {"forget_bias": 1.0}
+RECIPES = {
+    "smnist-16k": (PIXELS | {"permute": False}, "asrnn", 122, 7e-4, 7e-5, 0.99, 10, "cayley", START),
+    "smnist-69k": (PIXELS | {"permute": False}, "asrnn", 257, 5e-4, 5e-5, 0.99, 10, "cayley", START),
+    "smnist-137k": (PIXELS | {"permute": False}, "asrnn", 364, 3e-4, 3e-5, 0.99, 10, "cayley", START),
+    "pmnist-16k": (PIXELS | {"permute": True}, "asrnn", 122, 1e-3, 1e-4, 0.99, 10, "cayley", START),
+    "pmnist-69k": (PIXELS | {"permute": True}, "asrnn", 257, 7e-4, 7e-5, 0.99, 10, "cayley", START),
+    "pmnist-137k": (PIXELS | {"permute": True}, "asrnn", 364, 5e-4, 5e-5, 0.99, 10, "cayley", START),
+    "smnist-16k-exprnn": (PIXELS | {"permute": False}, "exprnn", 170, 7e-4, 7e-5, 0.9, None, "cayley", {}),
+    "pmnist-16k-exprnn": (PIXELS | {"permute": True}, "exprnn", 170, 1e-3, 1e-4, 0.9, None, "cayley", {}),
+    "smnist-16k-scornn": (PIXELS | {"permute": False}, "scornn", 170, 7e-4, 7e-5, 0.9, None, "cayley", {"rho": 0.1}),
+    "pmnist-16k-scornn": (PIXELS | {"permute": True}, "scornn", 170, 1e-3, 1e-4, 0.9, None, "cayley", {"rho": 0.5}),
+    "smnist-lstm-69k": (PIXELS | {"permute": False}, "lstm", 128, 1e-3, None, 0.9, 1, None, FORGET),
+    "pmnist-lstm-69k": (PIXELS | {"permute": True}, "lstm", 128, 1e-3, None, 0.9, 1, None, FORGET),
+    "ptb-150": (TEXT | {"window": 150}, "asrnn", 1024, 1e-3, 1e-4, 0.9, None, "cayley", WIDE),
+    "ptb-300": (TEXT | {"window": 300}, "asrnn", 1024, 1e-3, 1e-3, 0.9, None, "cayley", WIDE),
+}
+for delay in (1000, 2000):
+    RECIPES |= {
+        f"copy-{delay}": (COPY | {"delay": delay}, "asrnn", 138, 2e-4, 2e-5, 0.9, 10, "henaff", ZERO),
+        f"copy-{delay}-dtriv": (COPY | {"delay": delay}, "dtriv", 190, 2e-4, 2e-5, 0.9, None, "henaff", {}),
+        f"copy-{delay}-scornn": (COPY | {"delay": delay}, "scornn", 190, 2e-4, 2e-5, 0.9, None, "henaff", {"rho": 0.5}),
+        f"copy-{delay}-lstm": (COPY | {"delay": delay}, "lstm", 68, 1e-3, None, 0.9, 1, None, FORGET),
     }
-    for name, values in expected.items():
-        np.testing.assert_allclose(of(name), values, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_presets_are_the_papers_recipes(name):
+    task, cell, hidden, lr, slow, decay, clip, init, more = RECIPES[name]
+    config = PRESETS[f"paper-{name}"].config
+    assert {key: getattr(config, key) for key in task} == task
+    assert (config.model.cell, config.model.hidden, config.training.batch) == (cell, hidden, 128)
+    assert {key: getattr(config.model, key) for key in more} == more
+    optim = config.optim
+    assert (optim.optimizer, optim.lr, optim.decay, optim.clip) == ("rmsprop", lr, decay, clip)
+    assert (optim.schedule, optim.warmup, optim.rebase_every, optim.project_every) == ("constant", 0, 100, 100)
+    if slow is not None:
+        assert optim.lr_orthogonal == pytest.approx(slow)
+        assert (config.model.init or inspect.signature(CELLS[cell]).parameters["init"].default) == init
 
 
 def test_frozen_parameters_stay_and_do_not_count_in_the_clipped_norm():

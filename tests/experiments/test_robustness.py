@@ -64,7 +64,8 @@ def test_the_table_is_what_was_measured(tmp_path):
     text = robustness(Robustness(files, samples=100, out=str(tmp_path / "out")))
     found = read_json(tmp_path / "out" / "robustness.json")["accuracy"]
     images = load_images("digits", None)
-    xs, labels = images.test_images[:100].astype(np.float32) / 255, images.test_labels[:100]
+    chosen = np.sort(np.random.default_rng(0).permutation(360)[:100])
+    xs, labels = images.test_images[chosen].astype(np.float32) / 255, images.test_labels[chosen]
 
     def accuracy(params, xs):
         return float((np.asarray(asrnn_jax.run(model, params, xs)[1])[:, -1].argmax(-1) == labels).mean())
@@ -96,5 +97,7 @@ def test_networks_that_cannot_be_compared_are_named(tmp_path):
     for names, message in (((a, b), "several tasks"), ((c,), "accuracy to lose"), (("zzz",), "--pretrained zzz")):
         with pytest.raises(UsageError, match=message):
             robustness(Robustness(names, out=str(tmp_path)))
+    with pytest.raises(UsageError, match=r"a\.npz cannot be written"):  # before anything is measured
+        robustness(Robustness((a,), out=a))
     with pytest.raises(UsageError, match="--samples 0"):
         Robustness((a,), samples=0)

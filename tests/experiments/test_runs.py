@@ -183,6 +183,11 @@ def test_report_prints_an_aligned_table_and_draws_a_figure(straight, cli, tmp_pa
     assert "copy memory K=3 L=12" in table[2]
     assert "lstm" in table[3]
     assert (tmp_path / "figure.png").stat().st_size > 5000
+    for damaged in ("{}", "[]"):
+        (tmp_path / "add" / "result.json").write_text(damaged)
+        done = cli("report", "add")
+        assert done.returncode == 2
+        assert "its result is damaged" in done.stderr
 
 
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(cli, tmp_path):

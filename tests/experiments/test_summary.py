@@ -1,6 +1,7 @@
 """The page of results says what the run folders say."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from experiments.config import CopyMemory, Model, Pixels, Training, to_json
 from experiments.errors import UsageError
 from experiments.papers import runs
 from experiments.report import Report, report
-from experiments.summary import collect, load_runs, summary
+from experiments.summary import collect, load_runs, placeless, summary
 
 
 def fold(folder, name, config, lines, result=None, seconds=75.0):
@@ -88,6 +89,14 @@ def test_a_run_that_was_never_tested_is_told_without_a_figure(tmp_path):
     fold(tmp_path / "runs", "pmnist-lstm", Pixels(), [])
     assert "| pmnist-lstm |" in summary(tmp_path)
     assert not (tmp_path / "mnist.png").exists()
+
+
+def test_a_collected_config_names_no_folder_of_the_machine():
+    teacher = str(Path("/somewhere/runs/large/best.npz"))
+    stored = placeless(to_json(Pixels(data_dir="/data", teacher=teacher, training=Training(out="/somewhere/runs/a"))))
+    assert stored["teacher"] == "large/best.npz"
+    assert "/somewhere" not in json.dumps(stored)
+    assert "/data" not in json.dumps(stored)
 
 
 def test_runs_are_not_collected_onto_themselves(made):

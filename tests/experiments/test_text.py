@@ -25,6 +25,7 @@ PLAIN = "the cat sat on the mat. " * 40
 def plain(tmp_path):
     for part, text in (("train", PLAIN), ("valid", "the mat sat. " * 5), ("test", "a zebra on the mat. " * 5)):
         (tmp_path / f"cats.{part}.txt").write_text(text)
+    (tmp_path / "latest.txt").write_text("neither a train nor a test")
     return tmp_path
 
 

@@ -42,6 +42,9 @@ def test_zoo_trains_goes_on_and_writes_its_table(cli, tmp_path):
     assert cli(*arguments, timeout=300).returncode == 0
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
     assert [path.parent.name for path in after if after[path] != before[path]] == ["digits-gru"]
+    done = cli("zoo", "--cells", "gru", "--copy-steps", 4, "--epochs", 1, "--out", "zoo")
+    assert done.returncode == 2
+    assert "steps 3 -> 4" in done.stderr  # not the old result under a new heading
 
 
 def test_models_of_several_layers():
