@@ -150,19 +150,29 @@ def heat(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], out: P
 
 
 def error_curves(tasks: Mapping[str, Mapping[str, Sequence[float]]], paper: dict[str, float], out: Path) -> None:
-    """Test error in % after each epoch, a panel a task, a line a run; `paper` is the best of its asRNN."""
-    from matplotlib.ticker import LogLocator
+    """Test error in % after each epoch, a panel a task, a line a run, of one colour in every panel; `paper` is the best
+    of its asRNN."""
+    from matplotlib.ticker import LogLocator, NullFormatter
 
-    from asrnn_jax import plot
+    from asrnn_jax.plot.style import line, tidy
 
-    figure, axes = _pyplot().subplots(1, len(tasks), figsize=(6 * len(tasks), 4.4), layout="constrained", squeeze=False)
+    figure, axes = _pyplot().subplots(1, len(tasks), figsize=(5 * len(tasks), 4.8), layout="constrained", squeeze=False)
+    names = sorted({name for runs in tasks.values() for name in runs})
+    handles: dict[str, Any] = {}
     for ax, (task, runs) in zip(axes[0], tasks.items()):
-        curves = {name: (np.arange(1, len(errors) + 1), errors) for name, errors in runs.items()}
-        best = ("the paper's asRNN", paper[task])
-        plot.learning_curves(curves, x_label="epoch", y_label="test error, %", baseline=best, log=True, ax=ax)
+        for name, errors in runs.items():
+            style = line(names.index(name), len(names))
+            (handles[name],) = ax.plot(np.arange(1, len(errors) + 1), errors, **style, label=name)
+        best = ax.axhline(paper[task], color="0.45", linewidth=1.0, linestyle=(0, (6, 3)))
+        ax.set(yscale="log", title=f"{task} (the paper's asRNN: {paper[task]:.2f})")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
-        ax.set_title(task)
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        tidy(ax, "epoch", "test error, %", legend=False)
+    labels = [*(name for name in names), "the paper's asRNN"]
+    figure.legend(
+        [*(handles[name] for name in names), best], labels, frameon=False, loc="outside lower center", ncols=4
+    )
     save(figure, out)
 
 

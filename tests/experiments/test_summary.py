@@ -32,7 +32,9 @@ def made(tmp_path):
     older.mkdir(parents=True)
     (older / "result.json").write_text("{}")
     copying = {"metric": "loss", "better": "min", "baseline": ["memoryless", 0.02], "steps": 2000}
-    lines = [{"step": s, "train_loss": v} for s, v in ((10, 1.0), (240, 0.019), (1500, 3e-5), (2000, 2e-8))]
+    lines = [
+        {"step": s, "train_loss": v} for s, v in ((10, 1.0), (90, 0.0199), (240, 0.019), (1500, 3e-5), (2000, 2e-8))
+    ]
     lines.append({"step": 2000, "test_loss": 5e-8})
     here = CopyMemory(training=Training(out="/home/me/run"))
     fold(folder, "copy-1000-asrnn", here, lines, {**copying, "best": lines[-1], "final": lines[-1]})
