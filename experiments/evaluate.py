@@ -18,9 +18,9 @@ from experiments.config import Config, Pixels, command, from_json
 from experiments.errors import UsageError
 from experiments.folder import read_json
 from experiments.report import table
+from experiments.steps import make_evaluate
 from experiments.summary import placeless
 from experiments.tasks import make_task
-from experiments.train import make_evaluate
 
 
 @dataclass(frozen=True)

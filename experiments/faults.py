@@ -28,8 +28,8 @@ from experiments.long_run import resident
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
 from experiments.report import table, typed
+from experiments.steps import initial
 from experiments.tasks import make_task
-from experiments.train import initial
 
 SAME = ("metrics.jsonl", "result.json")  # of a run that was hurt and of one that was not: byte for byte
 RUN = (

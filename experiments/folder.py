@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,6 +99,19 @@ def alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+class Clock:
+    """Seconds spent on a run, over all its sessions, in a file; and on what."""
+
+    def __init__(self, path: Path, about: dict[str, int]):
+        self._path, self._about = path, about
+        self._before = float(read_json(path).get("seconds", 0.0)) if path.exists() else 0.0
+        self._start = time.perf_counter()
+
+    def save(self) -> None:
+        seconds = round(self._before + time.perf_counter() - self._start, 2)
+        write_json(self._path, {"seconds": seconds} | self._about)
 
 
 class Metrics:

@@ -20,8 +20,8 @@ from experiments.folder import made, write_json
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
 from experiments.report import table, typed
+from experiments.steps import exchanged, initial, make_step
 from experiments.tasks import make_task
-from experiments.train import exchanged, initial, make_step
 
 # n for 16,000, 69,000 and 137,000 params on pixels, as in the paper's tables
 SIZES = {"asrnn": (122, 257, 364), "gru": (74,), "lstm": (64, 128)}

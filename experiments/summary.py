@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from experiments import figures
+from experiments import sections
 from experiments.errors import UsageError
-from experiments.folder import read_json, read_metrics, write_json
-from experiments.papers import ABLATION, EPOCHS, OWN, RATES, STARTS, TEXT_RATES
-from experiments.report import minutes, table, without_folders
+from experiments.folder import read_json, write_json
+from experiments.report import without_folders
+from experiments.sections import Run
 
 REMARKS = "remarks"
 KEPT = ("metrics.jsonl", "result.json", "timing.json")
-PAPER = {  # best test accuracy over 70 epochs, in %
-    "smnist-asrnn": 98.89,
-    "smnist-exprnn": 98.0,
-    "smnist-scornn": 97.2,
-    "smnist-lstm": 81.9,
-    "pmnist-asrnn": 95.41,
-    "pmnist-exprnn": 94.9,
-    "pmnist-scornn": 94.8,
-    "pmnist-lstm": 79.5,
-}
-TEXT = (
-    "Bits per character of Shakespeare's plays, one seed. Short runs choose the rate of the long ones by validation; "
-    "cosine: it falls to 0."
-)
-Run = dict[str, Any]
 
 
 def collect(folder: Path, into: Path) -> int:
@@ -96,20 +76,20 @@ def summary(folder: Path) -> str:
     runs = load_runs(folder / "runs")
     if not runs:
         raise UsageError(f"{folder}/runs has no finished runs: --collect them, or name run folders.")
-    sections = {
-        "copying": _copying(runs, folder),
-        "mnist": _mnist(runs, folder),
-        "ablation": _ablation(runs),
-        "sensitivity": _sensitivity(runs, folder),
-        "text": _text(runs),
-        "distillation": _distillation(runs),
+    found = {
+        "copying": sections.copying(runs, folder),
+        "mnist": sections.mnist(runs, folder),
+        "ablation": sections.ablation(runs),
+        "sensitivity": sections.sensitivity(runs, folder),
+        "text": sections.text(runs),
+        "distillation": sections.distillation(runs),
     }
     parts = [
         "# Results",
         "Made by `python -m experiments report` from the run folders in [runs](runs); `python -m experiments papers "
         "--data-dir FOLDER` carries the runs out. Times are of one to two CPU cores that other work shared.",
     ]
-    for name, section in sections.items():
+    for name, section in found.items():
         remarks = folder / REMARKS / f"{name}.md"  # what a person read in the numbers
         parts += [*section, *([remarks.read_text().strip()] if section and remarks.exists() else [])]
     parts += _others(folder)
@@ -118,248 +98,8 @@ def summary(folder: Path) -> str:
     return text
 
 
-# ---------------------------------------------------------------------------------------------- sections
-
-
-def _copying(runs: dict[str, Run], folder: Path) -> list[str]:
-    parts = []
-    for delay in (1000, 2000):
-        chosen = {n: r for n, r in runs.items() if n.startswith(f"copy-{delay}-")}
-        if not chosen:
-            continue
-        rows = _table("run|n|params|2 % below the baseline at|at 1,500|at the end|best test|time")
-        baseline = None
-        for name, run in chosen.items():
-            curve = _curve(run, "train_loss")
-            if run["result"] is None:
-                rows.append((name, str(run["config"]["model"]["hidden"]), *("-",) * 4, "diverged", _time(run)))
-                continue
-            baseline = run["result"]["baseline"][1]
-            below = _crossing(run)
-            at = dict(curve)
-            rows.append(
-                (
-                    name,
-                    str(run["result"]["hidden"]),
-                    f"{run['result']['parameters']:,}",
-                    "never" if below is None else f"{below:,}",
-                    f"{at[1500]:.2g}" if 1500 in at else "-",
-                    f"{curve[-1][1]:.2g}",
-                    f"{run['result']['best']['test_loss']:.2g}",
-                    _time(run),
-                )
-            )
-        figure = f"copy-{delay}.png"
-        finished = [run["folder"] for run in chosen.values() if run["result"] is not None]
-        if finished:
-            figures.learning_curves(finished, folder / figure)
-        parts += [
-            f"## Copying memory, L = {delay}",
-            f"Cross-entropy in nats over all steps of the sequence; having no memory gives {baseline or 0:.4f}. The "
-            "paper's asRNN is below that by about iteration 300 and near 0 by 1,500; LSTM stays at it. One seed.",
-            table(rows),
-            f"![cross-entropy against iteration]({figure})",
-        ]
-    return parts
-
-
-def _mnist(runs: dict[str, Run], folder: Path) -> list[str]:
-    rows = _table(f"run|n|params|paper|best test|test at the best validation|epochs|time|by epoch {EPOCHS}")
-    for name, run in runs.items():
-        if not re.match(r"[sp]mnist-", name):
-            continue
-        of_paper = name.removesuffix("-1")  # another seed
-        paper = f"{PAPER[of_paper]:.2f}" if of_paper in PAPER else "-"
-        result = run["result"]
-        if result is None:
-            scores = [value for _, value in _curve(run, "test_accuracy")]
-            before = f"{_percent(max(scores))}, then diverged" if scores else "diverged"
-            size = str(run["config"]["model"]["hidden"])
-            rows.append((name, size, "-", paper, before, "-", str(len(scores)), _time(run), "-"))
-            continue
-        epoch = result["steps"] // result["epochs"]
-        scores = _curve(run, "test_accuracy")
-        early = dict(scores).get(EPOCHS * epoch)
-        selected = result.get("selected")
-        chosen = f"{_percent(selected['test_accuracy'])} ({selected['step'] // epoch})" if selected else "-"
-        rows.append(
-            (
-                name,
-                str(result["hidden"]),
-                f"{result['parameters']:,}",
-                paper,
-                f"{_percent(result['best']['test_accuracy'])} ({result['best']['step'] // epoch})",
-                chosen,
-                str(result["epochs"]),
-                _time(run),
-                "-" if early is None else _percent(max(v for s, v in scores if s <= EPOCHS * epoch)),
-            )
-        )
-    if len(rows) == 1:
-        return []
-    return [
-        "## Sequential and permuted MNIST, pixel by pixel",
-        "Accuracy in %, one seed; epochs in brackets. The paper's protocol is the best epoch on the test set of 70, "
-        "trained on all 60,000 images. Ours trains on 55,000: the other 5,000 choose the epoch for the honest column, "
-        "and the best on the test set stands beside it. The last column is the best test accuracy up to epoch "
-        f"{EPOCHS}, to compare at equal epochs. asrnn and asrnn-1 are two seeds of the paper's recipe; bounded: the "
-        "same with a D_f whose condition number is bounded; cosine: that at a rate that falls to 0 over its epochs. "
-        "lstm is the paper's, with four times the params; lstm-16k is trained as is usual now (Adam, a falling rate).",
-        table(rows),
-        *_errors(runs, folder),
-    ]
-
-
-def _errors(runs: dict[str, Run], folder: Path) -> list[str]:
-    tasks, paper = {}, {}
-    for task, about in (("smnist", "sequential MNIST"), ("pmnist", "permuted MNIST")):
-        chosen = {name.removeprefix(f"{task}-"): run for name, run in runs.items() if name.startswith(f"{task}-")}
-        found = {name: _curve(run, "test_accuracy") for name, run in chosen.items()}
-        curves = {name: [100 - 100 * score for _, score in curve] for name, curve in found.items() if curve}
-        if curves:
-            tasks[about], paper[about] = curves, 100 - PAPER[f"{task}-asrnn"]
-    if not tasks:  # nothing got as far as a test
-        return []
-    figures.error_curves(tasks, paper, folder / "mnist.png")
-    return ["![test error after each epoch](mnist.png)"]
-
-
-def _ablation(runs: dict[str, Run]) -> list[str]:
-    rows = _table("variant|copying, L = 500: loss at the end|2 % below the baseline at|seeds|MNIST by rows: test|seeds")
-    for about in ABLATION:
-        kinds = {task: _seeds(runs, _ablated(task, about)) for task in OWN}
-        if not any(kinds.values()):
-            continue
-        ends, crossings = [], []
-        for run in kinds["copy"]:
-            if run["result"] is None:
-                continue
-            ends.append(_curve(run, "train_loss")[-1][1])
-            crossings.append(_crossing(run))
-        accuracies = [100 * _honest(run) for run in kinds["rows"] if run["result"] is not None]
-        crossed = ", ".join("never" if c is None else str(c) for c in crossings) or "-"
-        loss = f"{np.mean(ends):.2g}" if ends else "-"
-        loss += f" ({min(ends):.2g} to {max(ends):.2g})" if len(ends) > 1 else ""
-        rows.append((about, loss, crossed, str(len(ends)), _mean(accuracies), str(len(accuracies))))
-    if len(rows) == 1:
-        return []
-    return [
-        "## What adaptivity and the map are worth",
-        "asRNN with the settings of the tables above and one thing changed; copying memory for 1,500 iterations, "
-        "sequential MNIST by rows for 10 epochs (test accuracy in % at the best validation epoch, mean of the seeds "
-        "and half their range). U_f has the map of W_hh, expm for dtriv. As in the paper: by dtriv on copying; on "
-        "MNIST by Cayley, where the authors' code has expm. On copying, bounded kappa starts at D_f = 0.03, not 1e-5.",
-        table(rows),
-    ]
-
-
-def _ablated(task: str, about: str) -> str:
-    """How the names of a variant's runs begin."""
-    about = "as in the paper" if about == OWN[task] else about
-    return f"ablation-{task}-{about.replace(' ', '-')}-"
-
-
-def _sensitivity(runs: dict[str, Run], folder: Path) -> list[str]:
-    names = [*(f"asrnn-{start:g}" for start in STARTS), "tanh_rnn", "lstm"]
-    values = np.full((len(names), len(RATES)), np.nan)
-    for i, name in enumerate(names):
-        for j, rate in enumerate(RATES):
-            run = runs.get(f"sensitivity-{name}-{rate:g}")
-            if run is not None:
-                values[i, j] = 100 * run["result"]["best"]["test_accuracy"] if run["result"] is not None else 0.0
-    if np.isnan(values).all():
-        return []
-    labels = [f"asRNN, D_f = {start:g}" for start in STARTS] + ["tanh RNN", "LSTM"]
-    figures.heat(values, labels, [f"{rate:g}" for rate in RATES], folder / "sensitivity.png")
-    return [
-        "## Learning rate and initial D_f",
-        "Best test accuracy in % on digits by pixels, 30 epochs, 64 units, RMSprop, one seed; 0 where it diverged.",
-        "![accuracy for each rate and start](sensitivity.png)",
-    ]
-
-
-def _text(runs: dict[str, Run]) -> list[str]:
-    rows = _table("run|n|params|rate|validation|test at the best validation|epochs|time")
-    short: dict[str, dict[float, str]] = {}
-    for name, run in runs.items():
-        if not name.startswith("text-"):
-            continue
-        result, rate = run["result"], run["config"]["optim"]["lr"]
-        bits = result and f"{result['selected']['valid_bpc']:.3f}"
-        if name.startswith("text-rate-"):
-            short.setdefault(run["config"]["model"]["cell"], {})[rate] = bits or "diverged"
-        elif bits:
-            size = (str(result["hidden"]), f"{result['parameters']:,}", f"{rate:g}")
-            test = f"{result['selected']['test_bpc']:.3f}"
-            rows.append((name, *size, bits, test, str(result["epochs"]), _time(run)))
-    parts = [table(rows)] if len(rows) > 1 else []
-    if short:
-        grid = [("validation after 2 epochs", *(f"rate {rate:g}" for rate in TEXT_RATES))]
-        grid += [(cell, *(bits.get(rate, "-") for rate in TEXT_RATES)) for cell, bits in short.items()]
-        parts.append(table(grid))
-    return ["## Character text", TEXT, *parts] if parts else []
-
-
-def _distillation(runs: dict[str, Run]) -> list[str]:
-    rows = _table("asRNN|n|params|test|seeds")
-    for about, prefix in (("teacher", "distill-0-teacher"), ("alone", "distill-alone-"), ("taught", "distill-taught-")):
-        chosen = [run for run in _seeds(runs, prefix) if run["result"] is not None]
-        if chosen:
-            result = chosen[0]["result"]
-            accuracies = [100 * _honest(run) for run in chosen]
-            size = (str(result["hidden"]), f"{result['parameters']:,}")
-            rows.append((about, *size, _mean(accuracies), str(len(chosen))))
-    if len(rows) == 1:
-        return []
-    return [
-        "## Distillation",
-        f"MNIST by rows, {EPOCHS} epochs: a large asRNN teaches a small one. Test accuracy in % at the best validation "
-        "epoch, mean of the seeds and half their range.",
-        table(rows),
-    ]
-
-
 def _others(folder: Path) -> list[str]:
     found = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*.md") if path.parent.name != REMARKS)
     others = [name for name in (*(p.name for p in folder.glob("*.md")), *found) if name != "README.md"]
     lines = [f"- [{name}]({name})" for name in others]
     return ["## More", "\n".join(lines)] if lines else []
-
-
-# ----------------------------------------------------------------------------------------------- numbers
-
-
-def _table(header: str) -> list[tuple[str, ...]]:
-    return [tuple(header.split("|"))]
-
-
-def _curve(run: Run, key: str) -> list[tuple[int, float]]:
-    return [(line["step"], line[key]) for line in read_metrics(run["folder"] / "metrics.jsonl") if key in line]
-
-
-def _crossing(run: Run) -> int | None:
-    """When the loss was below that of having no memory, by more than a batch's chance."""
-    baseline = run["result"]["baseline"][1]
-    return next((step for step, loss in _curve(run, "train_loss") if loss < 0.98 * baseline), None)
-
-
-def _seeds(runs: dict[str, Run], prefix: str) -> list[Run]:
-    return [run for name, run in runs.items() if name.startswith(prefix)]
-
-
-def _honest(run: Run) -> float:
-    return (run["result"].get("selected") or run["result"]["best"])["test_accuracy"]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
-
-
-def _mean(values: Sequence[float]) -> str:
-    if not values:
-        return "-"
-    return f"{np.mean(values):.2f}" + (f" ± {np.ptp(values) / 2:.2f}" if len(values) > 1 else "")
-
-
-def _time(run: Run) -> str:
-    return minutes(run["seconds"])

@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import signal
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 from tqdm import tqdm
 
-import asrnn_jax
-from asrnn_jax import pretrained
 from asrnn_jax.cell import Cell
-from experiments import divergence, figures, machine
+from experiments import divergence, machine
 from experiments.checkpoints import Checkpoints
 from experiments.config import Config, command, differences, to_json
 from experiments.errors import DivergedError, StoppedError, UsageError, disk_full
-from experiments.folder import Metrics, alone, made, read_json, read_metrics, write_json
-from experiments.model import make_model, network
+from experiments.folder import Clock, Metrics, alone, made, read_json, write_json
+from experiments.model import make_model
 from experiments.optimizer import make_optimizer
+from experiments.outcome import Best, finish
 from experiments.probes import Probes
+from experiments.signals import caught_signals
+from experiments.steps import State, exchanged, initial, make_evaluate, make_step, shards
 from experiments.tasks import Task, make_task
-
-
-class State(NamedTuple):
-    """All that a run carries from step to step; random numbers and data follow from the seed and `step`."""
-
-    params: Any
-    opt_state: Any
-    step: jax.Array
-    sums: dict[str, jax.Array]  # of the metrics since the last log line
-    memory: Any = ()  # what a task carries from batch to batch
-    control: Any = ()  # what follows the metrics
 
 
 def default_folder(config: Config) -> str:
@@ -98,7 +82,7 @@ def _carry_out(config: Config, task: Task, cell: Cell, optimizer, folder: Path) 
             finally:
                 probes.close()
                 metrics.close()
-            return _finish(config, task, state, folder)
+            return finish(config, task, state, folder)
     finally:
         checkpoints.close()
 
@@ -198,98 +182,6 @@ def _begin(config: Config, folder: Path) -> None:
         raise UsageError(f"--out {folder} cannot be written ({e.strerror}): give another folder.") from e
 
 
-def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:
-    """What a run starts from."""
-    params = cell.init(jax.random.key(config.training.seed))
-    apply = partial(asrnn_jax.run, cell)
-    memory = () if task.memory is None else task.memory(cell, params)
-    control = () if task.control is None else task.control.init()
-    _, metrics, _ = jax.eval_shape(partial(task.loss, apply), params, task.batch(0), memory, control)
-    sums = {name: jnp.zeros(()) for name in ("loss", *metrics)}
-    return State(params, optimizer.init(params), jnp.zeros((), jnp.int32), sums, memory, control)
-
-
-def shards(rows: int, task: Task, cell: Cell) -> int:
-    """Devices that a batch of this many sequences is shared among."""
-    params = jax.eval_shape(cell.init, jax.random.key(0))
-    return machine.shards(rows, rows * task.length * asrnn_jax.optim.count(params))
-
-
-def exchanged(state: State, devices: int) -> int:
-    """Bytes that each of several devices hands to the others in a step: the gradient and the sums of the metrics."""
-    return sum(leaf.nbytes for leaf in jax.tree.leaves((state.params, state.sums))) if devices > 1 else 0
-
-
-def make_step(
-    config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation, devices: int | None = None
-):
-    """The jitted training step ``(state, batch) -> (state, metrics of the batch)``; devices: None, as many as pay."""
-    root = jax.random.fold_in(jax.random.key(config.training.seed), 3)
-    devices = devices or shards(config.training.batch, task, cell)
-
-    def mean_loss(params, batch, memory, step, control):
-        dropout = None
-        if config.model.dropout:
-            dropout = jax.random.fold_in(root, step)
-            dropout = jax.random.fold_in(dropout, jax.lax.axis_index("batch")) if devices > 1 else dropout
-        apply = partial(asrnn_jax.run, cell, key=dropout)
-        loss, metrics, memory = task.loss(apply, params, batch, memory, control)
-        metrics = {name: value.mean() for name, value in {"loss": loss, **metrics}.items()}
-        return metrics["loss"], (metrics, memory)
-
-    def value_and_gradient(params, *others):
-        (_, (metrics, memory)), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params, *others)
-        return (metrics, gradient), memory
-
-    gradients = machine.carried(value_and_gradient, devices, lambda tree: jax.lax.pmean(tree, "batch"))
-
-    @partial(jax.jit, donate_argnums=0)
-    def step(state: State, batch) -> tuple[State, dict[str, jax.Array]]:
-        (metrics, gradient), memory = gradients(state.params, batch, state.memory, state.step, state.control)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params: Any = optax.apply_updates(state.params, updates)
-        done = state.step + 1
-        params = asrnn_jax.optim.rebase(cell, params, done, config.optim.rebase_every, config.optim.project_every)
-        sums = {name: state.sums[name] + metrics[name] for name in state.sums}
-        metrics = metrics | {"gradient_norm": optax.tree.norm(gradient)}
-        control = state.control if task.control is None else task.control.update(metrics, state.control)
-        return State(params, opt_state, done, sums, memory, control), metrics
-
-    return step
-
-
-def make_evaluate(task: Task, cell: Cell) -> Callable[[Any], dict[str, float]]:
-    """``params -> {"test_loss": mean over the test set, ...}``, with "valid_" too where data are held out."""
-    if task.evaluate is not None:
-        return partial(task.evaluate, cell)
-    apply, task_loss = partial(asrnn_jax.run, cell), task.test_loss or task.loss
-
-    def sums(params, weighted):
-        batch, weights = weighted
-        loss, metrics, _ = task_loss(apply, params, batch)
-        return {name: (value * weights).sum() for name, value in {"loss": loss, **metrics}.items()}
-
-    @jax.jit
-    def sums_of(params, weighted):
-        devices = shards(len(weighted[1]), task, cell)
-        return machine.shared(sums, devices, lambda tree: jax.lax.psum(tree, "batch"))(params, weighted)
-
-    def means(params, prefix, batches) -> dict[str, float]:
-        totals: dict[str, float] = {}
-        count = 0.0
-        for batch, weights in batches:
-            for name, value in sums_of(params, machine.everywhere((batch, weights))).items():
-                totals[prefix + name] = totals.get(prefix + name, 0.0) + float(value)
-            count += float(weights.sum())
-        return {name: value / count for name, value in totals.items()}
-
-    def evaluate(params) -> dict[str, float]:
-        found = means(params, "test_", task.tests())
-        return found if task.valid is None else found | means(params, "valid_", task.valid())
-
-    return evaluate
-
-
 def _loop(
     config, task: Task, cell: Cell, optimizer, state: State, folder: Path, checkpoints, metrics: Metrics, probes: Probes
 ) -> State:
@@ -299,10 +191,10 @@ def _loop(
     step, logged = int(state.step), int(state.step) // log_every * log_every
     devices = shards(config.training.batch, task, cell)
     about = {"devices": devices, "bytes_exchanged_a_step": exchanged(state, devices)}
-    clock = _Clock(folder / "timing.json", about)
+    clock = Clock(folder / "timing.json", about)
     shown: dict[str, str] = {}
     with (
-        _signals() as caught,
+        caught_signals() as caught,
         tqdm(
             total=task.steps,
             initial=step,
@@ -357,99 +249,3 @@ def _loop(
                 )
                 raise SystemExit(128 + by)
     return state
-
-
-class Best:
-    """The params with the best result so far, in best.npz: by held-out data where there are some, else by the test."""
-
-    def __init__(self, config: Config, task: Task, folder: Path, step: int):
-        self._config, self._task, self._file = config, task, folder / "best.npz"
-        lines = [line for line in read_metrics(folder / "metrics.jsonl") if line["step"] <= step]
-        values = [line[key] for line in lines if (key := self._key(line)) in line]
-        self._best = (max if task.better == "max" else min)(values) if values else None
-
-    def _key(self, tested: dict[str, Any]) -> str:
-        valid = f"valid_{self._task.metric}"
-        return valid if valid in tested else f"test_{self._task.metric}"
-
-    def offer(self, step: int, tested: dict[str, float], params: Any) -> None:
-        """Keeps these params if they are the best."""
-        key = self._key(tested)
-        value, before = tested[key], self._best
-        better = before is None or (value > before if self._task.better == "max" else value < before)
-        if not better or not machine.first():
-            return
-        self._best = value
-        arguments = network(self._config.model, self._task.inputs, self._task.outputs)
-        card = {"config": to_json(self._config), "step": step, "result": tested}
-        pretrained.save(self._file, arguments, jax.device_get(params), card)
-
-
-def _finish(config: Config, task: Task, state: State, folder: Path) -> dict[str, Any]:
-    lines = [line for line in read_metrics(folder / "metrics.jsonl") if f"test_{task.metric}" in line]
-    pick = max if task.better == "max" else min
-    best = pick(lines, key=lambda line: line[f"test_{task.metric}"])
-    chosen = [line for line in lines if f"valid_{task.metric}" in line]  # without a look at the test set
-    selected = pick(chosen, key=lambda line: line[f"valid_{task.metric}"]) if chosen else None
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(state.params):
-        digest.update(np.asarray(leaf).tobytes())
-    result = {
-        "task": task.title,
-        "cell": config.model.cell,
-        "hidden": config.model.hidden,
-        "parameters": asrnn_jax.optim.count(state.params),
-        "seed": config.training.seed,
-        "steps": task.steps,
-        "epochs": None if task.epoch is None else task.steps // task.epoch,
-        "metric": task.metric,
-        "better": task.better,
-        "baseline": task.baseline,
-        "best": best,
-        "selected": selected,
-        "final": lines[-1],
-        "params_sha256": digest.hexdigest(),
-        "versions": {"asrnn_jax": asrnn_jax.__version__, "jax": jax.__version__},
-    }
-    write_json(folder / "result.json", result)
-    figures.learning_curves([folder], folder / "figures" / "learning.png")
-    if config.training.probe and machine.first():
-        figures.probes(folder, folder / "figures" / "probes.png")
-    return result
-
-
-class _Clock:
-    """Seconds spent on a run, over all its sessions, in a file; and on what."""
-
-    def __init__(self, path: Path, about: dict[str, int]):
-        self._path, self._about = path, about
-        self._before = float(read_json(path).get("seconds", 0.0)) if path.exists() else 0.0
-        self._start = time.perf_counter()
-
-    def save(self) -> None:
-        seconds = round(self._before + time.perf_counter() - self._start, 2)
-        write_json(self._path, {"seconds": seconds} | self._about)
-
-
-ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-
-
-@contextmanager
-def _signals():
-    """Collects the signals that ask for an end, so that the step in hand is finished and saved.
-
-    A second one is not held back. SIGUSR1 is what schedulers send some time before they take a machine away.
-    """
-    caught: list[signal.Signals] = []
-
-    def handle(number, frame):
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(signal.Signals(number))
-
-    before = {s: signal.signal(s, handle) for s in ENDS}
-    try:
-        yield caught
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)

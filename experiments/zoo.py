@@ -22,8 +22,9 @@ from experiments.folder import begun, read_json
 from experiments.model import make_model
 from experiments.optimizer import make_optimizer
 from experiments.report import table
+from experiments.steps import initial, make_step
 from experiments.tasks import make_task
-from experiments.train import initial, make_step, train
+from experiments.train import train
 
 
 def list_cells() -> str:

@@ -16,8 +16,8 @@ from asrnn_jax import cells
 from experiments.config import Pixels, Training
 from experiments.data import FIRST_LABELS, load_images, read_idx
 from experiments.errors import UsageError
+from experiments.steps import make_evaluate
 from experiments.tasks import adding_batch, copy_batch, make_task
-from experiments.train import make_evaluate
 from tests.experiments.conftest import environment
 
 

@@ -16,9 +16,10 @@ from experiments.model import make_model
 from experiments.optimizer import make_optimizer
 from experiments.samples import Samples, load_samples, stream_of
 from experiments.scores import GRACE, score
+from experiments.steps import initial, make_step
 from experiments.stream_report import scored
 from experiments.tasks import make_task
-from experiments.train import initial, make_step, train
+from experiments.train import train
 
 CONFIG = Stream(
     model=Model("gru", 12),

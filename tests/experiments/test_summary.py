@@ -69,8 +69,8 @@ def test_the_page_has_the_numbers(made, tmp_path):
     rows = {line[1].strip(): [value.strip() for value in line[2:-1]] for line in lines}
     assert rows["copy-1000-asrnn"] == ["7", "1,234", "240", "3e-05", "2e-08", "5e-08", "1:15"]
     assert rows["copy-1000-lstm"][-2] == "diverged"
-    assert rows["smnist-asrnn"] == ["7", "1,234", "98.89", "97.00 (21)", "96.00 (22)", "22", "1:15", "90.00"]
-    assert rows["smnist-lstm"] == ["128", "-", "81.90", "90.00, then diverged", "-", "2", "1:15", "-"]
+    assert rows["smnist-asrnn"] == ["7", "1,234", "0", "98.89", "97.00 (21)", "96.00 (22)", "22", "1:15", "90.00"]
+    assert rows["smnist-lstm"] == ["128", "-", "0", "81.90", "90.00, then diverged", "-", "2", "1:15", "-"]
     assert rows["bounded kappa"] == ["-", "-", "0", "85.00 ± 5.00", "2"]
     assert rows["taught"] == ["7", "1,234", "85.00 ± 5.00", "2"]
     assert rows["text-lstm"] == ["7", "1,234", f"{runs()['text-lstm'].optim.lr:g}", "2.200", "2.100", "3", "1:15"]

@@ -1,0 +1,120 @@
+"""What a run does over and over: the jitted training step and the evaluation, and what it carries between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import asrnn_jax
+from asrnn_jax.cell import Cell
+from experiments import machine
+from experiments.config import Config
+from experiments.tasks import Task
+
+
+class State(NamedTuple):
+    """All that a run carries from step to step; random numbers and data follow from the seed and `step`."""
+
+    params: Any
+    opt_state: Any
+    step: jax.Array
+    sums: dict[str, jax.Array]  # of the metrics since the last log line
+    memory: Any = ()  # what a task carries from batch to batch
+    control: Any = ()  # what follows the metrics
+
+
+def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:
+    """What a run starts from."""
+    params = cell.init(jax.random.key(config.training.seed))
+    apply = partial(asrnn_jax.run, cell)
+    memory = () if task.memory is None else task.memory(cell, params)
+    control = () if task.control is None else task.control.init()
+    _, metrics, _ = jax.eval_shape(partial(task.loss, apply), params, task.batch(0), memory, control)
+    sums = {name: jnp.zeros(()) for name in ("loss", *metrics)}
+    return State(params, optimizer.init(params), jnp.zeros((), jnp.int32), sums, memory, control)
+
+
+def shards(rows: int, task: Task, cell: Cell) -> int:
+    """Devices that a batch of this many sequences is shared among."""
+    params = jax.eval_shape(cell.init, jax.random.key(0))
+    return machine.shards(rows, rows * task.length * asrnn_jax.optim.count(params))
+
+
+def exchanged(state: State, devices: int) -> int:
+    """Bytes that each of several devices hands to the others in a step: the gradient and the sums of the metrics."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves((state.params, state.sums))) if devices > 1 else 0
+
+
+def make_step(
+    config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation, devices: int | None = None
+):
+    """The jitted training step ``(state, batch) -> (state, metrics of the batch)``; devices: None, as many as pay."""
+    root = jax.random.fold_in(jax.random.key(config.training.seed), 3)
+    devices = devices or shards(config.training.batch, task, cell)
+
+    def mean_loss(params, batch, memory, step, control):
+        dropout = None
+        if config.model.dropout:
+            dropout = jax.random.fold_in(root, step)
+            dropout = jax.random.fold_in(dropout, jax.lax.axis_index("batch")) if devices > 1 else dropout
+        apply = partial(asrnn_jax.run, cell, key=dropout)
+        loss, metrics, memory = task.loss(apply, params, batch, memory, control)
+        metrics = {name: value.mean() for name, value in {"loss": loss, **metrics}.items()}
+        return metrics["loss"], (metrics, memory)
+
+    def value_and_gradient(params, *others):
+        (_, (metrics, memory)), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params, *others)
+        return (metrics, gradient), memory
+
+    gradients = machine.carried(value_and_gradient, devices, lambda tree: jax.lax.pmean(tree, "batch"))
+
+    @partial(jax.jit, donate_argnums=0)
+    def step(state: State, batch) -> tuple[State, dict[str, jax.Array]]:
+        (metrics, gradient), memory = gradients(state.params, batch, state.memory, state.step, state.control)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params: Any = optax.apply_updates(state.params, updates)
+        done = state.step + 1
+        params = asrnn_jax.optim.rebase(cell, params, done, config.optim.rebase_every, config.optim.project_every)
+        sums = {name: state.sums[name] + metrics[name] for name in state.sums}
+        metrics = metrics | {"gradient_norm": optax.tree.norm(gradient)}
+        control = state.control if task.control is None else task.control.update(metrics, state.control)
+        return State(params, opt_state, done, sums, memory, control), metrics
+
+    return step
+
+
+def make_evaluate(task: Task, cell: Cell) -> Callable[[Any], dict[str, float]]:
+    """``params -> {"test_loss": mean over the test set, ...}``, with "valid_" too where data are held out."""
+    if task.evaluate is not None:
+        return partial(task.evaluate, cell)
+    apply, task_loss = partial(asrnn_jax.run, cell), task.test_loss or task.loss
+
+    def sums(params, weighted):
+        batch, weights = weighted
+        loss, metrics, _ = task_loss(apply, params, batch)
+        return {name: (value * weights).sum() for name, value in {"loss": loss, **metrics}.items()}
+
+    @jax.jit
+    def sums_of(params, weighted):
+        devices = shards(len(weighted[1]), task, cell)
+        return machine.shared(sums, devices, lambda tree: jax.lax.psum(tree, "batch"))(params, weighted)
+
+    def means(params, prefix, batches) -> dict[str, float]:
+        totals: dict[str, float] = {}
+        count = 0.0
+        for batch, weights in batches:
+            for name, value in sums_of(params, machine.everywhere((batch, weights))).items():
+                totals[prefix + name] = totals.get(prefix + name, 0.0) + float(value)
+            count += float(weights.sum())
+        return {name: value / count for name, value in totals.items()}
+
+    def evaluate(params) -> dict[str, float]:
+        found = means(params, "test_", task.tests())
+        return found if task.valid is None else found | means(params, "valid_", task.valid())
+
+    return evaluate
