@@ -133,15 +133,16 @@ def robustness(names: Sequence[str], found: dict[str, dict[str, list[float]]], o
     save(figure, out)
 
 
-def heat(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], out: Path) -> None:
-    """Accuracy in % as a heat map with its numbers, learning rates across."""
+def heat(values: np.ndarray, diverged: np.ndarray, rows: Sequence[str], columns: Sequence[str], out: Path) -> None:
+    """Accuracy in % as a heat map with its numbers, learning rates across; NaN where it diverged or nothing was run."""
     figure, ax = _pyplot().subplots(figsize=(1.6 + 0.95 * len(columns), 1.2 + 0.42 * len(rows)), layout="constrained")
-    mesh = ax.imshow(values, cmap="cividis", aspect="auto", vmin=0, vmax=100)
+    ax.set_facecolor("0.9")
+    lowest = min(90, 10 * np.floor(np.nanmin(values, initial=100) / 10))
+    mesh = ax.imshow(values, cmap="cividis", aspect="auto", vmin=lowest, vmax=100)
     for (i, j), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            ax.text(
-                j, i, f"{value:.1f}", ha="center", va="center", color="black" if value > 55 else "white", fontsize=8
-            )
+        text = f"{value:.1f}" if np.isfinite(value) else "diverged" if diverged[i, j] else ""
+        dark = value < (lowest + 100) / 2
+        ax.text(j, i, text, ha="center", va="center", color="white" if dark else "black", fontsize=8)
     ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks(range(len(rows)), rows)
     ax.set_xlabel("learning rate")

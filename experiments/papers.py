@@ -20,7 +20,7 @@ ADAM = Optimizer(optimizer="adam", lr=2e-3, clip=1.0, schedule="cosine")  # what
 LONG_EPOCHS, EPOCHS = 70, 20  # of asRNN, of its peers
 HELD_OUT = 5000
 BEST = "best.npz"
-RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 STARTS = (0.01, 0.1, 0.3, 1.0, 3.0)  # of D_f
 
 

@@ -50,6 +50,7 @@ def made(tmp_path):
             fold(folder, f"{name}-{seed}", Pixels(), [line], {**pixels, "best": line, "final": line})
     line = {"step": 220, "test_accuracy": 0.42}
     fold(folder, "sensitivity-lstm-0.001", Pixels(), [line], {**pixels, "best": line, "final": line})
+    fold(folder, "sensitivity-asrnn-0.1-0.01", Pixels(), [])  # diverged
     bits = {"step": 9, "test_bpc": 2.1, "valid_bpc": 2.2}
     text = {"metric": "bpc", "better": "min", "baseline": None, "steps": 9, "epochs": 3, "selected": bits, "best": bits}
     for name in ("text-lstm", "text-rate-lstm-0.004"):
