@@ -11,10 +11,10 @@ from pathlib import Path
 import tyro
 
 from experiments import machine
-from experiments.config import COMMANDS, Config, Model, Stream, command, from_json
+from experiments.config import COMMANDS, Config, Stream, command, from_json
 from experiments.errors import DivergedError, StoppedError, UsageError, unknown
 from experiments.folder import read_json
-from experiments.presets import PRESETS
+from experiments.presets import with_preset
 
 USAGE = """usage: python -m experiments COMMAND [flags]
 
@@ -131,11 +131,7 @@ def parse(name: str, rest: list[str]) -> Config:
         alone = replace(default.training, coordinator=None, processes=None, process=None)  # unless told again
         default = replace(default, training=alone)
     elif preset is not None:
-        if preset not in PRESETS:
-            raise unknown("--preset", preset, PRESETS)
-        default, source = PRESETS[preset].config, f"--preset {preset}"
-        if cell not in (None, default.model.cell):  # the recipe's cell options go with its cell
-            default = replace(default, model=Model(hidden=default.model.hidden))
+        default, source = with_preset(preset, cell), f"--preset {preset}"
     if not isinstance(default, kind):
         raise UsageError(f"{source} belongs to command {command(default)}, not to {name}.")
     return tyro.cli(kind, args=rest, default=default, prog=f"python -m experiments {name}")

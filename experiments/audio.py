@@ -19,6 +19,7 @@ from experiments.errors import UsageError
 FRAME, HOP, MELS = 0.032, 0.016, 40  # seconds, seconds, channels
 FLOOR = 1e-6  # mel power, over that of a full-scale sine, below which sound counts as silence
 SECONDS = 1.5  # of a recording that are kept
+SUBFOLDERS = ("spoken_digit", "speech_commands")
 MAX_BYTES = 1 << 26  # no recording of a word, or of some minutes of noise, is larger
 
 
@@ -40,7 +41,8 @@ def load_speech(data_dir: str | None) -> Speech:
     """Loads a folder of WAV files in one of two layouts.
 
     Free Spoken Digit Dataset: ``digit_speaker_index.wav``, indices below 5 are the test set. Speech Commands: one
-    folder a word, ``testing_list.txt`` names the test set, ``_background_noise_`` may have recordings of noise.
+    folder a word, ``testing_list.txt`` names the test set, ``_background_noise_`` may have recordings of noise. Looks
+    in the subfolders spoken_digit and speech_commands first, then in the folder itself.
 
     Raises:
       UsageError: no such folder, no WAV files in these layouts, files that are no mono 16 bit PCM or of several rates.
@@ -48,6 +50,7 @@ def load_speech(data_dir: str | None) -> Speech:
     if data_dir is None or not Path(data_dir).expanduser().is_dir():
         raise UsageError(f"--data-dir {data_dir}: give the folder with the WAV files.")
     root = Path(data_dir).expanduser()
+    root = next((root / name for name in SUBFOLDERS if (root / name).is_dir()), root)
     flat = sorted(root.glob("[0-9]_*_*.wav"))
     if flat:
         words = [path.name.split("_")[0] for path in flat]

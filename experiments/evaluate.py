@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import math
+import re
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -14,9 +16,10 @@ import tyro
 import asrnn_jax
 from asrnn_jax import pretrained
 from asrnn_jax.optim import count
-from experiments.config import Config, Pixels, command, from_json
+from experiments.config import Config, Pixels, from_json
 from experiments.errors import UsageError
 from experiments.folder import read_json
+from experiments.presets import command_line
 from experiments.report import table
 from experiments.steps import make_evaluate
 from experiments.summary import placeless
@@ -47,6 +50,12 @@ class Save:
     """Folder for the file. None: that of the package."""
     about: str = ""
     """A line for its card."""
+    replace: bool = False
+    """Put it in the place of one of this name."""
+
+    def __post_init__(self):
+        if not re.fullmatch(r"[\w-]+", self.name):
+            raise UsageError(f"--name {self.name!r}: give letters, digits, - and _.")
 
 
 def loaded(name: str) -> tuple[Any, Any, dict[str, Any]]:
@@ -75,7 +84,13 @@ def file_names(networks: tuple[str, ...]) -> list[str]:
 
 
 def config_of(card: dict[str, Any], data_dir: str | None) -> Config:
-    """The config that a network is tested with: that of its card, without its teacher, with a folder of data."""
+    """The config that a network is tested with: that of its card, without its teacher, with a folder of data.
+
+    Raises:
+      UsageError: a card without one.
+    """
+    if not isinstance(card.get("config"), dict):
+        raise UsageError("--pretrained: the card of this network does not say how it was trained, so it has no test.")
     config = from_json(card["config"])
     config = replace(config, training=replace(config.training, out=None, resume=False, devices=None))
     config = replace(config, teacher=None) if isinstance(config, Pixels) else config
@@ -85,30 +100,49 @@ def config_of(card: dict[str, Any], data_dir: str | None) -> Config:
 def evaluate(settings: Evaluate) -> str:
     """Tests a network and returns a table of its results beside those of its card.
 
+    Accuracies are counts and come out the same on every machine; losses are sums of floats, whose order and so whose
+    last digits depend on the processor and on how many cores share the work.
+
     Raises:
-      UsageError: an unknown name, a damaged file, data that are missing.
+      UsageError: an unknown name, a damaged file, a network that is not of its card's task, data that are missing.
     """
     model, params, card = loaded(settings.pretrained)
     found = tested(config_of(card, settings.data_dir), model, params)
+    before = card.get("result") or {}
     rows = [("result", "now", "card", "equal")]
     for name, value in found.items():
-        before = card["result"].get(name)
-        rows.append((name, f"{value:.6g}", "-" if before is None else f"{before:.6g}", str(value == before)))
+        was = before.get(name)
+        rows.append((name, f"{value:.6g}", "-" if was is None else f"{was:.6g}", _equal(value, was)))
     return table(rows)
+
+
+def _equal(value: float, was: float | None) -> str:
+    if was is None or value == was:
+        return "-" if was is None else "yes"
+    return "to rounding" if math.isclose(value, was, rel_tol=1e-5) else "no"
 
 
 def tested(config: Config, model: Any, params: Any) -> dict[str, float]:
     """Results on the test set, and on held-out data where the config has some."""
-    return make_evaluate(make_task(config), model)(params)
+    task = make_task(config)
+    if (model.inputs, model.outputs) != (task.inputs, task.outputs):
+        raise UsageError(
+            f"--pretrained: the network has {model.inputs} inputs and {model.outputs} outputs, but its card's task "
+            f"({task.title}) has {task.inputs} and {task.outputs} with these data."
+        )
+    return make_evaluate(task, model)(params)
 
 
 def save(settings: Save) -> str:
     """Tests the best network of a run, writes it with its card and says where.
 
     Raises:
-      UsageError: no finished run, data that are missing, a file that cannot be written.
+      UsageError: no finished run, data that are missing, a file that cannot be written or that is there already.
     """
     folder = Path(settings.run)
+    to = Path(settings.to or str(resources.files(pretrained))) / f"{settings.name}{pretrained.SUFFIX}"
+    if to.exists() and not settings.replace:
+        raise UsageError(f"--name {settings.name}: there is {to}; give another name, or add --replace.")
     result = read_json(folder / "result.json")
     model, params, card = loaded(str(folder / "best.npz"))
     stored = from_json(card["config"])
@@ -118,7 +152,7 @@ def save(settings: Save) -> str:
         "name": settings.name,
         "about": settings.about,
         "task": result["task"],
-        "command": command(config),
+        "command": command_line(stored),
         "parameters": count(params),
         "seed": config.training.seed,
         "result": tested(config, model, params),
@@ -128,7 +162,6 @@ def save(settings: Save) -> str:
         "versions": {"asrnn_jax": asrnn_jax.__version__, "jax": jax.__version__},
     }
     card["config"] = placeless(card["config"])
-    to = Path(settings.to or str(resources.files(pretrained))) / f"{settings.name}{pretrained.SUFFIX}"
     arguments = card.pop("network")
     try:
         pretrained.save(to, arguments, params, card)

@@ -65,8 +65,8 @@ def begun(folder: Path, config: Config) -> bool:
     return True
 
 
-def made(out: str) -> Path:
-    """The folder --out, which exists from now on: asked for before there are results to lose.
+def made(out: str, flag: str = "--out") -> Path:
+    """The folder of a flag, which exists from now on: asked for before there are results to lose.
 
     Raises:
       UsageError: it cannot be made.
@@ -74,7 +74,7 @@ def made(out: str) -> Path:
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise UsageError(f"--out {out} cannot be written ({e.strerror}): give another folder.") from e
+        raise UsageError(f"{flag} {out} cannot be written ({e.strerror}): give another folder.") from e
     return Path(out)
 
 

@@ -56,7 +56,8 @@ def runs() -> dict[str, Config]:
         for name in ("exprnn", "scornn", "tanh-rnn", "gru"):
             found[f"{task}-{name}"] = _pixels(f"paper-{task}-16k-{name}", EPOCHS)
         by_cayley = found[f"{task}-asrnn"]  # the authors' code takes the exponential map
-        found[f"{task}-asrnn-expm"] = replace(by_cayley, preset=None, model=replace(by_cayley.model, map="expm"))
+        by_expm = replace(by_cayley.model, map="expm")
+        found[f"{task}-asrnn-expm"] = replace(by_cayley, preset=None, epochs=EPOCHS, model=by_expm)
         found[f"{task}-lstm"] = _pixels(f"paper-{task}-lstm-69k", EPOCHS)
         found[f"{task}-lstm-16k"] = replace(found[f"{task}-lstm"], preset=None, model=LSTM_16K, optim=ADAM)
     asrnn = found["smnist-asrnn"]  # which diverges: another seed, and what keeps it from that
@@ -153,13 +154,11 @@ def _sensitivity() -> dict[str, Config]:
 
 
 def _distillation() -> dict[str, Config]:
-    """An asRNN with 147,000 params teaches one with 16,000: MNIST by rows, with and without the teacher."""
+    """A GRU with 140,000 params teaches an asRNN with 16,000: MNIST by rows, with and without the teacher."""
     rows = _pixels("paper-smnist-16k", EPOCHS)
-    large = _pixels("paper-smnist-137k", EPOCHS)
     assert isinstance(rows, Pixels)
-    assert isinstance(large, Pixels)
     small = replace(rows, preset=None, rows=True, model=replace(rows.model, hidden=109))  # a row has 28 inputs
-    found: dict[str, Config] = {"distill-0-teacher": replace(large, preset=None, rows=True)}
+    found: dict[str, Config] = {"distill-0-teacher": replace(small, model=Model("gru", 200), optim=ADAM)}
     for seed in range(3):
         for name, teacher in (("alone", None), ("taught", f"distill-0-teacher/{BEST}")):
             training = replace(rows.training, seed=seed)
@@ -171,7 +170,7 @@ def placed(config: Config, name: str, settings: Papers) -> Config:
     """The config with its run folder and data folder."""
     config = replace(config, training=replace(config.training, out=str(Path(settings.out) / name)))
     if isinstance(config, Text):
-        return replace(config, data_dir=settings.data_dir and str(Path(settings.data_dir) / "text"))
+        return replace(config, data_dir=settings.data_dir)
     if isinstance(config, Pixels) and config.dataset != "digits":
         teacher = config.teacher and str(Path(settings.out) / config.teacher)
         return replace(config, data_dir=settings.data_dir, teacher=teacher)
@@ -199,6 +198,10 @@ def _carry_out(config: Config) -> None:
     folder = Path(config.training.out or "")
     resume = begun(folder, config)
     if (folder / "result.json").exists() or (folder / "diverged.txt").exists():
+        return
+    teacher = getattr(config, "teacher", None)
+    if teacher and not (Path(teacher).parent / "result.json").exists():
+        print(f"{folder}: left for later, its teacher {Path(teacher).parent} is not finished", file=sys.stderr)
         return
     try:
         train(replace(config, training=replace(config.training, resume=resume)))

@@ -44,6 +44,8 @@ class Robustness:
     def __post_init__(self):
         if self.samples < 1:
             raise UsageError(f"--samples {self.samples}: give at least 1.")
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: give at least 0.")
         if not self.pretrained:
             raise UsageError("--pretrained: name at least one network.")
 

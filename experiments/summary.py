@@ -7,7 +7,7 @@ from pathlib import Path
 
 from experiments import sections
 from experiments.errors import UsageError
-from experiments.folder import read_json, write_json
+from experiments.folder import made, read_json, write_json
 from experiments.report import without_folders
 from experiments.sections import Run
 
@@ -26,6 +26,7 @@ def collect(folder: Path, into: Path) -> int:
     found = [path for path in sorted(folder.glob("*")) if _finished(path)]
     if not found:
         raise UsageError(f"--collect {folder}: no finished run in it.")
+    made(str(into), "--results")
     for path in found:
         shutil.rmtree(into / path.name, ignore_errors=True)  # an older run of the same name
         (into / path.name).mkdir(parents=True)

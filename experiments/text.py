@@ -31,7 +31,7 @@ class Corpus(NamedTuple):
 
 
 def load_text(data_dir: str | None) -> Corpus:
-    """Loads ``*train*.txt``, ``*valid*.txt`` and ``*test*.txt`` of a folder.
+    """Loads ``*train*.txt``, ``*valid*.txt`` and ``*test*.txt`` of a folder, or of its subfolder text if it has one.
 
     Files with ".char." in their names are Penn Treebank's: characters separated by spaces, "_" for a space.
 
@@ -40,7 +40,8 @@ def load_text(data_dir: str | None) -> Corpus:
     """
     if data_dir is None or not Path(data_dir).expanduser().is_dir():
         raise UsageError(f"--data-dir {data_dir}: give the folder with *train*.txt, *valid*.txt and *test*.txt.")
-    train, valid, test = (_read(Path(data_dir).expanduser(), part) for part in ("train", "valid", "test"))
+    folder = text_folder(data_dir)
+    train, valid, test = (_read(folder, part) for part in ("train", "valid", "test"))
     characters = tuple(sorted(set(train)))
     number = {character: i for i, character in enumerate(characters)}
 
@@ -48,6 +49,12 @@ def load_text(data_dir: str | None) -> Corpus:
         return np.array([number.get(character, len(characters)) for character in text], np.int32)
 
     return Corpus(numbers(train), numbers(valid), numbers(test), characters)
+
+
+def text_folder(data_dir: str) -> Path:
+    """Where the texts of --data-dir lie."""
+    folder = Path(data_dir).expanduser()
+    return folder / "text" if (folder / "text").is_dir() else folder
 
 
 def _read(folder: Path, part: str) -> list[str]:
@@ -101,7 +108,7 @@ def text_task(config: Text) -> Task:
         return ce, {"bpc": ce / np.log(2)}, jax.lax.stop_gradient(carry)
 
     return Task(
-        title=f"characters of {Path(config.data_dir or '').expanduser().resolve().name}",
+        title=f"characters of {text_folder(config.data_dir or '').resolve().name}",
         inputs=classes,
         outputs=classes,
         length=window,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import itertools
 import os
 from importlib import resources
 from pathlib import Path
@@ -52,17 +54,23 @@ def load(name: str | os.PathLike) -> tuple[Cell, Params, dict[str, Any]]:
         path = Path(str(resources.files(__name__) / f"{name}{SUFFIX}"))
     arrays, card = saved.read(path, "trained network")
     if card.get("format") != FORMAT:
-        raise ValueError(f"{path} has format {card.get('format')!r}, this version reads {FORMAT}: update asrnn_jax.")
+        raise ValueError(
+            f"{path} has format {card.get('format')!r}, this version reads {FORMAT}: use the version that wrote it."
+        )
+    names = card.get("names")
+    if not isinstance(names, builtins.list) or len(names) != len(arrays):
+        raise ValueError(f"{path} does not hold the params of its network: {len(arrays)} arrays, named {names!r}.")
     try:
         model = network(**card["network"])
-    except (KeyError, TypeError, ValueError) as e:
-        raise ValueError(f"{path} is of a network that this version does not know ({e}): update asrnn_jax.") from e
-    like = jax.eval_shape(model.init, jax.random.key(0))
+        like = jax.eval_shape(model.init, jax.random.key(0))
+    except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as e:
+        raise ValueError(f"{path} is of a network that this version cannot make ({e}): update asrnn_jax.") from e
     leaves = [(name, leaf.shape, str(leaf.dtype)) for name, leaf in named(like)]
-    found = [(name, array.shape, str(array.dtype)) for name, array in zip(card.get("names", ()), arrays)]
-    if leaves != found or len(arrays) != len(leaves):
-        wrong = next((pair for pair in zip(leaves, found) if pair[0] != pair[1]), (len(leaves), len(arrays)))
-        raise ValueError(f"{path} does not hold the params of its network: {wrong[0]} is needed, {wrong[1]} is there.")
+    found = [(name, array.shape, str(array.dtype)) for name, array in zip(names, arrays)]
+    if leaves != found:
+        pairs = itertools.zip_longest(leaves, found, fillvalue="nothing")
+        needed, there = next(pair for pair in pairs if pair[0] != pair[1])
+        raise ValueError(f"{path} does not hold the params of its network: {needed} is needed, {there} is there.")
     return model, jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(array) for array in arrays]), card
 
 

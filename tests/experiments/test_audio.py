@@ -59,8 +59,12 @@ def test_silence_is_zero_and_a_tone_is_where_it_belongs():
 def test_both_layouts_of_folders(tmp_path):
     for digit in "01":
         for index in (3, 4, 5, 12):
-            write(tmp_path / "flat" / f"{digit}_jo_{index}.wav", tone(500 + 500 * int(digit), 0.2 + 0.01 * index))
-    speech = audio.load_speech(str(tmp_path / "flat"))
+            write(
+                tmp_path / "data" / "spoken_digit" / f"{digit}_jo_{index}.wav",
+                tone(500 + 500 * int(digit), 0.2 + 0.01 * index),
+            )
+    speech = audio.load_speech(str(tmp_path / "data"))
+    np.testing.assert_array_equal(speech.train, audio.load_speech(str(tmp_path / "data" / "spoken_digit")).train)
     assert speech.train.shape[0] == speech.test.shape[0] == 4
     assert speech.classes == ("0", "1")
     np.testing.assert_array_equal(speech.test_labels, [0, 0, 1, 1])

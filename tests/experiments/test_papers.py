@@ -1,5 +1,6 @@
 """The runs behind the results: what they are, that finished ones stay and broken ones are told."""
 
+import shlex
 from dataclasses import replace
 
 import jax
@@ -7,10 +8,12 @@ import pytest
 
 from asrnn_jax.optim import count
 from experiments import papers as module
-from experiments.config import CopyMemory, Model, Optimizer, Pixels, Text, Training
+from experiments.__main__ import parse
+from experiments.config import CopyMemory, Model, Optimizer, Pixels, Text, Training, essence
 from experiments.errors import UsageError
 from experiments.model import make_model
 from experiments.papers import Papers, papers, placed, runs
+from experiments.presets import command_line
 
 
 def test_every_run_is_there_with_a_model_that_can_be_made():
@@ -42,13 +45,34 @@ def test_models_have_as_many_params_as_they_are_compared_at(name, inputs, output
 
 def test_data_folders_reach_the_runs():
     settings = Papers(data_dir="data", out="here")
-    assert placed(Text(), "a", settings).data_dir == "data/text"
+    assert placed(Text(), "a", settings).data_dir == "data"
     assert placed(Pixels(dataset="mnist"), "a", settings).data_dir == "data"
     assert placed(Pixels(dataset="digits"), "a", settings).data_dir is None
     assert placed(CopyMemory(), "a", settings).training.out == "here/a"
     taught = placed(runs()["distill-taught-1"], "a", settings)
     assert isinstance(taught, Pixels)
     assert taught.teacher == "here/distill-0-teacher/best.npz"
+
+
+@pytest.mark.parametrize("name", runs())
+def test_every_run_can_be_typed(name):
+    config = placed(runs()[name], name, Papers(data_dir="FOLDER", out="here"))
+    words = shlex.split(command_line(config))
+    assert words[:3] == ["python", "-m", "experiments"]
+    typed = parse(words[3], words[4:])
+    assert essence(typed) | {"teacher": None} == essence(config) | {"teacher": None}
+    assert getattr(typed, "data_dir", None) == getattr(config, "data_dir", None)
+    if getattr(config, "teacher", None):  # in the folder of all runs
+        assert isinstance(typed, Pixels)
+        assert typed.teacher == "here/distill-0-teacher/best.npz"
+
+
+def test_no_student_starts_before_its_teacher_has_finished(tmp_path, monkeypatch, capsys):
+    student = Pixels(teacher="teacher/best.npz", rows=True, epochs=1, training=Training(batch=4))
+    monkeypatch.setattr(module, "runs", lambda: {"student": student})
+    monkeypatch.setattr(module, "placed", lambda config, name, _: replace(config, training=Training(out=str(tmp_path))))
+    assert "finished" not in papers(Papers(out=str(tmp_path)))
+    assert "its teacher teacher is not finished" in capsys.readouterr().err
 
 
 def test_finished_runs_stay_broken_ones_are_told_and_workers_share(tmp_path, monkeypatch):

@@ -101,3 +101,5 @@ def test_networks_that_cannot_be_compared_are_named(tmp_path):
         robustness(Robustness((a,), out=a))
     with pytest.raises(UsageError, match="--samples 0"):
         Robustness((a,), samples=0)
+    with pytest.raises(UsageError, match="--seed -1"):
+        Robustness((a,), seed=-1)

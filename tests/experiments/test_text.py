@@ -42,7 +42,10 @@ def test_both_formats(plain, tmp_path_factory):
     assert "".join(corpus.characters[i] for i in corpus.train) == PLAIN
     unknown = len(corpus.characters)
     assert [int(i) == unknown for i in corpus.test[:8]] == [c in "zbr" for c in "a zebra "]
-    corpus = load_text(str(penn(tmp_path_factory.mktemp("ptb"))))
+    data = tmp_path_factory.mktemp("data")
+    (data / "text").mkdir()
+    corpus = load_text(str(penn(data / "text")))
+    assert corpus.characters == load_text(str(data)).characters
     assert "".join(corpus.characters[i] for i in corpus.train[:18]) == "aer bank\naer bank\n"
     assert corpus.characters == ("\n", " ", "a", "b", "e", "k", "n", "r")
     assert corpus.test[8] == 8  # x
