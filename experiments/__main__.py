@@ -43,19 +43,19 @@ USAGE = """usage: python -m experiments COMMAND [flags]
 
 # Module, what holds its flags (none: ""), function from them to the text that is printed.
 TOOLS = {
-    "report": ("report", "Report", "report"),
-    "list": ("zoo", "", "list_cells"),
+    "report": ("report.report", "Report", "report"),
+    "list": ("tools.zoo", "", "list_cells"),
     "presets": ("presets", "", "list_presets"),
-    "zoo": ("zoo", "Zoo", "zoo"),
+    "zoo": ("tools.zoo", "Zoo", "zoo"),
     "papers": ("papers", "Papers", "papers"),
-    "save": ("evaluate", "Save", "save"),
-    "evaluate": ("evaluate", "Evaluate", "evaluate"),
-    "robustness": ("robustness", "Robustness", "robustness"),
-    "export": ("export", "Export", "export"),
-    "never-reset": ("never_reset", "NeverReset", "never_reset"),
-    "faults": ("faults", "Faults", "faults"),
-    "bench": ("bench", "Bench", "bench"),
-    "scaling": ("scaling", "Scaling", "scaling"),
+    "save": ("tools.evaluate", "Save", "save"),
+    "evaluate": ("tools.evaluate", "Evaluate", "evaluate"),
+    "robustness": ("tools.robustness", "Robustness", "robustness"),
+    "export": ("tools.export", "Export", "export"),
+    "never-reset": ("tools.never_reset", "NeverReset", "never_reset"),
+    "faults": ("tools.faults", "Faults", "faults"),
+    "bench": ("tools.bench", "Bench", "bench"),
+    "scaling": ("tools.scaling", "Scaling", "scaling"),
 }
 
 
@@ -102,7 +102,7 @@ def _tool(name: str, rest: list[str]) -> str:
 def _train(name: str, rest: list[str]) -> None:
     config = parse(name, rest)
     machine.prepare(config.training)
-    from experiments.train import default_folder, train  # jax is imported only for work that needs it
+    from experiments.training.train import default_folder, train  # jax is imported only for work that needs it
 
     result = train(config)
     if not machine.first():
@@ -110,7 +110,7 @@ def _train(name: str, rest: list[str]) -> None:
     folder = config.training.out or default_folder(config)
     metric, best, selected = result["metric"], result["best"], result.get("selected")
     if isinstance(config, Stream):
-        from experiments.stream_report import scored
+        from experiments.report.stream_report import scored
 
         print(scored(replace(config, training=replace(config.training, out=folder))))
     said = f"best test {metric} {best[f'test_{metric}']:.4g} at step {best['step']}"
@@ -149,7 +149,12 @@ def _flag(arguments: list[str], flag: str) -> str | None:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
+    try:
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads the output has seen enough, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + 13  # as of SIGPIPE
     if code == 1:  # where a disk is full, libraries raise once more at an orderly end, below the line that says so
         sys.stdout.flush()
         sys.stderr.flush()

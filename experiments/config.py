@@ -18,7 +18,7 @@ CIRCUMSTANCES = (
     *("devices", "coordinator", "processes", "process", "probe", "probe_every"),
 )
 REGIMES = ("full", "ignored", "separate")
-PROBE_NAMES = ("spectrum", "saturation", "gradient", "norm")  # see experiments.probes
+PROBE_NAMES = ("spectrum", "saturation", "gradient", "norm")  # see experiments.training.probes
 
 
 def _check(condition: bool, name: str, value: Any, remedy: str) -> None:

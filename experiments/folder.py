@@ -161,3 +161,18 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
                 break
             raise UsageError(f"{path}, line {number + 1} is damaged ({e}).") from e
     return values
+
+
+def placeless(config: dict[str, Any]) -> dict[str, Any]:
+    """A config's JSON values without the folders of the machine that it ran on."""
+    config = config | {name: None for name in ("data_dir",) if name in config}
+    config |= {name: config[name] and without_folders(config[name]) for name in ("teacher",) if name in config}
+    return config | {"training": config["training"] | {"out": None, "resume": False, "coordinator": None}}
+
+
+def without_folders(value: str) -> str:
+    """A path without the folders of this machine; every run has a best.npz, so that its folder is named too."""
+    path = Path(value)
+    if not path.is_absolute():
+        return value
+    return f"{path.parent.name}/{path.name}" if path.name == "best.npz" else path.name

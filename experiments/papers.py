@@ -12,7 +12,7 @@ from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Tex
 from experiments.errors import DivergedError, UsageError
 from experiments.folder import begun
 from experiments.presets import PRESETS
-from experiments.report import table
+from experiments.report.tables import table
 
 BOUNDED = Model("asrnn", 122, map="cayley", init="cayley", saturation="bounded")  # the paper's, but for D_f
 LSTM_16K = Model("lstm", 61, forget_bias=1.0)  # as many params as the papers' other cells have, not 69,000
@@ -193,7 +193,7 @@ def papers(settings: Papers) -> str:
 
 
 def _carry_out(config: Config) -> None:
-    from experiments.train import train  # jax is imported only for work that needs it
+    from experiments.training.train import train  # jax is imported only for work that needs it
 
     folder = Path(config.training.out or "")
     resume = begun(folder, config)

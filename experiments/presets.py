@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields, replace
 
 from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Text, Training, command, essence
 from experiments.errors import unknown
-from experiments.report import table, without_folders
+from experiments.folder import without_folders
+from experiments.report.tables import table
 
 
 @dataclass(frozen=True)

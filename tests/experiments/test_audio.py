@@ -7,10 +7,10 @@ import pytest
 import scipy.signal
 
 from asrnn_jax import streaming
-from experiments import audio
 from experiments.config import Stream
+from experiments.data import audio
+from experiments.data.samples import gaps_of, load_samples, stream_of
 from experiments.errors import UsageError
-from experiments.samples import gaps_of, load_samples, stream_of
 
 RATE = 8000
 

@@ -4,12 +4,15 @@ import errno
 import gzip
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from experiments.config import CopyMemory, Model, Training
 from experiments.errors import StoppedError
-from experiments.train import train
+from experiments.training.train import train
 from tests.experiments.test_data import write_idx
 
 TINY = ("copy-memory", "--symbols", 2, "--delay", 5, "--hidden", 4, "--batch", 4, "--steps", 3)
@@ -70,6 +73,16 @@ def test_one_line_and_exit_code_2(cli, tmp_path, arguments, message):
     assert not (tmp_path / "runs").exists()
     if done.stderr.startswith("error: "):
         assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "experiments", "presets"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, cwd=root, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_flags_tyro_refuses_also_exit_with_2(cli):
@@ -151,7 +164,7 @@ def test_a_disk_that_fails_says_how_far_the_run_is_saved(number, tmp_path, monke
     def fails(self, step, **values):
         raise OSError(number, os.strerror(number), "metrics.jsonl")
 
-    monkeypatch.setattr("experiments.train.Metrics.write", fails)
+    monkeypatch.setattr("experiments.training.train.Metrics.write", fails)
     training = Training(batch=4, log_every=1, checkpoint_every=1, out=str(tmp_path / "run"))
     config = CopyMemory(symbols=2, delay=5, steps=3, model=Model("tanh_rnn", 4), training=training)
     with pytest.raises(StoppedError) as said:

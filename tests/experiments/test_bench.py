@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import pytest
 
 import asrnn_jax
-from experiments import rivals
-from experiments.bench import Bench
 from experiments.errors import UsageError
-from experiments.rivals import Shape
+from experiments.tools import rivals
+from experiments.tools.bench import Bench
+from experiments.tools.rivals import Shape
 
 
 @pytest.mark.parametrize("name", ["asrnn", "lstm", "lru"])

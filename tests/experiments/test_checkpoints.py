@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.checkpoints import Checkpoints
 from experiments.config import CopyMemory
 from experiments.errors import DamagedError, UsageError
+from experiments.training.checkpoints import Checkpoints
 
 CONFIG = CopyMemory()
 STATES = {

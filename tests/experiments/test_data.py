@@ -14,10 +14,11 @@ import pytest
 import asrnn_jax
 from asrnn_jax import cells
 from experiments.config import Pixels, Training
-from experiments.data import FIRST_LABELS, load_images, read_idx
+from experiments.data.images import FIRST_LABELS, load_images, read_idx
 from experiments.errors import UsageError
-from experiments.steps import make_evaluate
-from experiments.tasks import adding_batch, copy_batch, make_task
+from experiments.tasks import make_task
+from experiments.tasks.synthetic import adding_batch, copy_batch
+from experiments.training.steps import make_evaluate
 from tests.experiments.conftest import environment
 
 

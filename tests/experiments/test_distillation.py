@@ -9,7 +9,8 @@ import asrnn_jax
 from asrnn_jax import pretrained
 from experiments.config import Pixels, Training
 from experiments.errors import UsageError
-from experiments.tasks import distilled, make_task
+from experiments.tasks import make_task
+from experiments.tasks.pixels import distilled
 
 TEACHER = {"cell": "gru", "inputs": 8, "hidden": 6, "outputs": 10}
 

@@ -5,10 +5,10 @@ import pytest
 
 import asrnn_jax
 from asrnn_jax import pretrained
-from experiments import evaluate as module
 from experiments.config import Pixels, to_json
 from experiments.errors import UsageError
-from experiments.evaluate import Evaluate, Save, evaluate, save
+from experiments.tools import evaluate as module
+from experiments.tools.evaluate import Evaluate, Save, evaluate, save
 
 
 def written(path, card, inputs=8):

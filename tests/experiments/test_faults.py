@@ -3,9 +3,9 @@
 import jax
 import pytest
 
-from experiments import faults as module
 from experiments.errors import UsageError
-from experiments.faults import Faults, soak
+from experiments.tools import faults as module
+from experiments.tools.faults import Faults, soak
 from tests.experiments.conftest import environment
 
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from asrnn_jax import cells, pretrained, streaming
 from experiments import __main__ as command_line
 from experiments import machine
-from experiments.audio import read_wav
 from experiments.config import COMMANDS, CopyMemory, from_json, to_json
-from experiments.data import read_idx
+from experiments.data.audio import read_wav
+from experiments.data.images import read_idx
 from experiments.errors import UsageError
 from experiments.folder import read_json, read_metrics
-from experiments.text import load_text
+from experiments.tasks.text import load_text
 
 BOUND = 32 << 20  # bytes that reading a file of some kilobytes may take
 MODEL = cells.network("gru", 2, 3, 2)
@@ -198,8 +198,10 @@ LINES = st.lists(
 def test_no_command_line_ends_in_a_traceback(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(machine, "prepare", lambda *_: None)
-    monkeypatch.setattr("experiments.train._train", lambda *_: {"best": {"step": 1, "test_x": 1.0}, "metric": "x"})
-    monkeypatch.setattr("experiments.stream_report.scored", lambda *_: "")
+    monkeypatch.setattr(
+        "experiments.training.train._train", lambda *_: {"best": {"step": 1, "test_x": 1.0}, "metric": "x"}
+    )
+    monkeypatch.setattr("experiments.report.stream_report.scored", lambda *_: "")
     names = [*COMMANDS, "report", "evaluate", "save", "robustness", "export", "nonsense", ""]
 
     @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)

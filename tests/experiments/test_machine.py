@@ -16,10 +16,10 @@ from experiments import machine
 from experiments.config import CopyMemory, Model, Training
 from experiments.errors import UsageError
 from experiments.folder import read_metrics
-from experiments.model import make_model
-from experiments.optimizer import make_optimizer
-from experiments.steps import initial, make_evaluate, make_step
 from experiments.tasks import make_task
+from experiments.training.model import make_model
+from experiments.training.optimizer import make_optimizer
+from experiments.training.steps import initial, make_evaluate, make_step
 
 
 def after_three_steps(monkeypatch, devices):

@@ -5,13 +5,13 @@ import pytest
 
 import asrnn_jax
 from asrnn_jax import losses, streaming
+from experiments.data.samples import gaps_of, load_samples, stream_of
 from experiments.errors import UsageError
 from experiments.folder import read_json, write_json
-from experiments.never_reset import NeverReset, jobs, never_reset, recipe
-from experiments.samples import gaps_of, load_samples, stream_of
-from experiments.scores import measure
-from experiments.stream_report import conditions
-from experiments.train import trained
+from experiments.report.stream_report import conditions
+from experiments.tasks.scores import measure
+from experiments.tools.never_reset import NeverReset, jobs, never_reset, recipe
+from experiments.training.train import trained
 
 TINY = {"cells": ("gru",), "regimes": ("full",), "seeds": 1, "hidden": 8, "steps": 20, "samples": 30}
 

@@ -12,8 +12,8 @@ import asrnn_jax
 from asrnn_jax.cells import CELLS
 from experiments.config import Optimizer
 from experiments.errors import UsageError
-from experiments.optimizer import OPTIMIZERS, SCHEDULES, make_optimizer
 from experiments.presets import PRESETS
+from experiments.training.optimizer import OPTIMIZERS, SCHEDULES, make_optimizer
 
 
 def test_orthogonal_parameters_move_at_their_own_rate_and_bases_not_at_all():

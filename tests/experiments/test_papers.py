@@ -11,9 +11,9 @@ from experiments import papers as module
 from experiments.__main__ import parse
 from experiments.config import CopyMemory, Model, Optimizer, Pixels, Text, Training, essence
 from experiments.errors import UsageError
-from experiments.model import make_model
 from experiments.papers import Papers, papers, placed, runs
 from experiments.presets import command_line
+from experiments.training.model import make_model
 
 
 def test_every_run_is_there_with_a_model_that_can_be_made():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from asrnn_jax import analysis, cells
-from experiments import probes
 from experiments.config import PROBE_NAMES, Training
 from experiments.errors import UsageError
+from experiments.training import probes
 
 
 def test_every_name_of_the_flag_is_there():

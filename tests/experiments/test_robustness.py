@@ -7,13 +7,13 @@ import pytest
 import asrnn_jax
 from asrnn_jax import pretrained
 from asrnn_jax.export import narrow, widen
-from experiments import robustness as module
 from experiments.config import CopyMemory, Pixels, to_json
-from experiments.data import load_images
+from experiments.data.images import load_images
 from experiments.errors import UsageError
-from experiments.evaluate import file_names
 from experiments.folder import read_json
-from experiments.robustness import DISTURBANCES, Robustness, robustness
+from experiments.tools import robustness as module
+from experiments.tools.evaluate import file_names
+from experiments.tools.robustness import DISTURBANCES, Robustness, robustness
 
 XS = np.random.default_rng(0).normal(size=(40, 200, 3)).astype(np.float32)
 

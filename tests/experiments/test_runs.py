@@ -16,12 +16,12 @@ import pytest
 import asrnn_jax
 from asrnn_jax import pretrained
 from experiments.config import CopyMemory, Model, Optimizer, Training, from_json
-from experiments.data import load_images
-from experiments.divergence import check_gradient
+from experiments.data.images import load_images
 from experiments.errors import DivergedError
 from experiments.folder import alone, read_metrics
 from experiments.tasks import make_task
-from experiments.train import train
+from experiments.training.divergence import check_gradient
+from experiments.training.train import train
 from tests.experiments.conftest import environment
 
 TINY = (
@@ -312,7 +312,7 @@ def test_report_keeps_runs_of_one_name_apart_and_names_what_it_cannot_use(straig
         shutil.copytree(straight, tmp_path / parent / "run")
     shutil.copytree(straight, tmp_path / "unfinished")
     (tmp_path / "unfinished" / "result.json").unlink()
-    from experiments import figures
+    from experiments.report import figures
 
     labels = []
     with pytest.MonkeyPatch.context() as patch:

@@ -8,11 +8,11 @@ import jax
 import pytest
 
 from experiments.config import CopyMemory, Model, Training
-from experiments.model import make_model
-from experiments.optimizer import make_optimizer
-from experiments.scaling import Scaling, exchange_seconds, scaling
-from experiments.steps import exchanged, initial, make_step
 from experiments.tasks import make_task
+from experiments.tools.scaling import Scaling, exchange_seconds, scaling
+from experiments.training.model import make_model
+from experiments.training.optimizer import make_optimizer
+from experiments.training.steps import exchanged, initial, make_step
 
 KINDS = {"f32": 4, "bf16": 2}
 OTHERS = r" (?:all-gather|all-to-all|reduce-scatter|collective-permute|collective-broadcast|send|recv)[\w-]*\("

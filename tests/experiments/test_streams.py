@@ -11,15 +11,15 @@ import pytest
 import asrnn_jax
 from asrnn_jax import losses, streaming
 from experiments.config import Model, Optimizer, Stream, Training, differences, from_json, to_json
+from experiments.data.samples import Samples, load_samples, stream_of
 from experiments.errors import UsageError
-from experiments.model import make_model
-from experiments.optimizer import make_optimizer
-from experiments.samples import Samples, load_samples, stream_of
-from experiments.scores import GRACE, score
-from experiments.steps import initial, make_step
-from experiments.stream_report import scored
+from experiments.report.stream_report import scored
 from experiments.tasks import make_task
-from experiments.train import train
+from experiments.tasks.scores import GRACE, score
+from experiments.training.model import make_model
+from experiments.training.optimizer import make_optimizer
+from experiments.training.steps import initial, make_step
+from experiments.training.train import train
 
 CONFIG = Stream(
     model=Model("gru", 12),

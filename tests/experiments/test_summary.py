@@ -7,9 +7,10 @@ import pytest
 
 from experiments.config import CopyMemory, Model, Pixels, Training, to_json
 from experiments.errors import UsageError
+from experiments.folder import placeless
 from experiments.papers import runs
-from experiments.report import Report, report
-from experiments.summary import collect, load_runs, placeless, summary
+from experiments.report.report import Report, report
+from experiments.report.summary import collect, load_runs, summary
 
 
 def fold(folder, name, config, lines, result=None, seconds=75.0):

@@ -12,11 +12,11 @@ import pytest
 import asrnn_jax
 from experiments.config import Model, Optimizer, Text, Training
 from experiments.errors import UsageError
-from experiments.model import make_model
 from experiments.presets import PRESETS
 from experiments.tasks import make_task
-from experiments.text import bits_per_character, load_text
-from experiments.train import train
+from experiments.tasks.text import bits_per_character, load_text
+from experiments.training.model import make_model
+from experiments.training.train import train
 
 PLAIN = "the cat sat on the mat. " * 40
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from asrnn_jax.cells import CELLS
 from experiments.config import Model
-from experiments.model import make_model
-from experiments.zoo import family, source
+from experiments.tools.zoo import family, source
+from experiments.training.model import make_model
 
 
 def test_list_names_every_cell_with_size_and_source(cli):

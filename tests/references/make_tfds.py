@@ -8,7 +8,7 @@ TFDS looks for the package of the builder's module, so this one must be imported
 import numpy as np
 import tensorflow_datasets as tfds
 
-from experiments.data import load_images
+from experiments.data.images import load_images
 
 
 class Mnist(tfds.core.GeneratorBasedBuilder):

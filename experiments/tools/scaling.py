@@ -13,15 +13,15 @@ import jax
 import numpy as np
 
 import asrnn_jax
-from experiments.bench import interleaved
 from experiments.config import CopyMemory, Model, Training
 from experiments.errors import UsageError, unknown
 from experiments.folder import made, write_json
-from experiments.model import make_model
-from experiments.optimizer import make_optimizer
-from experiments.report import table, typed
-from experiments.steps import exchanged, initial, make_step
+from experiments.report.tables import table, typed
 from experiments.tasks import make_task
+from experiments.tools.timing import interleaved
+from experiments.training.model import make_model
+from experiments.training.optimizer import make_optimizer
+from experiments.training.steps import exchanged, initial, make_step
 
 # n for 16,000, 69,000 and 137,000 params on pixels, as in the paper's tables
 SIZES = {"asrnn": (122, 257, 364), "gru": (74,), "lstm": (64, 128)}

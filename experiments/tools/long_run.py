@@ -15,7 +15,7 @@ from tqdm import tqdm
 from asrnn_jax import losses, streaming
 from asrnn_jax.cell import Cell
 from experiments.config import Stream
-from experiments.samples import gaps_of, load_samples, stream_of
+from experiments.data.samples import gaps_of, load_samples, stream_of
 
 CHUNK = 1000
 PARTS = 10

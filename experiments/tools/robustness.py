@@ -14,14 +14,14 @@ import numpy as np
 import asrnn_jax
 from asrnn_jax.cell import Cell, as_weights
 from asrnn_jax.export import narrow, widen
-from experiments import figures
 from experiments.config import Pixels, Stream
+from experiments.data.samples import Samples, load_samples
 from experiments.errors import UsageError
-from experiments.evaluate import config_of, file_names, loaded
 from experiments.folder import made, write_json
-from experiments.report import table, typed
-from experiments.samples import Samples, load_samples
+from experiments.report import figures
+from experiments.report.tables import table, typed
 from experiments.tasks import make_task
+from experiments.tools.evaluate import config_of, file_names, loaded
 
 ROWS = 250  # sequences that are run at a time
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from experiments import sections
 from experiments.errors import UsageError
-from experiments.folder import made, read_json, write_json
-from experiments.report import without_folders
-from experiments.sections import Run
+from experiments.folder import made, placeless, read_json, write_json
+from experiments.report import sections
+from experiments.report.sections import Run
 
 REMARKS = "remarks"
 KEPT = ("metrics.jsonl", "result.json", "timing.json")
@@ -39,13 +38,6 @@ def collect(folder: Path, into: Path) -> int:
             said = (path / "diverged.txt").read_text().replace(config["training"]["out"] or path.name, path.name)
             (into / path.name / "diverged.txt").write_text(said)
     return len(found)
-
-
-def placeless(config: Run) -> Run:
-    """A config's JSON values without the folders of the machine that it ran on."""
-    config = config | {name: None for name in ("data_dir",) if name in config}
-    config |= {name: config[name] and without_folders(config[name]) for name in ("teacher",) if name in config}
-    return config | {"training": config["training"] | {"out": None, "resume": False, "coordinator": None}}
 
 
 def _finished(folder: Path) -> bool:

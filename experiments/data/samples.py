@@ -9,7 +9,7 @@ import numpy as np
 
 from asrnn_jax import streaming
 from experiments.config import Stream
-from experiments.data import load_images
+from experiments.data.images import load_images
 from experiments.errors import UsageError
 
 
@@ -35,7 +35,7 @@ def load_samples(config: Stream) -> tuple[Samples, Samples, int]:
 @lru_cache(maxsize=1)
 def _load(dataset: str, data_dir: str | None, download: bool, by: str) -> tuple[Samples, Samples, int]:
     if dataset == "speech":
-        from experiments.audio import load_speech
+        from experiments.data.audio import load_speech
 
         speech = load_speech(data_dir)
         train = Samples(speech.train, speech.train_labels, speech.train_lengths, speech.background)

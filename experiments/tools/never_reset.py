@@ -15,10 +15,10 @@ from asrnn_jax.cells import CELLS
 from experiments.config import REGIMES, Model, Optimizer, Stream, Training
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import begun, read_json, write_json
-from experiments.long_run import PARTS, long_run, tenths
-from experiments.report import table, typed
-from experiments.stream_report import alarm_unit, measurements
-from experiments.train import train, trained
+from experiments.report.stream_report import alarm_unit, measurements
+from experiments.report.tables import table, typed
+from experiments.tools.long_run import PARTS, long_run, tenths
+from experiments.training.train import train, trained
 
 GRID_CELLS = ("tanh_rnn", "gru", "lstm", "asrnn", "lru", "alif")
 DEEP = ("lru",)  # linear in its state: two residual blocks of half the width, with gated outputs, as in its paper

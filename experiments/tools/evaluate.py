@@ -18,12 +18,11 @@ from asrnn_jax import pretrained
 from asrnn_jax.optim import count
 from experiments.config import Config, Pixels, from_json
 from experiments.errors import UsageError
-from experiments.folder import read_json
+from experiments.folder import placeless, read_json
 from experiments.presets import command_line
-from experiments.report import table
-from experiments.steps import make_evaluate
-from experiments.summary import placeless
+from experiments.report.tables import table
 from experiments.tasks import make_task
+from experiments.training.steps import make_evaluate
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import asrnn_jax
 from asrnn_jax.cell import Cell
 from experiments.config import Text
 from experiments.errors import UsageError
-from experiments.tasks import Task, cross_entropy
+from experiments.tasks.task import Task, cross_entropy
 
 MAX_BYTES = 1 << 30  # no text is larger
 PIECE = 500  # steps that evaluation takes at once

@@ -54,7 +54,7 @@ def learning_curves(folders: Sequence[Path], out: Path) -> None:
 
 
 def probes(folder: Path, out: Path) -> None:
-    """What `experiments.probes` recorded, against the step: a panel a quantity."""
+    """What `experiments.training.probes` recorded, against the step: a panel a quantity."""
     from asrnn_jax import plot
 
     lines = read_metrics(folder / "probes.jsonl")
@@ -95,7 +95,7 @@ def stream(config: Any, cell: Any, params: Any, out: Path, after: int = 5000, st
 
     import asrnn_jax
     from asrnn_jax import analysis, plot
-    from experiments.samples import gaps_of, load_samples, stream_of
+    from experiments.data.samples import gaps_of, load_samples, stream_of
 
     _pyplot()
     train, test, _ = load_samples(config)

@@ -11,13 +11,14 @@ import numpy as np
 
 from asrnn_jax import losses, streaming
 from asrnn_jax.cell import Cell
-from experiments import audio, figures
 from experiments.config import Stream
+from experiments.data import audio
+from experiments.data.samples import Samples, gaps_of, load_samples
 from experiments.folder import write_json
-from experiments.report import table
-from experiments.samples import Samples, gaps_of, load_samples
-from experiments.scores import measure
-from experiments.train import trained
+from experiments.report import figures
+from experiments.report.tables import table
+from experiments.tasks.scores import measure
+from experiments.training.train import trained
 
 
 def conditions(gaps: streaming.Gaps) -> dict[str, dict[str, Any]]:

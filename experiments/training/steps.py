@@ -14,7 +14,7 @@ import asrnn_jax
 from asrnn_jax.cell import Cell
 from experiments import machine
 from experiments.config import Config
-from experiments.tasks import Task
+from experiments.tasks.task import Task
 
 
 class State(NamedTuple):

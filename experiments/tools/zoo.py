@@ -19,12 +19,12 @@ from asrnn_jax.cells import CELLS
 from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Training
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import begun, read_json
-from experiments.model import make_model
-from experiments.optimizer import make_optimizer
-from experiments.report import table
-from experiments.steps import initial, make_step
+from experiments.report.tables import table
 from experiments.tasks import make_task
-from experiments.train import train
+from experiments.training.model import make_model
+from experiments.training.optimizer import make_optimizer
+from experiments.training.steps import initial, make_step
+from experiments.training.train import train
 
 
 def list_cells() -> str:

@@ -18,10 +18,10 @@ from jax import lax
 import asrnn_jax
 from asrnn_jax.cell import Cell
 from asrnn_jax.streaming import Session
-from experiments import figures
-from experiments.bench import interleaved
-from experiments.report import table
-from experiments.rivals import Shape, subjects, temporary_MiB
+from experiments.report import figures
+from experiments.report.tables import table
+from experiments.tools.rivals import Shape, subjects, temporary_MiB
+from experiments.tools.timing import interleaved
 
 
 def studies(out: Path) -> tuple[dict[str, Any], list[str]]:

@@ -13,10 +13,10 @@ from asrnn_jax import losses, streaming
 from asrnn_jax.cell import Cell
 from experiments import machine
 from experiments.config import Stream
+from experiments.data.samples import Samples, gaps_of, load_samples, stream_of
 from experiments.errors import UsageError
-from experiments.samples import Samples, gaps_of, load_samples, stream_of
-from experiments.scores import measure
-from experiments.tasks import Control, Task
+from experiments.tasks.scores import measure
+from experiments.tasks.task import Control, Task
 
 
 def stream_task(config: Stream) -> Task:

@@ -14,7 +14,7 @@ import numpy as np
 from asrnn_jax import analysis
 from asrnn_jax.cell import Cell
 from experiments.folder import Metrics
-from experiments.tasks import Task
+from experiments.tasks.task import Task
 
 SEQUENCES = 2  # of the first test batch, that all quantities are taken of
 STEPS = 16  # Jacobians of each sequence

@@ -11,12 +11,13 @@ import numpy as np
 
 import asrnn_jax
 from asrnn_jax import pretrained
-from experiments import figures, machine
+from experiments import machine
 from experiments.config import Config, to_json
 from experiments.folder import read_metrics, write_json
-from experiments.model import network
-from experiments.steps import State
-from experiments.tasks import Task
+from experiments.report import figures
+from experiments.tasks.task import Task
+from experiments.training.model import network
+from experiments.training.steps import State
 
 
 class Best:

@@ -17,8 +17,8 @@ import asrnn_jax
 from asrnn_jax import export as exporting
 from asrnn_jax.cell import Cell, as_weights
 from experiments.errors import UsageError
-from experiments.evaluate import file_names, loaded
-from experiments.report import table, typed
+from experiments.report.tables import table, typed
+from experiments.tools.evaluate import file_names, loaded
 
 
 @dataclass(frozen=True)

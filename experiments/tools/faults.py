@@ -20,16 +20,16 @@ import numpy as np
 from tqdm import tqdm
 
 from asrnn_jax import cells, streaming
-from experiments.checkpoints import Checkpoints
 from experiments.config import from_json
 from experiments.errors import DamagedError, UsageError
 from experiments.folder import made, read_json
-from experiments.long_run import resident
-from experiments.model import make_model
-from experiments.optimizer import make_optimizer
-from experiments.report import table, typed
-from experiments.steps import initial
+from experiments.report.tables import table, typed
 from experiments.tasks import make_task
+from experiments.tools.long_run import resident
+from experiments.training.checkpoints import Checkpoints
+from experiments.training.model import make_model
+from experiments.training.optimizer import make_optimizer
+from experiments.training.steps import initial
 
 SAME = ("metrics.jsonl", "result.json")  # of a run that was hurt and of one that was not: byte for byte
 RUN = (

@@ -9,7 +9,7 @@ import numpy as np
 
 from asrnn_jax import losses, streaming
 from asrnn_jax.cell import Cell
-from experiments.samples import Samples, stream_of
+from experiments.data.samples import Samples, stream_of
 
 SURE = 0.5  # entropy share below which a network claims to know something
 GRACE = 5  # steps of a gap in which a claim may still be about the sample before

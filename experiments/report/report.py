@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
 
-from experiments import figures
 from experiments.errors import UsageError
 from experiments.folder import read_json
+from experiments.report import figures
+from experiments.report.tables import minutes, table
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def report(config: Report) -> str:
     """
     folders = [Path(run) for run in config.runs]
     if not folders:
-        from experiments.summary import collect, summary
+        from experiments.report.summary import collect, summary
 
         if config.collect is not None:
             collect(Path(config.collect), Path(config.results) / "runs")
@@ -86,39 +85,5 @@ def row(result: dict[str, Any], folder: Path) -> tuple[str, ...]:
         raise UsageError(f"{folder}: its result is damaged ({type(e).__name__}: {e}).") from e
 
 
-def minutes(seconds: float | None) -> str:
-    """``12:05``"""
-    return "-" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
 def _value(value: float, metric: str) -> str:
     return f"{100 * value:.2f} %" if metric == "accuracy" else f"{metric} {value:.3g}"
-
-
-def typed(name: str, settings: Any, positional: str = "") -> str:
-    """What to type for a tool's result: every flag that is not at its default, without the folders of this machine."""
-    words = []
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        if field.name == "out" or value == field.default:
-            continue
-        value = "FOLDER" if field.name == "data_dir" else value
-        values = [str(part) for part in (value if isinstance(value, tuple) else (value,))]
-        words += [] if field.name == positional else [f"--{field.name.replace('_', '-')}"]
-        words += [without_folders(part) for part in values]
-    return f"python -m experiments {shlex.join([name, *words])}"
-
-
-def without_folders(value: str) -> str:
-    """A path without the folders of this machine; every run has a best.npz, so that its folder is named too."""
-    path = Path(value)
-    if not path.is_absolute():
-        return value
-    return f"{path.parent.name}/{path.name}" if path.name == "best.npz" else path.name
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns, as Markdown, so that it can be pasted."""
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(r, widths)) + " |" for r in rows]
-    return "\n".join([lines[0], "| " + " | ".join("-" * w for w in widths) + " |", *lines[1:]])

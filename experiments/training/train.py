@@ -16,18 +16,20 @@ import jax.numpy as jnp
 from tqdm import tqdm
 
 from asrnn_jax.cell import Cell
-from experiments import divergence, machine
-from experiments.checkpoints import Checkpoints
+from experiments import machine
 from experiments.config import Config, command, differences, to_json
 from experiments.errors import DivergedError, StoppedError, UsageError, disk_full
 from experiments.folder import Clock, Metrics, alone, made, read_json, write_json
-from experiments.model import make_model
-from experiments.optimizer import make_optimizer
-from experiments.outcome import Best, finish
-from experiments.probes import Probes
-from experiments.signals import caught_signals
-from experiments.steps import State, exchanged, initial, make_evaluate, make_step, shards
-from experiments.tasks import Task, make_task
+from experiments.tasks import make_task
+from experiments.tasks.task import Task
+from experiments.training import divergence
+from experiments.training.checkpoints import Checkpoints
+from experiments.training.model import make_model
+from experiments.training.optimizer import make_optimizer
+from experiments.training.outcome import Best, finish
+from experiments.training.probes import Probes
+from experiments.training.signals import caught_signals
+from experiments.training.steps import State, exchanged, initial, make_evaluate, make_step, shards
 
 
 def default_folder(config: Config) -> str:

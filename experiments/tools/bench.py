@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ from tqdm import tqdm
 
 import asrnn_jax
 from asrnn_jax.cells import CELLS
-from experiments import figures
 from experiments.errors import UsageError, unknown
 from experiments.folder import made, write_json
-from experiments.report import table
-from experiments.rivals import RIVALS, Shape, installed, subjects
+from experiments.report import figures
+from experiments.report.tables import table
+from experiments.tools.rivals import RIVALS, Shape, installed, subjects
+from experiments.tools.timing import interleaved
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def bench(config: Bench) -> str:
     parts = [describe(config), table([HEADER, *(_line(row) for row in rows)]), NOTES]
     results: dict[str, Any] = {"machine": machine_facts(), "repeats": config.repeats, "rows": rows}
     if config.studies:
-        from experiments.studies import studies
+        from experiments.tools.studies import studies
 
         results["studies"], texts = studies(out)
         parts += texts
@@ -97,18 +97,6 @@ def _compare(name: str, text: str, config: Bench) -> list[dict[str, Any]]:
 
 
 KINDS = ("train", "infer")
-
-
-def interleaved(calls: dict[Any, Any], repeats: int, warm: int = 2) -> dict[Any, list[float]]:
-    """Seconds of each call, in rounds of one call each."""
-    seconds: dict[Any, list[float]] = {name: [] for name in calls}
-    for repeat in range(repeats + warm):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if repeat >= warm:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
 
 
 HEADER = (

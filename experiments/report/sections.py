@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments import figures
 from experiments.folder import read_metrics
 from experiments.papers import ABLATION, EPOCHS, OWN, RATES, STARTS, TEXT_RATES
-from experiments.report import minutes, table
+from experiments.report import figures
+from experiments.report.tables import minutes, table
 
 PAPER = {  # best test accuracy over 70 epochs, in %
     "smnist-asrnn": 98.89,

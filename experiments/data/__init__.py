@@ -1,0 +1,1 @@
+"""Images, recordings and streams made of them, as arrays."""

@@ -1,0 +1,110 @@
+"""Images as sequences, pixel by pixel or row by row, with a teacher or without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import asrnn_jax
+from experiments.config import Pixels
+from experiments.data.images import load_images
+from experiments.errors import UsageError
+from experiments.tasks.task import Batch, Task, cross_entropy
+
+
+def pixels_task(config: Pixels) -> Task:
+    images = load_images(config.dataset, config.data_dir, config.download)
+    height, width = images.train_images.shape[1:]
+    order = np.arange(height * width)
+    if config.permute:
+        order = np.random.RandomState(92916).permutation(height * width)
+    size, total = config.training.batch, len(images.train_labels)
+    if total - config.validation < size:
+        raise UsageError(
+            f"--batch {size} --validation {config.validation}: {config.dataset} has only {total} training images; "
+            "give at most that together."
+        )
+    mixed = np.random.default_rng(0).permutation(total)  # the same whatever the seed
+    kept, held_out = np.sort(mixed[config.validation :]), np.sort(mixed[: config.validation])
+    train = len(kept)
+    epoch = train // size
+
+    def batch(step):
+        shuffled = np.random.default_rng([config.training.seed, step // epoch]).permutation(train)
+        chosen = kept[np.sort(shuffled[(step % epoch) * size : (step % epoch + 1) * size])]
+        return images.train_images[chosen], images.train_labels[chosen]
+
+    def valid():
+        return _in_order(images.train_images[held_out], images.train_labels[held_out])
+
+    def xs(batch):
+        pixels = batch[0].reshape(len(batch[0]), -1)[:, order].astype(jnp.float32) / 255
+        return pixels.reshape(len(pixels), -1, width if config.rows else 1)
+
+    teacher = _teacher(config, width if config.rows else 1, images.classes)
+
+    def loss(apply, params, batch, memory=(), control=(), teacher=teacher):
+        labels = batch[1]
+        _, logits = apply(params, xs(batch), outputs="last")
+        ce = cross_entropy(logits, labels)
+        if teacher is not None:
+            ce = distilled(ce, logits, teacher(xs(batch)), config.teach, config.temperature)
+        return ce, {"accuracy": (logits.argmax(-1) == labels).astype(jnp.float32)}, memory
+
+    kind, unit = "permuted" if config.permute else "sequential", "rows" if config.rows else "pixels"
+    return Task(
+        title=f"{kind} {config.dataset} by {unit}",
+        inputs=width if config.rows else 1,
+        outputs=images.classes,
+        length=height if config.rows else height * width,
+        steps=config.epochs * epoch,
+        epoch=epoch,
+        batch=batch,
+        tests=lambda: _in_order(images.test_images, images.test_labels),
+        valid=valid if config.validation else None,
+        xs=xs,
+        loss=loss,
+        test_loss=partial(loss, teacher=None),
+        metric="accuracy",
+        better="max",
+        baseline=("chance", 1 / images.classes),
+    )
+
+
+def _teacher(config: Pixels, inputs: int, classes: int) -> Callable[[jax.Array], jax.Array] | None:
+    """``xs (B, T, I) -> logits (B, C)`` of the trained network that teaches."""
+    if config.teacher is None:
+        return None
+    try:
+        cell, params, _ = asrnn_jax.pretrained.load(config.teacher)
+    except (ValueError, OSError) as e:
+        raise UsageError(f"--teacher {config.teacher}: {e}") from e
+    if (cell.inputs, cell.outputs) != (inputs, classes):
+        raise UsageError(
+            f"--teacher {config.teacher} has {cell.inputs} inputs and {cell.outputs} outputs, the task {inputs} and "
+            f"{classes}: give a network of this task."
+        )
+    return lambda xs: asrnn_jax.run(cell, params, xs, outputs="last")[1]
+
+
+def distilled(ce: jax.Array, logits: jax.Array, teachers: jax.Array, share: float, temperature: float) -> jax.Array:
+    """``(1 - share) ce + share T^2 KL(teacher || student)``, both softened by the temperature T (Hinton et al. 2015,
+    arXiv:1503.02531)."""
+    student, teacher = (jax.nn.log_softmax(each / temperature, axis=-1) for each in (logits, teachers))
+    return (1 - share) * ce + share * temperature**2 * optax.losses.kl_divergence_with_log_targets(student, teacher)
+
+
+def _in_order(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[Batch, np.ndarray]]:
+    """Batches of one size over all images, with weight 0 for what fills up the last."""
+    number = len(labels)
+    rows = min(1000, number)
+    for start in range(0, number, rows):
+        chosen = np.arange(start, start + rows)
+        weights = (chosen < number).astype(np.float32)
+        chosen = np.minimum(chosen, number - 1)
+        yield (images[chosen], labels[chosen]), weights

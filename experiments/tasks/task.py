@@ -1,0 +1,73 @@
+"""What a task is: where batches come from, what the loss is, what counts as a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from asrnn_jax.cell import Cell
+
+Batch = Any
+Memory = Any
+Apply = Callable[..., tuple[Any, jax.Array]]  # (params, xs (B, T, I), **options of run) -> (carry, logits)
+
+
+class Control(NamedTuple):
+    """What follows the metrics of each step, a pair of pure functions."""
+
+    init: Callable[[], Any]
+    """``() -> control``"""
+    update: Callable[[dict[str, jax.Array], Any], Any]
+    """``(metrics, control) -> control``"""
+
+
+class Task(NamedTuple):
+    """A task for the training loop. `loss` is jitted; the rest runs on the host."""
+
+    title: str
+    inputs: int
+    outputs: int
+    length: int
+    """Steps of a sequence."""
+    steps: int
+    """Optimiser steps in all."""
+    epoch: int | None
+    """Steps an epoch, None for tasks without one."""
+    batch: Callable[[int], Batch]
+    """The batch of a step, a function of seed and step alone, so that a resumed run sees the same data."""
+    tests: Callable[[], Iterator[tuple[Batch, np.ndarray]]]
+    """Test batches, all of one shape, with weights ``(B,)`` that are 0 for padding."""
+    xs: Callable[[Batch], jax.Array]
+    """The network's inputs ``(B, T, I)`` of a batch."""
+    loss: Callable[..., tuple[jax.Array, dict[str, jax.Array], Memory]]
+    """``(apply, params, batch, memory, control) -> (loss (B,), metrics {name: (B,)}, memory)``, per sequence. Memory
+    and control are () for tasks without them."""
+    metric: str
+    """The result metric, "loss" or a name in metrics."""
+    better: str
+    """"max" or "min" of it."""
+    baseline: tuple[str, float] | None
+    """What not remembering gives, in `metric`: (name, value)."""
+    valid: Callable[[], Iterator[tuple[Batch, np.ndarray]]] | None = None
+    """Like `tests`, of held-out training data, on which the epoch to report is chosen."""
+    memory: Callable[[Cell, Any], Memory] | None = None
+    """``(cell, params) -> memory``: what is carried from batch to batch, leaves ``(B, ...)``."""
+    control: Control | None = None
+    """What the loss is given beside the batch and follows the metrics, for example a weight that sets itself."""
+    test_loss: Callable[..., tuple[jax.Array, dict[str, jax.Array], Memory]] | None = None
+    """`loss` as it is evaluated, where that is not as it is trained."""
+    evaluate: Callable[[Cell, Any], dict[str, float]] | None = None
+    """``(cell, params) -> {"test_metric": value}``, also "valid_metric", in place of the means of `loss` over `tests`
+    and `valid`."""
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Cross-entropy ``(...)`` in nats of logits ``(..., O)`` and labels ``(...)``.
+
+    With one-hot labels, because the gradient of picking by index is a scatter, slow to compile and to run on CPU.
+    """
+    return optax.softmax_cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]))
