@@ -7,12 +7,11 @@ Results quoted as "paper" are from the tables of arXiv:2304.11790 (best test acc
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Text, Training, command, essence
 from experiments.errors import unknown
-from experiments.folder import without_folders
-from experiments.report.tables import table
+from experiments.report.tables import flags, switches, table
 
 
 @dataclass(frozen=True)
@@ -217,18 +216,9 @@ def with_preset(name: str, cell: str | None) -> Config:
 def command_line(config: Config) -> str:
     """What to type for a run with these settings, but for its folders."""
     base = type(config)() if config.preset is None else with_preset(config.preset, config.model.cell)
-    before, words = essence(base), ["python", "-m", "experiments", command(config)]
-    parts = (config, config.model, config.optim, config.training)
-    switches = {field.name for part in parts for field in fields(part) if field.type == "bool"}
+    words = ["python", "-m", "experiments", command(config)]
     words += [] if config.preset is None else ["--preset", config.preset]
-    for name, value in essence(config).items():
-        flag = name.replace("_", "-")
-        if value == before[name]:
-            continue
-        if name in switches:
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            values = value if isinstance(value, list) else [value]
-            words += [f"--{flag}", *(without_folders(str(part)) for part in values)]
+    without_value = set().union(*map(switches, (config, config.model, config.optim, config.training)))
+    words += flags(essence(config), essence(base), without_value)
     embedded = getattr(config, "dataset", None) == "digits" or not hasattr(config, "data_dir")
     return shlex.join(words if embedded else [*words, "--data-dir", "FOLDER"])

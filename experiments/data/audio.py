@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.data import inside
 from experiments.errors import UsageError
 
 FRAME, HOP, MELS = 0.032, 0.016, 40  # seconds, seconds, channels
 FLOOR = 1e-6  # mel power, over that of a full-scale sine, below which sound counts as silence
 SECONDS = 1.5  # of a recording that are kept
-SUBFOLDERS = ("spoken_digit", "speech_commands")
 MAX_BYTES = 1 << 26  # no recording of a word, or of some minutes of noise, is larger
 
 
@@ -49,8 +49,7 @@ def load_speech(data_dir: str | None) -> Speech:
     """
     if data_dir is None or not Path(data_dir).expanduser().is_dir():
         raise UsageError(f"--data-dir {data_dir}: give the folder with the WAV files.")
-    root = Path(data_dir).expanduser()
-    root = next((root / name for name in SUBFOLDERS if (root / name).is_dir()), root)
+    root = inside(data_dir, "spoken_digit", "speech_commands")
     flat = sorted(root.glob("[0-9]_*_*.wav"))
     if flat:
         words = [path.name.split("_")[0] for path in flat]

@@ -32,6 +32,7 @@ Run = dict[str, Any]
 
 
 def copying(runs: dict[str, Run], folder: Path) -> list[str]:
+    """Copying memory at both delays, with the figure of each. No runs, no parts."""
     parts = []
     for delay in (1000, 2000):
         chosen = {n: r for n, r in runs.items() if n.startswith(f"copy-{delay}-")}
@@ -75,6 +76,7 @@ def copying(runs: dict[str, Run], folder: Path) -> list[str]:
 
 
 def mnist(runs: dict[str, Run], folder: Path) -> list[str]:
+    """Sequential and permuted MNIST by pixels, beside the paper, with the figure of test errors. No runs, no parts."""
     rows = _table(f"run|n|params|seed|paper|best test|test at the best validation|epochs|time|by epoch {EPOCHS}")
     for name, run in runs.items():
         if not re.match(r"[sp]mnist-", name):
@@ -138,6 +140,7 @@ def _errors(runs: dict[str, Run], folder: Path) -> list[str]:
 
 
 def ablation(runs: dict[str, Run]) -> list[str]:
+    """What D_f and the map of W_hh are worth, over seeds. No runs, no parts."""
     rows = _table("variant|copying, L = 500: loss at the end|2 % below the baseline at|seeds|MNIST by rows: test|seeds")
     for about in ABLATION:
         kinds = {task: _seeds(runs, _ablated(task, about)) for task in OWN}
@@ -174,6 +177,7 @@ def _ablated(task: str, about: str) -> str:
 
 
 def sensitivity(runs: dict[str, Run], folder: Path) -> list[str]:
+    """The heat map of learning rate and initial D_f. No runs, no parts."""
     names = [*(f"asrnn-{start:g}" for start in STARTS), "tanh_rnn", "lstm"]
     values = np.full((len(names), len(RATES)), np.nan)
     diverged = np.zeros(values.shape, bool)
@@ -196,6 +200,7 @@ def sensitivity(runs: dict[str, Run], folder: Path) -> list[str]:
 
 
 def text(runs: dict[str, Run]) -> list[str]:
+    """Bits per character, and the short runs that chose the rates. No runs, no parts."""
     rows = _table("run|n|params|rate|validation|test at the best validation|epochs|time")
     short: dict[str, dict[float, str]] = {}
     for name, run in runs.items():
@@ -218,6 +223,7 @@ def text(runs: dict[str, Run]) -> list[str]:
 
 
 def distillation(runs: dict[str, Run]) -> list[str]:
+    """A small network alone and taught, beside its teacher. No runs, no parts."""
     rows = _table("network|n|params|test|seeds")
     for about, prefix in (("teacher", "distill-0-teacher"), ("alone", "distill-alone-"), ("taught", "distill-taught-")):
         chosen = [run for run in _seeds(runs, prefix) if run["result"] is not None]

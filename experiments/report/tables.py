@@ -24,13 +24,29 @@ def minutes(seconds: float | None) -> str:
 
 def typed(name: str, settings: Any, positional: str = "") -> str:
     """What to type for a tool's result: every flag that is not at its default, without the folders of this machine."""
+    defaults = {field.name: field.default for field in fields(settings) if field.name != "out"}
+    now = {field: getattr(settings, field) for field in defaults}
+    if now.get("data_dir") is not None:
+        now["data_dir"] = "FOLDER"
+    return f"python -m experiments {shlex.join([name, *flags(now, defaults, switches(settings), positional)])}"
+
+
+def flags(now: dict[str, Any], defaults: dict[str, Any], switches: set[str], positional: str = "") -> list[str]:
+    """The words that set every value which is not at its default; `switches` take no value, `positional` no flag."""
     words = []
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        if field.name == "out" or value == field.default:
+    for name, value in now.items():
+        flag = name.replace("_", "-")
+        if value == defaults[name]:
             continue
-        value = "FOLDER" if field.name == "data_dir" else value
-        values = [str(part) for part in (value if isinstance(value, tuple) else (value,))]
-        words += [] if field.name == positional else [f"--{field.name.replace('_', '-')}"]
-        words += [without_folders(part) for part in values]
-    return f"python -m experiments {shlex.join([name, *words])}"
+        if name in switches:
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+            continue
+        values = value if isinstance(value, (tuple, list)) else [value]
+        words += [] if name == positional else [f"--{flag}"]
+        words += [without_folders(str(part)) for part in values]
+    return words
+
+
+def switches(settings: Any) -> set[str]:
+    """The fields of a dataclass that are flags without a value."""
+    return {field.name for field in fields(settings) if field.type == "bool"}

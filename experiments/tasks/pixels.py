@@ -18,6 +18,11 @@ from experiments.tasks.task import Batch, Task, cross_entropy
 
 
 def pixels_task(config: Pixels) -> Task:
+    """Images ``(B, height, width)`` of bytes as ``(B, T, I)`` in [0, 1], classified after the last step.
+
+    Raises:
+      UsageError: data that are missing or damaged, too few images, a teacher of another task.
+    """
     images = load_images(config.dataset, config.data_dir, config.download)
     height, width = images.train_images.shape[1:]
     order = np.arange(height * width)

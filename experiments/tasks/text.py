@@ -14,6 +14,7 @@ import numpy as np
 import asrnn_jax
 from asrnn_jax.cell import Cell
 from experiments.config import Text
+from experiments.data import inside
 from experiments.errors import UsageError
 from experiments.tasks.task import Task, cross_entropy
 
@@ -40,7 +41,7 @@ def load_text(data_dir: str | None) -> Corpus:
     """
     if data_dir is None or not Path(data_dir).expanduser().is_dir():
         raise UsageError(f"--data-dir {data_dir}: give the folder with *train*.txt, *valid*.txt and *test*.txt.")
-    folder = text_folder(data_dir)
+    folder = inside(data_dir, "text")
     train, valid, test = (_read(folder, part) for part in ("train", "valid", "test"))
     characters = tuple(sorted(set(train)))
     number = {character: i for i, character in enumerate(characters)}
@@ -49,12 +50,6 @@ def load_text(data_dir: str | None) -> Corpus:
         return np.array([number.get(character, len(characters)) for character in text], np.int32)
 
     return Corpus(numbers(train), numbers(valid), numbers(test), characters)
-
-
-def text_folder(data_dir: str) -> Path:
-    """Where the texts of --data-dir lie."""
-    folder = Path(data_dir).expanduser()
-    return folder / "text" if (folder / "text").is_dir() else folder
 
 
 def _read(folder: Path, part: str) -> list[str]:
@@ -108,7 +103,7 @@ def text_task(config: Text) -> Task:
         return ce, {"bpc": ce / np.log(2)}, jax.lax.stop_gradient(carry)
 
     return Task(
-        title=f"characters of {text_folder(config.data_dir or '').resolve().name}",
+        title=f"characters of {inside(config.data_dir or '', 'text').resolve().name}",
         inputs=classes,
         outputs=classes,
         length=window,
