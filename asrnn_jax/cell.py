@@ -1,4 +1,4 @@
-"""The contract of a recurrent cell: a tuple of pure functions, evaluated in three phases.
+"""The contract of a recurrent cell: a record of pure functions, evaluated in three phases.
 
 Legend of dimension letters used in every docstring and annotation:
 
@@ -18,15 +18,21 @@ trained weights (for a dense cell: one matrix product), `update` touches none. T
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, ParamSpec, cast
+from typing import Any, Literal, ParamSpec, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
+
+from asrnn_jax.dtypes import at_least_float32
 
 PyTree = Any
 Shape = tuple[Any, ...]  # of ints, or of the symbolic dimensions of `jax.export`
@@ -46,11 +52,15 @@ class Units:
     """``(..., H)``, what came out of it."""
 
 
-class Cell(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Cell:
     """A recurrent cell: pure functions on pytrees, made by a factory of `asrnn_jax.cells`.
 
     Every function works on any number of leading axes (batch, or time and batch), so the same
     code serves one step and a whole sequence. Carry leaves have shape ``(*B, ...)``.
+
+    A cell is a static argument of jitted functions. Cells that a factory made of equal arguments are equal, have one
+    hash and can be pickled; any other cell equals only itself.
     """
 
     name: str
@@ -113,14 +123,41 @@ class Cell(NamedTuple):
 
     An element is ``(decay, drive)``, both like the carry: ``carry = decay * carry + drive``.
     """
-    combine: Callable[[PyTree, PyTree], PyTree] | None = None
-    """``(first, second) -> element`` that does what both do one after the other; associative."""
     through: Callable[..., tuple[PyTree, jax.Array]] | None = None
     """``(go, weights, carry, xs, key) -> (carry, ys)``: a cell made of cells, see `asrnn_jax.composite`."""
     parts: tuple[Cell, ...] = ()
     """The cells that a cell is made of, see `asrnn_jax.composite`."""
     both_directions: bool = False
     """Whether ys at a step also depend on later steps."""
+    made_by: tuple[Callable[..., Cell], tuple[tuple[str, Any], ...]] | None = field(default=None, repr=False)
+    """The factory and its arguments; None for a cell made or changed in another way."""
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Cell) and self.made_by is not None and self.made_by == other.made_by
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return object.__hash__(self) if self.made_by is None else hash(self.made_by)
+
+    def __repr__(self) -> str:
+        return f"Cell({self.name}, inputs={self.inputs}, hidden={self.hidden}, outputs={self.outputs})"
+
+    def __reduce__(self):
+        if self.made_by is None:
+            raise pickle.PicklingError(
+                f"cell {self.name!r} was not made by a factory with @asrnn_jax.cell.factory: pickle what it is made "
+                "from, and make it again."
+            )
+        return _made_again, self.made_by
+
+    def replace(self, **changes: Any) -> Cell:
+        """The cell with other functions or sizes, by name."""
+        return dataclasses.replace(self, **{"made_by": None, **changes})
 
     def step(self, weights: Weights, carry: PyTree, z: PyTree) -> PyTree:
         """One step of the loop: ``(weights, carry, z) -> carry``."""
@@ -133,43 +170,78 @@ class Cell(NamedTuple):
         return self.trained_start(weights, batch_shape, dtype)
 
 
-def linear(first: PyTree, second: PyTree) -> PyTree:
-    """`Cell.combine` of every diagonal linear cell: elements ``(decay, drive)``, one after the other."""
-    (a, b), (c, d) = first, second
-    return jax.tree.map(jnp.multiply, c, a), jax.tree.map(lambda c, b, d: c * b + d, c, b, d)
+CELLS_KEPT = 128  # of those made last; a cell that is forgotten and made again equals the one before
 
 
 def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
-    """Makes a function that returns a cell return the same cell for the same arguments.
+    """Makes a function that returns a cell a factory: cells of equal arguments are equal, and can be pickled.
 
-    Cells are static arguments of jitted functions and compare by their functions' identity: the same cell made
-    twice would otherwise compile twice.
+    Cells are static arguments of jitted functions: the same cell made twice must not compile twice. Arguments may be
+    numbers of any library; the function gets plain ones. A function with a `dtype` draws in at least float32 (values
+    near a limit, like logarithms of decays, do not survive narrow arithmetic) and its params are cast at the end.
     """
     signature = inspect.signature(make)
+    own_params = "dtype" in signature.parameters and "cell" not in signature.parameters
 
-    @functools.cache
-    def made(*args, **kwargs) -> Cell:
-        cell = make(*args, **kwargs)
-        return cell._replace(init=_checking_keys(cell.init))
+    @functools.lru_cache(CELLS_KEPT, typed=True)
+    def made(*values: Any) -> Cell:
+        arguments: Any = dict(zip(signature.parameters, values))
+        dtype = arguments["dtype"] if own_params else None
+        wide = {} if dtype is None else {"dtype": at_least_float32(dtype)}
+        cell = make(**{**arguments, **wide})
+        cell = cell.replace(init=_checked_init(cell.init, dtype), made_by=(once, tuple(arguments.items())))
+        if dtype == jnp.float16:  # the only type with a narrower range than float32
+            _check_fits(cell)
+        return cell
 
     @functools.wraps(make)
     def once(*args, **kwargs) -> Cell:
         call = signature.bind(*args, **kwargs)
         call.apply_defaults()
-        if "dtype" in call.arguments:
-            call.arguments["dtype"] = jnp.dtype(call.arguments["dtype"])
-        return made(*call.args, **call.kwargs)
+        return made(*(_plain(name, value) for name, value in call.arguments.items()))
 
     return cast("Callable[Options, Cell]", once)
 
 
-def _checking_keys(init: Callable[[jax.Array], Params]) -> Callable[[jax.Array], Params]:
+def _made_again(factory: Callable[..., Cell], arguments: tuple[tuple[str, Any], ...]) -> Cell:
+    return factory(**dict(arguments))
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A factory's argument as Python's own number, or as a dtype: what is equal must also be the same."""
+    if name == "dtype":
+        dtype = jnp.dtype(value)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(f"dtype={dtype}: params are floating-point numbers, for example jnp.float32.")
+        return dtype
+    if isinstance(value, Tracer):
+        raise TypeError(f"{name}={value}: options of a cell are static, pass a plain number.")
+    if isinstance(value, np.generic | np.ndarray | jax.Array) and np.ndim(value) == 0:
+        return value.item()
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _checked_init(init: Callable[[jax.Array], Params], dtype: Any) -> Callable[[jax.Array], Params]:
+    """`init` that looks at its key, and casts what it has drawn to `dtype`; None: as it is."""
+
     @functools.wraps(init)
     def checked(key):
         check_key(key)
-        return init(key)
+        params = init(key)
+        return params if dtype is None else jax.tree.map(lambda p: p.astype(dtype), params)
 
     return checked
+
+
+def _check_fits(cell: Cell) -> None:
+    with jax.ensure_compile_time_eval():
+        for path, p in jax.tree.leaves_with_path(cell.init(jax.random.key(0))):
+            if not bool(jnp.isfinite(p).all()):
+                name = jax.tree_util.keystr(path, simple=True, separator=".")
+                raise ValueError(
+                    f"dtype={p.dtype}: {name} of cell {cell.name!r} with hidden={cell.hidden} starts beyond its largest "
+                    f"number, {float(jnp.finfo(p.dtype).max):g}: use bfloat16 or float32."
+                )
 
 
 def check_key(key: Any) -> None:
@@ -179,6 +251,23 @@ def check_key(key: Any) -> None:
     if shape is None or len(shape) != (0 if typed else 1):
         about = repr(key) if shape is None else f"{dtype}{list(shape)}"
         raise TypeError(f"key={about}: pass one PRNG key, for example jax.random.key(0).")
+
+
+def check_cell(cell: Any) -> None:
+    """Raises for what is not a cell, with what it may be instead."""
+    if isinstance(cell, Cell):
+        return
+    if isinstance(cell, str):
+        remedy = f"make one with asrnn_jax.cells.make({cell!r}, inputs, hidden)"
+    elif inspect.isfunction(cell):
+        remedy = f"this is a function; if it is a factory, call it: {cell.__name__}(inputs, hidden)"
+    elif hasattr(cell, "initialize_carry"):
+        remedy = "this is a flax cell; make one of asrnn_jax.cells, asrnn_jax.interop takes over its weights"
+    elif isinstance(getattr(cell, "cell", None), Cell):
+        remedy = "this is a module; pass its .cell"
+    else:
+        remedy = "make one with a factory of asrnn_jax.cells"
+    raise TypeError(f"cell={cell!r}: pass a cell; {remedy}.")
 
 
 def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
@@ -191,7 +280,7 @@ def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
                 asks = f"has {expected[name]} there" if name in expected else "has no such param"
                 raise ValueError(
                     f"params[{name!r}] {has}, but cell {cell.name!r} ({cell.inputs} inputs, {cell.hidden} hidden) "
-                    f"{asks}: pass the params this cell's init made."
+                    f"{asks}: {_what_params_are(params_or_weights)}."
                 )
         for path, leaf in jax.tree_util.tree_leaves_with_path(params_or_weights):
             if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
@@ -208,34 +297,72 @@ def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
     return params_or_weights
 
 
+def _what_params_are(given: Params) -> str:
+    """What to pass in place of params of another shape, by what they seem to be."""
+    boxes = jax.tree.leaves(dict(given), is_leaf=lambda leaf: hasattr(leaf, "unbox") or hasattr(leaf, "get_value"))
+    if "params" in given:
+        return "these are the variables of a module, pass variables['params']"
+    if any(hasattr(leaf, "unbox") for leaf in boxes):
+        return "these are boxed, pass flax.linen.meta.unbox(params)"
+    if any(hasattr(leaf, "get_value") for leaf in boxes):
+        return "these are variables of nnx, pass module.params"
+    return "pass the params this cell's init made"
+
+
 def _shapes(params: PyTree) -> dict[str, Shape]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf) for path, leaf in leaves}
 
 
-def as_inputs(cell: Cell, xs: ArrayLike, least_rank: int, what: str) -> jax.Array:
-    """Inputs as an array, or an error that names what is wrong with them."""
-    if not isinstance(xs, jax.Array):  # the conversion alone takes as long as half a step
+def as_numbers(name: str, values: ArrayLike, what: str) -> np.ndarray | jax.Array:
+    """Floating-point numbers as a plain array of this machine, or an error that names what is wrong with them.
+
+    The one conversion of what users pass: `asrnn_jax.run`, `asrnn_jax.step`, the analyses and streams.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, and what is masked would be taken for data: pass {name}.filled(0), and "
+            f"mask=~numpy.ma.getmaskarray({name}).any(-1)."
+        )
+    array: Any = values
+    if isinstance(values, np.ndarray) and not values.dtype.isnative:
+        array = values.astype(values.dtype.newbyteorder("="))
+    if not isinstance(array, np.ndarray | jax.Array):  # the conversion alone takes as long as half a step
         try:
-            xs = jnp.asarray(xs)
+            array = jnp.asarray(array)
         except (TypeError, ValueError) as e:
-            raise TypeError(f"xs is {type(xs).__name__} that makes no array of numbers: {what}.") from e
+            ragged = isinstance(values, list | tuple) and len({np.shape(v)[:1] for v in _parts_of(values)}) > 1
+            remedy = "sequences of different lengths: pad them to one length and give lengths=" if ragged else what
+            raise TypeError(f"{name} is {type(values).__name__} that makes no array of numbers: {remedy}.") from e
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(
+            f"{name} has dtype {array.dtype}: a recurrent cell needs floating-point inputs; convert with "
+            f"{name}.astype(jnp.float32), or jax.nn.one_hot for symbols; of complex ones pass real and imaginary parts "
+            "as inputs."
+        )
+    return array
+
+
+def _parts_of(values: Any) -> list[Any]:
+    """Elements of a list of sequences, as far as they have shapes."""
+    return [np.empty(len(v)) if isinstance(v, list | tuple) else v for v in values]
+
+
+def as_inputs(cell: Cell, xs: ArrayLike, least_rank: int, what: str) -> jax.Array:
+    """Inputs as an array of JAX, or an error that names what is wrong with them or with the cell."""
+    check_cell(cell)
+    xs = as_numbers("xs", xs, what)
     if xs.ndim < least_rank:
         raise ValueError(f"xs has shape {xs.shape}: {what} (at least {least_rank} axes).")
-    if not jnp.issubdtype(xs.dtype, jnp.floating):
-        raise TypeError(
-            f"xs has dtype {xs.dtype}: a recurrent cell needs floating-point inputs; convert with "
-            "xs.astype(jnp.float32), or jax.nn.one_hot for symbols."
-        )
     if xs.shape[-1] != cell.inputs:
         raise ValueError(
             f"xs has shape {xs.shape}, last axis {xs.shape[-1]}, but cell {cell.name!r} was made with "
             f"inputs={cell.inputs}: {what}, or make the cell with inputs={xs.shape[-1]}."
         )
-    return xs
+    return xs if isinstance(xs, jax.Array) else jnp.asarray(xs)
 
 
-@functools.lru_cache(maxsize=1024)  # a stream asks at every step
+@functools.lru_cache(CELLS_KEPT)  # a stream asks at every step
 def _carry_shapes(cell: Cell, batch: Shape, dtype: Any) -> tuple[PyTree, Any, list[Shape]]:
     expected = jax.eval_shape(lambda: cell.initial_carry(batch, dtype))
     shapes = jax.tree.map(lambda leaf: leaf.shape, expected)

@@ -23,10 +23,10 @@ def composite(
     """A cell made of `cells`, from one function that says how data go through them.
 
     ``through(go, weights, carry, xs, key) -> (carry, ys)`` calls
-    ``go(cell, weights, carry, xs, key=None, reverse=False) -> (carry, ys)`` for each of its cells. There are three
-    `go`: over a whole sequence (`asrnn_jax.run`: every cell with its own projection, fused gradient or parallel
-    scan), one step, and reading out carries that are already there. So one definition serves all phases of the
-    contract.
+    ``go(cell, weights, carry, xs, key=None, reverse=False, top=False) -> (carry, ys)`` for each of its cells, with
+    `top` for the one whose outputs follow no other cell's. There are three `go`: over a whole sequence
+    (`asrnn_jax.run`: every cell with its own projection, fused gradient or parallel scan), one step, and reading out
+    carries that are already there. So one definition serves all phases of the contract.
 
     Args:
       cells: the parts; the carry is a tuple with one of each.
@@ -38,13 +38,13 @@ def composite(
     def each(function: str, weights: Weights, trees: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
         return tuple(getattr(cell, function)(w, tree) for cell, w, tree in zip(cells, weights_of(weights), trees))
 
-    def one_step(cell, weights, carry, x, key=None, reverse=False):
+    def one_step(cell, weights, carry, x, key=None, reverse=False, top=False):
         if reverse:
             raise ValueError(f"cell {name!r} runs in both directions and cannot take one step: use run.")
         carry = cell.step(weights, carry, cell.project(weights, x))
         return carry, cell.readout(weights, carry, x)
 
-    def reading(cell, weights, carry, x, key=None, reverse=False):
+    def reading(cell, weights, carry, x, key=None, reverse=False, top=False):
         return carry, cell.readout(weights, carry, x)
 
     return Cell(
@@ -77,7 +77,7 @@ def composite(
 def within(cell: Cell, inner: Callable[[Weights], Weights]) -> Cell:
     """The cell with all its functions taking weights that hold its own as ``inner(weights)``; for wrappers."""
     elements, through = cell.elements, cell.through
-    return cell._replace(
+    return cell.replace(
         project=lambda weights, xs: cell.project(inner(weights), xs),
         mix=lambda weights, carry: cell.mix(inner(weights), carry),
         readout=lambda weights, carries, xs: cell.readout(inner(weights), carries, xs),

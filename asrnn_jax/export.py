@@ -25,8 +25,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights
+from asrnn_jax.dtypes import cast
 from asrnn_jax.pairs import real_only
-from asrnn_jax.run import cast, run, step
+from asrnn_jax.run import run, step
 
 Narrow = Literal["float32", "bfloat16", "int8"]
 PLATFORMS = ("cpu", "cuda", "tpu")

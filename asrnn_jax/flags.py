@@ -1,4 +1,4 @@
-"""What run does with masks, lengths and resets besides handing them to the loop; arrays ``(T, N, ...)``."""
+"""What run does with masks, lengths and resets besides handing them to the loop; arrays ``(T, *B, ...)``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from asrnn_jax.cell import Cell, Shape
-from asrnn_jax.loop import where
+from asrnn_jax.loop import finite, zeros_where
 
 
 def as_flags(name: str, flags: ArrayLike | None, shape: Shape) -> jax.Array | None:
@@ -35,7 +35,9 @@ def as_lengths(lengths: ArrayLike, batch: Shape, steps: int) -> jax.Array:
         raise TypeError(f"lengths has dtype {lengths.dtype}: pass integers.")
     if lengths.shape != batch:
         raise ValueError(f"lengths has shape {lengths.shape}, but the batch axes of xs are {batch}: one length each.")
-    if known is not None and known.size and not 0 <= known.min() <= known.max() <= steps:
+    if known is None or not known.size:
+        return lengths
+    if known.min() < 0 or (isinstance(steps, int) and known.max() > steps):
         raise ValueError(f"lengths range over [{known.min()}, {known.max()}], but xs has {steps} steps.")
     return lengths
 
@@ -45,13 +47,13 @@ def last_step(a: jax.Array, reverse: bool) -> jax.Array:
 
 
 def last_valid(a: jax.Array, mask: jax.Array | None, reverse: bool) -> jax.Array:
-    """Of ``a (T, N, ...)`` the last valid step of each element; where there is none, zeros or the first step."""
+    """Of ``a (T, *B, k)`` the last valid step of each element; where there is none, zeros or the first step."""
     if a.shape[0] == 0:
         return jnp.zeros(a.shape[1:], a.dtype)
     if mask is None:
         return last_step(a, reverse)
-    last = jnp.argmax(jnp.where(mask, _order(a.shape[0], reverse), 0), axis=0)
-    return jnp.take_along_axis(a, last[None, :, None], axis=0)[0]
+    last = jnp.argmax(jnp.where(mask, _order(mask, reverse), 0), axis=0)
+    return jnp.take_along_axis(a, last[None, ..., None], axis=0)[0]
 
 
 def starts_of_the_other_way(reset: jax.Array | None, reverse: bool) -> jax.Array | None:
@@ -62,33 +64,37 @@ def starts_of_the_other_way(reset: jax.Array | None, reverse: bool) -> jax.Array
     return jnp.concatenate([none, reset[:-1]] if reverse else [reset[1:], none])
 
 
-def _order(steps: int, reverse: bool) -> jax.Array:
-    """When each step is taken, counted from 1, as ``(T, 1)``."""
-    order = jnp.arange(1, steps + 1)[:, None]
-    return order[::-1] if reverse else order
+def _order(flags: jax.Array, reverse: bool) -> jax.Array:
+    """When each step of ``flags (T, *B)`` is taken, counted from 1, in its shape."""
+    order = jnp.arange(1, flags.shape[0] + 1)
+    return jnp.broadcast_to(
+        jnp.expand_dims(order[::-1] if reverse else order, tuple(range(1, flags.ndim))), flags.shape
+    )
 
 
-def quarantine(cell: Cell, xs, carry, mask, reset, reverse):
-    """Replaces non-finite inputs by 0 and says which steps they would have reached: until the next reset.
+def quarantine(xs, carry, mask):
+    """Replaces non-finite inputs and starts by 0: ``-> (xs, carry, bad (T, *B), bad_start (*B,))``.
 
     Computing with NaN and discarding the result by `where` keeps values clean but not gradients
     (0 * NaN = NaN), so the NaN is taken out before the loop and put back after it.
     """
-    bad = ~jnp.isfinite(xs).all(-1)
+    bad = ~finite(xs, xs.ndim - 1)
     bad = bad if mask is None else bad & mask
-    good_start = jnp.stack([jnp.isfinite(c).all(tuple(range(1, c.ndim))) for c in jax.tree.leaves(carry)]).all(0)
-    poisoned = _reached(bad, good_start, reset, reverse)
+    bad_start = ~finite(carry, xs.ndim - 2)
+    return zeros_where(bad, xs), zeros_where(bad_start, carry), bad, bad_start
+
+
+def reached(cell: Cell, bad: jax.Array, bad_start: jax.Array, reset: jax.Array, reverse: bool) -> jax.Array:
+    """Steps ``(T, *B)`` at or after a bad one, or a bad start, with no reset between."""
+    found = _reached(bad, bad_start, reset, reverse)
     if cell.both_directions:
-        poisoned |= _reached(bad, good_start, starts_of_the_other_way(reset, reverse), not reverse)
-    xs = jnp.where(bad[..., None], 0, xs)
-    return xs, where(good_start, carry, jax.tree.map(jnp.zeros_like, carry)), poisoned
+        found |= _reached(bad, bad_start, starts_of_the_other_way(reset, reverse), not reverse)
+    return found
 
 
-def _reached(bad: jax.Array, good_start: jax.Array, reset: Any, reverse: bool) -> jax.Array:
-    """Steps ``(T, N)`` at or after a bad one, or a bad start, with no reset between."""
-
+def _reached(bad: jax.Array, bad_start: jax.Array, reset: Any, reverse: bool) -> jax.Array:
     def latest(flags):
-        return lax.cummax(jnp.where(flags, _order(len(bad), reverse), -1), axis=0, reverse=reverse)
+        return lax.cummax(jnp.where(flags, _order(flags, reverse), -1), axis=0, reverse=reverse)
 
-    last_bad = jnp.maximum(latest(bad), jnp.where(good_start, -1, 0)[None])
+    last_bad = jnp.maximum(latest(bad), jnp.where(bad_start, 0, -1)[None])
     return (last_bad >= latest(reset)) & (last_bad >= 0)

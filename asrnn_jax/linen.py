@@ -33,7 +33,7 @@ from jax.typing import ArrayLike
 
 import asrnn_jax
 from asrnn_jax.cell import Cell, Params, PyTree, as_weights
-from asrnn_jax.run import cast
+from asrnn_jax.dtypes import cast
 
 FLAX_NAMES = {"initial_carry": "carry", "seq_lengths": "lengths"}
 

@@ -1,4 +1,4 @@
-"""The loop over time and its fused gradient, for arrays of shape ``(T, N, ...)``.
+"""The loop over time and its fused gradient, for arrays of shape ``(T, *B, ...)``.
 
 Time is taken in blocks. A block is projected, stepped through and read out while it is still in
 cache; on the way back its weight gradient is one matrix product instead of one ``n x n`` update a
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from asrnn_jax.cell import Cell, PyTree
+from asrnn_jax.dtypes import at_least_float32
 from asrnn_jax.reverse_only import reverse_only
 
 CPU_BLOCK_BYTES = 1 << 20  # what one block works on should stay in a second-level cache
@@ -25,15 +26,38 @@ class Options(NamedTuple):
     reverse: bool
     block: int  # steps a block
     keep: bool = False  # also return the residuals of the backward pass: the carry entering each step, `Cell.keep`
+    contain: bool = False  # for autodiff with resets: derivatives of steps that overflow are 0, see `_contained`
 
 
 def where(flags: jax.Array, yes: PyTree, no: PyTree) -> PyTree:
-    """`jnp.where` over pytrees, with flags ``(*B,)`` and leaves ``(*B, ...)``."""
+    """`jnp.where` over pytrees, with flags ``(*B,)`` and leaves ``(*B, ...)``; `yes` is broadcast to `no`."""
 
     def one(y, n):
-        return jnp.where(flags.reshape(*flags.shape, *(1,) * (y.ndim - flags.ndim)), y, n)
+        at = jnp.expand_dims(flags, tuple(range(flags.ndim, n.ndim)))
+        return jnp.where(at, jnp.broadcast_to(y, n.shape), n)
 
     return jax.tree.map(one, yes, no)
+
+
+def zeros_where(flags: jax.Array, tree: PyTree) -> PyTree:
+    return where(flags, jax.tree.map(jnp.zeros_like, tree), tree)
+
+
+def nan_where(flags: jax.Array, tree: PyTree) -> PyTree:
+    """NaN where flagged, without derivative. It is computed: a constant NaN would stop `jax_debug_nans` also where
+    nothing is flagged."""
+    marks = jnp.where(flags, 0.0, 1.0)
+    marks = (0.0 * marks) / marks
+    return jax.tree.map(lambda leaf: where(flags, _widened(marks, leaf), leaf), tree)
+
+
+def _widened(flags: jax.Array, like: jax.Array) -> jax.Array:
+    return jnp.expand_dims(flags.astype(like.dtype), tuple(range(flags.ndim, like.ndim)))
+
+
+def finite(tree: PyTree, axes: int) -> jax.Array:
+    """Where all is finite, over the first `axes` axes of each leaf."""
+    return jnp.stack([jnp.isfinite(leaf).all(tuple(range(axes, leaf.ndim))) for leaf in jax.tree.leaves(tree)]).all(0)
 
 
 def hold(mask: jax.Array | None, new: PyTree, old: PyTree) -> PyTree:
@@ -54,31 +78,57 @@ def plain(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
 def _forward(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
     """``-> (end, ys | None, (raw, kept) | None)``; ``raw[t]`` is the carry entering step t, before a reset."""
 
+    contain = options.contain and reset is not None
+
     def body(carry, inputs):
         z, valid, afresh = inputs
         start = restart(afresh, fresh, carry)
+        if contain:
+            return hold(valid, _contained(cell, weights, start, z, afresh.ndim), start), (carry, None)
         a = cell.mix(weights, start)
         kept = cell.keep(z, a) if options.keep and cell.keep else None
         return hold(valid, cell.update(start, z, a), start), (carry, kept)
 
     def over_block(carry, inputs):
         xs, mask, reset = inputs
-        zs = _by_row(cell.project, weights, xs)
+        zs = cell.project(weights, xs)
         end, (raw, kept) = lax.scan(body, carry, (zs, mask, reset), reverse=options.reverse)
-        ys = _by_row(cell.readout, weights, _after(raw, end, options.reverse), xs) if options.readout else None
+        ys = None
+        if options.readout:
+            ys = _read(cell, weights, _after(raw, end, options.reverse), xs, reset if contain else None)
         return end, (ys, (raw, kept) if options.keep else None)
 
     end, (ys, residuals) = _scan_blocks(over_block, carry, (xs, mask, reset), options.block, options.reverse)
     return end, ys, residuals
 
 
+def _contained(cell: Cell, weights, start, z, axes: int):
+    """A step that keeps an overflow to itself: its value is what it is, its derivative 0 where that is not finite.
+
+    A loss after the next reset has the cotangent 0 here, but 0 times an infinite value would be NaN.
+    """
+    tried = cell.step(*lax.stop_gradient((weights, start, z)))
+    bad = ~finite((start, tried), axes)
+    return where(bad, tried, cell.step(weights, zeros_where(bad, start), zeros_where(bad, z)))
+
+
+def _read(cell: Cell, weights, carries, xs, reset):
+    """All outputs; with resets, those of carries that are not finite have no derivative, see `_contained`."""
+    ys = cell.readout(weights, carries, xs)
+    if reset is None:
+        return ys
+    bad = ~finite(carries, reset.ndim)
+    return where(bad, lax.stop_gradient(ys), cell.readout(weights, zeros_where(bad, carries), xs))
+
+
 def parallel(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
     """`plain` for a linear cell in about 2 log2(T) parallel steps: ``-> (end, ys | None)``.
 
-    A masked step becomes the element (1, 0), a reset (0, drive + decay fresh); the start goes into the first drive.
+    A masked step becomes the element (1, 0); the start goes into the first drive, and the fresh one into that of a
+    reset.
     """
     elements: Any = cell.elements
-    decays, drives = elements(weights, _by_row(cell.project, weights, xs))
+    decays, drives = elements(weights, cell.project(weights, xs))
     if mask is not None:
         decays = where(mask, decays, jax.tree.map(jnp.ones_like, decays))
         drives = where(mask, drives, jax.tree.map(jnp.zeros_like, drives))
@@ -88,15 +138,51 @@ def parallel(cell: Cell, options: Options, weights, carry, fresh, xs, mask, rese
 
     if reset is not None:
         drives = where(reset, applied(decays, drives, fresh), drives)
-        decays = where(reset, jax.tree.map(jnp.zeros_like, decays), decays)
-    first = -1 if options.reverse else 0
-    at = partial(jax.tree.map, lambda e: e[first])
+        decays = zeros_where(reset, decays)
+    at = partial(_first, reverse=options.reverse)
     begun = applied(at(decays), at(drives), carry)
-    drives = jax.tree.map(lambda d, b: d.at[first].set(b), drives, begun)
-    combine: Any = cell.combine
-    _, carries = lax.associative_scan(combine, (decays, drives), reverse=options.reverse)
-    ys = _by_row(cell.readout, weights, carries, xs) if options.readout else None
-    return jax.tree.map(lambda c: c[0 if options.reverse else -1], carries), ys
+    drives = jax.tree.map(lambda d, b: _with_first(d, b, options.reverse), drives, begun)
+    carries = linear_scan(options.reverse, decays, drives, reset)
+    ys = _read(cell, weights, carries, xs, reset) if options.readout else None
+    return _first(carries, not options.reverse), ys
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def linear_scan(reverse: bool, decays, drives, reset):
+    """``c_t = decay_t c_{t-1} + drive_t`` from ``c_0 = 0``, by an associative scan over the first axis.
+
+    At a reset, where the decay is 0, what was before is left out: 0 times an infinite state would be NaN. Its
+    derivative is again such a scan, over finite numbers only.
+    """
+
+    def combine(first, second):
+        (a, b, _), (c, d, begins) = first, second
+        if begins is not None:
+            a, b = zeros_where(begins, (a, b))
+        return (*_then((a, b), (c, d)), None if begins is None else first[2] | begins)
+
+    return lax.associative_scan(combine, (decays, drives, reset), reverse=reverse)[1]
+
+
+@linear_scan.defjvp
+def _linear_scan_jvp(reverse, primals, tangents):
+    decays, drives, reset = primals
+    carries = linear_scan(reverse, decays, drives, reset)
+    before = jax.tree.map(lambda c: jnp.roll(c, -1 if reverse else 1, axis=0), carries)
+    before = jax.tree.map(lambda c: _with_first(c, jnp.zeros_like(c[0]), reverse), before)
+    bad = None if reset is None else ~finite((carries, before), reset.ndim)
+    if bad is not None:
+        before = zeros_where(bad, before)
+    moved = jax.tree.map(lambda da, c, db: da * c + db, tangents[0], before, tangents[1])
+    if bad is not None:
+        moved = zeros_where(bad, moved)
+    return carries, lax.associative_scan(_then, (decays, moved), reverse=reverse)[1]
+
+
+def _then(first, second):
+    """Two linear elements ``(decay, drive)``, one after the other."""
+    (a, b), (c, d) = first, second
+    return jax.tree.map(jnp.multiply, c, a), jax.tree.map(lambda c, b, d: c * b + d, c, b, d)
 
 
 def fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
@@ -129,21 +215,25 @@ def _fused_bwd(cell, options, residuals, cotangents):
     def over_block(state, inputs):
         d_carry, end, d_fresh, d_weights = state
         (raw, kept), xs, mask, reset, d_ys = inputs
-        prev = raw if reset is None else jax.vmap(lambda r, c: where(r, fresh, c))(reset, raw)
-        after = _after(raw, end, options.reverse)
-        zs, project_vjp = jax.vjp(partial(_by_row, cell.project), weights, xs)
-        a, mix_vjp = jax.vjp(lambda w: _by_row(cell.mix, w, prev), weights)
+        prev, after = restart(reset, fresh, raw), _after(raw, end, options.reverse)
+        bad = None
+        if reset is not None:  # an overflow goes no further than the next reset, see `_contained`
+            bad = ~finite((prev, after), reset.ndim)
+            prev, after, kept, xs, d_ys = zeros_where(bad, (prev, after, kept, xs, d_ys))
+        zs, project_vjp = jax.vjp(cell.project, weights, xs)
+        a, mix_vjp = jax.vjp(lambda w: cell.mix(w, prev), weights)
         d_after = d_xs = None
         if options.readout:
-            _, readout_vjp = jax.vjp(partial(_by_row, cell.readout), weights, after, xs)
+            _, readout_vjp = jax.vjp(cell.readout, weights, after, xs)
             d_w, d_after, d_xs = readout_vjp(d_ys)
             d_weights = _add(d_weights, d_w)
         same: list[int] = []
 
         def body(state, inputs):
             d_carry, d_fresh = state
-            prev, after, kept, valid, afresh, d_after = inputs
+            prev, after, kept, valid, afresh, bad, d_after = inputs
             total = d_carry if d_after is None else _add(d_carry, d_after)
+            total = total if bad is None else zeros_where(bad, total)
             d_prev, d_z, d_a = pullback(prev, after, kept, hold(valid, total, zeros(total)))
             d_prev = _add(d_prev, jax.vjp(lambda c: cell.mix(weights, c), prev)[1](d_a)[0])
             if valid is not None:
@@ -153,7 +243,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
                 d_prev = where(afresh, zeros(d_prev), d_prev)
             return (d_prev, d_fresh), _unique(jax.tree.leaves((d_z, d_a)), same)
 
-        inputs = (prev, after, (zs, a) if cell.keep is None else kept, mask, reset, d_after)
+        inputs = (prev, after, (zs, a) if cell.keep is None else kept, mask, reset, bad, d_after)
         (d_carry, d_fresh), d_za = lax.scan(body, (d_carry, d_fresh), inputs, reverse=not options.reverse)
         d_za = jax.tree.unflatten(jax.tree.structure((zs, a)), [d_za[i] for i in same])
         d_w_project, d_xs_project = project_vjp(d_za[0])
@@ -162,7 +252,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
         return (d_carry, _first(raw, options.reverse), d_fresh, d_weights), d_xs
 
     # Blocks add up in at least float32: in bfloat16 the sum would lose what each of many blocks adds.
-    wide = jax.tree.map(lambda w: jnp.zeros(w.shape, jnp.promote_types(w.dtype, jnp.float32)), weights)
+    wide = jax.tree.map(lambda w: jnp.zeros_like(w, at_least_float32(w.dtype)), weights)
     state = (d_end, end, zeros(fresh), wide)
     inputs = (kept, xs, mask, reset, d_ys)
     state, d_xs = _scan_blocks(over_block, state, inputs, options.block, not options.reverse)
@@ -209,7 +299,7 @@ def _unique(leaves: list, index: list[int]) -> list:
 def _scan_blocks(f, init, xs, size: int, reverse: bool):
     """`lax.scan` with f taking a block of up to `size` steps at once."""
     steps = jax.tree.leaves(xs)[0].shape[0]
-    if steps <= size:
+    if not isinstance(steps, int) or steps <= size:  # a number of steps that is not known is taken as one block
         return f(init, xs)
     whole = steps // size
 
@@ -231,8 +321,8 @@ def _scan_blocks(f, init, xs, size: int, reverse: bool):
 
 def choose_block(cell: Cell, weights, carry: PyTree, xs: jax.Array) -> int:
     """Steps a block: what fits the cache on CPU (a divisor of the number of steps if one is near), else all."""
-    steps = len(xs)
-    if jax.default_backend() != "cpu" or steps == 0:
+    steps = xs.shape[0]
+    if jax.default_backend() != "cpu" or not all(isinstance(d, int) for d in xs.shape) or steps == 0:
         return max(steps, 1)
 
     def of_one_step(carry, x):
@@ -250,21 +340,19 @@ def _add(a: PyTree, b: PyTree) -> PyTree:
     return jax.tree.map(jnp.add, a, b)
 
 
-def _by_row(f, weights, *arrays):
-    """Applies a cell's function to ``(T, N, ...)`` arrays as ``(T * N, ...)`` rows: one matrix product each."""
-    lead = jax.tree.leaves(arrays)[0].shape[:2]
-    rows = jax.tree.map(lambda a: a.reshape(lead[0] * lead[1], *a.shape[2:]), arrays)
-    return jax.tree.map(lambda y: y.reshape(*lead, *y.shape[1:]), f(weights, *rows))
-
-
 def _after(raw: PyTree, end: PyTree, reverse: bool) -> PyTree:
     """Carries after each step, from those entering each step and the last one."""
 
     def shift(r, e):
-        return jnp.concatenate([e[None], r[:-1]] if reverse else [r[1:], e[None]]) if len(r) else r
+        return jnp.concatenate([e[None], r[:-1]] if reverse else [r[1:], e[None]]) if r.shape[0] else r
 
     return jax.tree.map(shift, raw, end)
 
 
 def _first(raw: PyTree, reverse: bool) -> PyTree:
     return jax.tree.map(lambda r: r[-1 if reverse else 0], raw)
+
+
+def _with_first(a: jax.Array, first: jax.Array, reverse: bool) -> jax.Array:
+    """``a (T, ...)`` with another first step."""
+    return jnp.concatenate([a[:-1], first[None]] if reverse else [first[None], a[1:]])

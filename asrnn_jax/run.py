@@ -12,8 +12,18 @@ from jax.typing import ArrayLike
 
 from asrnn_jax import checks, loop
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_inputs, as_weights, check_carry, check_key
-from asrnn_jax.flags import as_flags, as_lengths, last_step, last_valid, quarantine, starts_of_the_other_way
-from asrnn_jax.loop import hold, restart, where
+from asrnn_jax.dtypes import cast, compute_dtype
+from asrnn_jax.flags import (
+    as_flags,
+    as_lengths,
+    last_step,
+    last_valid,
+    quarantine,
+    reached,
+    starts_of_the_other_way,
+)
+from asrnn_jax.loop import finite, hold, nan_where, restart, zeros_where
+from asrnn_jax.placement import beside
 
 Outputs = Literal["all", "last"]
 Gradient = Literal["fused", "plain"]
@@ -177,43 +187,65 @@ def _run(cell: Cell, static: Static, params: Params | Weights, xs: jax.Array, ca
         xs = jnp.moveaxis(xs, -2, 0)
         mask, reset = (None if flags is None else jnp.moveaxis(flags, -1, 0) for flags in (mask, reset))
     steps, batch = xs.shape[0], xs.shape[1:-1]
+    wrong = None
     if lengths is not None:
-        valid = jnp.arange(steps).reshape(-1, *(1,) * len(batch)) < lengths[None]
+        valid = jnp.expand_dims(jnp.arange(steps), tuple(range(1, xs.ndim - 1))) < lengths[None]
         mask = valid if mask is None else valid & mask
-
-    # Inside, every array is (T, N, ...): a single batch axis keeps the weight gradients plain matrix products.
-    one = (math.prod(batch),)
-    xs = xs.reshape(steps, *one, xs.shape[-1])
-    mask, reset = (None if flags is None else flags.reshape(steps, *one) for flags in (mask, reset))
-    fresh = cell.start(weights, one, dtype)
-    start = fresh if carry is None else jax.tree.map(lambda c, f: jnp.reshape(c, f.shape).astype(f.dtype), carry, fresh)
+        wrong = (lengths < 0) | (lengths > steps)
+    if not batch:  # one element: a batch axis makes its products those of matrices
+        xs, mask, reset, carry = _with_axis((xs, mask, reset), 1) + _with_axis((carry,), 0)
+    # Several batch axes stay as they are: merging ones that are sharded would gather them.
+    fresh = cell.start(weights, xs.shape[1:-1], dtype)
+    xs, weights, fresh, carry, mask, reset = beside(xs, weights, (fresh, 0), (carry, 0), (mask, 1), (reset, 1))
+    start = fresh if carry is None else jax.tree.map(lambda c, f: c.astype(f.dtype), carry, fresh)
     xs = hold(mask, xs, jnp.zeros_like(xs))
     if static.check:
-        place = " at step {i0} of batch element {i1}" if batch else " at step {i0}"
+        element = ", ".join(f"{{i{axis}}}" for axis in range(1, len(batch) + 1))
+        place = " at step {i0}" + (f" of batch element {element}" if batch else "")
         _check(weights, carry, xs, lengths, place)
-    poisoned = None
-    if reset is not None and steps > 0:
-        xs, start, poisoned = quarantine(cell, xs, start, mask, reset, static.reverse)
-    end, ys = _evaluate(cell, static._replace(dtype=dtype), weights, start, xs, mask, reset, key)
-    if poisoned is not None:
-        last = last_step(poisoned, static.reverse)
-        if cell.both_directions:
-            last |= last_step(poisoned, not static.reverse)
-        end = where(last, jax.tree.map(lambda e: jnp.full_like(e, jnp.nan), end), end)
-        ys = where(poisoned if static.outputs == "all" else last, jnp.full_like(ys, jnp.nan), ys)
-
+    end, ys = _quarantined(cell, static._replace(dtype=dtype), weights, start, xs, mask, reset, key)
     if static.check:
         checks.check_finite("ys", ys, place if static.outputs == "all" else "")
-    end = jax.tree.map(lambda e: e.reshape(*batch, *e.shape[1:]), end)
-    if static.outputs == "last":
-        return end, ys.reshape(*batch, ys.shape[-1])
-    ys = ys.reshape(steps, *batch, ys.shape[-1])
-    return end, ys if static.time_major else jnp.moveaxis(ys, 0, -2)
+    if carry is not None:  # so that a scan can carry it
+        end = jax.tree.map(lambda e, c: e.astype(c.dtype), end, carry)
+    if not batch:
+        end, ys = jax.tree.map(lambda e: e[0], end), ys[0] if static.outputs == "last" else ys[:, 0]
+    if wrong is not None:
+        end = nan_where(wrong, end)
+        ys = nan_where(wrong if static.outputs == "last" else jnp.broadcast_to(wrong, ys.shape[:-1]), ys)
+    if static.outputs == "last" or static.time_major:
+        return end, ys
+    return end, jnp.moveaxis(ys, 0, -2)
+
+
+def _with_axis(trees: tuple[Any, ...], axis: int) -> tuple[Any, ...]:
+    return jax.tree.map(lambda leaf: jnp.expand_dims(leaf, axis), trees)
+
+
+def _quarantined(cell: Cell, static: Static, weights, start, xs, mask, reset, key) -> tuple[PyTree, Any]:
+    """`_evaluate`, in which nothing that is not finite gets past a reset, in values or gradients.
+
+    What comes in is taken out before and marked after. What a state becomes by itself is kept to its steps by the
+    engines; between the parts of a composite it is taken out and marked too, for their layers would spread it.
+    """
+    steps = xs.shape[0]
+    if reset is None or steps == 0:
+        return _evaluate(cell, static, weights, start, xs, mask, reset, key, [])
+    xs, start, bad, bad_start = quarantine(xs, start, mask)
+    between: list[jax.Array] = []
+    end, ys = _evaluate(cell, static, weights, start, xs, mask, reset, key, between)
+    for more in between:
+        bad |= more
+    poisoned = reached(cell, bad, bad_start, reset, static.reverse)
+    last = last_step(poisoned, static.reverse)
+    if cell.both_directions:
+        last |= last_step(poisoned, not static.reverse)
+    return nan_where(last, end), nan_where(poisoned if static.outputs == "all" else last, ys)
 
 
 def _check(weights, carry, xs, lengths, place: str) -> None:
-    """What `asrnn_jax.checked` asks for; xs ``(T, N, I)`` are zeros at masked steps."""
-    steps = len(xs)
+    """What `asrnn_jax.checked` asks for; xs ``(T, *B, I)`` are zeros at masked steps."""
+    steps = xs.shape[0]
     if lengths is not None and lengths.size:
         good = (lengths >= 0) & (lengths <= steps)
         checks.check(good, f"lengths has {{value}}, but xs has {steps} steps.", lengths)
@@ -222,58 +254,79 @@ def _check(weights, carry, xs, lengths, place: str) -> None:
     checks.check_finite("xs", xs, place)
 
 
-def _evaluate(cell: Cell, static: Static, weights, start, xs, mask, reset, key) -> tuple[PyTree, Any]:
+class Pass(NamedTuple):
+    """One way through time, for all cells of a composite."""
+
+    static: Static
+    mask: jax.Array | None
+    reset: jax.Array | None
+    between: list[jax.Array] | None
+    """Receives ``(T, *B)`` where outputs of a part were not finite; they are 0 then. None: not a composite."""
+
+
+def _evaluate(cell: Cell, static: Static, weights, start, xs, mask, reset, key, between) -> tuple[PyTree, Any]:
     """``-> (end, ys)``, ys for all steps or for the last one."""
-    steps, everything = len(xs), static.outputs == "all"
+    steps, everything = xs.shape[0], static.outputs == "all"
     if cell.through is None:
-        end, ys = _over_time(static, mask, reset, cell, weights, start, xs, readout=everything)
+        end, ys = _leaf(Pass(static, mask, reset, None), cell, weights, start, xs, everything)
         if not everything:
-            ys = cell.readout(weights, end, last_valid(xs, mask, static.reverse)).astype(static.dtype)
+            bad = None if reset is None or steps == 0 else ~finite(end, xs.ndim - 2)
+            read = end if bad is None else zeros_where(bad, end)
+            ys = cell.readout(weights, read, last_valid(xs, mask, static.reverse)).astype(static.dtype)
+            ys = ys if bad is None else nan_where(bad, ys)
         return end, ys
     if steps == 0:  # one held step, so that there is something to read out
-        xs, mask, reset = jnp.zeros((1, *xs.shape[1:]), xs.dtype), jnp.zeros((1, xs.shape[1]), bool), None
-    end, ys = cell.through(partial(_over_time, static, mask, reset), weights, start, xs, key)
+        xs, mask, reset = jnp.zeros((1, *xs.shape[1:]), xs.dtype), jnp.zeros((1, *xs.shape[1:-1]), bool), None
+    go = partial(_over_time, Pass(static, mask, reset, between))
+    end, ys = cell.through(go, weights, start, xs, key)
     return end, ys[:steps] if everything else last_valid(ys, mask, static.reverse)
 
 
-def _over_time(static: Static, mask, reset, cell: Cell, weights, start, xs, key=None, reverse=False, readout=True):
+def _over_time(way: Pass, cell: Cell, weights, start, xs, key=None, reverse=False, top=False) -> tuple[PyTree, Any]:
     """One cell over the whole sequence, the other way round if `reverse`; what composites call `go`."""
     if reverse:
-        reset = starts_of_the_other_way(reset, static.reverse)
-        static = static._replace(reverse=not static.reverse)
-    if cell.through is not None:
-        return cell.through(partial(_over_time, static, mask, reset), weights, start, xs, key)
-    fresh = cell.start(weights, xs.shape[1:2], static.dtype)
-    options = loop.Options(readout, static.reverse, static.block or loop.choose_block(cell, weights, fresh, xs))
-    end, ys = _engine(cell, static, len(xs))(cell, options, weights, start, fresh, xs, mask, reset)
-    return end, None if ys is None else ys.astype(static.dtype)
+        static = way.static._replace(reverse=not way.static.reverse)
+        way = way._replace(static=static, reset=starts_of_the_other_way(way.reset, way.static.reverse))
+    static = way.static
+    if cell.through is None:
+        end, ys = _leaf(way, cell, weights, start, xs, True)
+    else:
+        end, ys = cell.through(partial(_over_time, way), weights, start, xs, key)
+    if reverse and top and static.outputs == "last":  # each direction's own end, at whatever step it is looked for
+        ys = jnp.broadcast_to(last_valid(ys, way.mask, static.reverse), ys.shape)
+    return end, ys
+
+
+def _leaf(way: Pass, cell: Cell, weights, start, xs, readout: bool) -> tuple[PyTree, Any]:
+    static, mask, reset = way.static, way.mask, way.reset
+    fresh = cell.start(weights, xs.shape[1:-1], static.dtype)
+    _, weights, fresh = beside(xs, weights, (fresh, 0))
+    block = static.block or loop.choose_block(cell, weights, fresh, xs)
+    options = loop.Options(readout, static.reverse, block, contain=static.gradient == "plain")
+    end, ys = _engine(cell, static, xs.shape[0])(cell, options, weights, start, fresh, xs, mask, reset)
+    if ys is None:
+        return end, None
+    if way.between is not None and reset is not None:
+        bad = ~finite(ys, reset.ndim)
+        way.between.append(bad)
+        ys = zeros_where(bad, ys)
+    return end, ys.astype(static.dtype)
 
 
 def _engine(cell: Cell, static: Static, steps: int) -> Any:
-    if static.how == "parallel" and cell.combine is None:
+    known = isinstance(steps, int)  # not a symbolic dimension of `jax.export`
+    if static.how == "parallel" and cell.elements is None:
         raise ValueError(
             f"how='parallel', but cell {cell.name!r} is not linear in its carry: use how='sequential' or 'auto'."
         )
+    for name, asked in (("how='parallel'", static.how == "parallel"), ("remat=True", static.remat)):
+        if asked and not known:
+            raise ValueError(f"{name} with a symbolic number of steps, {steps}: it needs a known one; leave it out.")
     if steps == 0:
         return loop.plain
-    if static.how == "parallel" or (static.how == "auto" and cell.combine and jax.default_backend() != "cpu"):
+    wanted = static.how == "auto" and cell.elements is not None and jax.default_backend() != "cpu" and known
+    if static.how == "parallel" or wanted:
         engine = loop.parallel
     else:
         engine = loop.fused if static.gradient == "fused" else loop.plain
     return loop.rematerialised(engine, math.isqrt(steps - 1) + 1) if static.remat else engine
-
-
-def compute_dtype(weights: Weights, xs: jax.Array) -> Any:
-    """The type that a cell with these weights computes in for these inputs."""
-    return jnp.result_type(xs, *(w.real.dtype for w in jax.tree.leaves(weights)))
-
-
-def cast(weights: Weights, dtype: Any) -> Weights:
-    """Real weights in `dtype`, complex ones in the complex type of at least float32: there is no narrower one."""
-    wide = jnp.result_type(jnp.promote_types(dtype, jnp.float32), jnp.complex64)
-
-    def one(w):
-        kinds = ((jnp.floating, dtype), (jnp.complexfloating, wide))
-        return next((w.astype(to) for kind, to in kinds if jnp.issubdtype(w.dtype, kind)), w)
-
-    return jax.tree.map(one, weights)

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_inputs, as_weights, check_carry
-from asrnn_jax.run import cast as cast_weights
-from asrnn_jax.run import compute_dtype
+from asrnn_jax.dtypes import at_least_float32, compute_dtype
+from asrnn_jax.dtypes import cast as cast_weights
 
 Coordinates = Literal["state", "carry"]
 Function = TypeVar("Function", bound=Callable)
@@ -74,7 +74,7 @@ def driven(
     check_cell(cell, coordinates, surrogate)
     *batch, steps, _ = xs.shape
     weights = as_weights(cell, params)
-    dtype = jnp.promote_types(compute_dtype(weights, xs), jnp.float32)  # decompositions have no narrower type
+    dtype = at_least_float32(compute_dtype(weights, xs))  # decompositions have no narrower type
     weights, xs = cast_weights(weights, dtype), xs.astype(dtype).reshape(math.prod(batch), steps, cell.inputs)
     start = cell.start(weights, (len(xs),), dtype)
     if carry is not None:
@@ -159,7 +159,7 @@ def coordinate_names(cell: Cell, coordinates: Coordinates = "state") -> tuple[st
     Raises:
       ValueError: coordinates that are not "state" or "carry".
     """
-    check_cell(cell._replace(both_directions=False), coordinates, True)
+    check_cell(cell.replace(both_directions=False), coordinates, True)
     weights = jax.eval_shape(lambda key: cell.prepare(cell.init(key)), jax.random.key(0))
     kind = cell.to_state if coordinates == "state" else lambda weights, carry: carry
     like = jax.eval_shape(lambda w: kind(w, cell.start(w)), weights)

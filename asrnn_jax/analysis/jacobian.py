@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 from asrnn_jax.analysis.dynamics import Coordinates, Dynamics, check_memory, compiled, driven
 from asrnn_jax.analysis.products import Graded, log_singular_values, times
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_inputs
+from asrnn_jax.dtypes import at_least_float32
 
 CHUNK_BYTES = 32 * 2**20  # of Jacobians that exist at a time
 
@@ -112,11 +113,11 @@ def jacobian_spectrum(
     elif chunk < 1:
         raise ValueError(f"chunk={chunk}: give a positive number of Jacobians, or None to have it chosen.")
     if len(d.xs) * steps == 0:
-        return d.unbatched(jnp.zeros((len(d.xs), steps, size), jnp.promote_types(d.xs.dtype, jnp.float32)))
+        return d.unbatched(jnp.zeros((len(d.xs), steps, size), at_least_float32(d.xs.dtype)))
 
     def singular_values(at):
         J = jax.jacfwd(d.dynamics.advance)(*at)
-        return jnp.linalg.svdvals(J.astype(jnp.promote_types(J.dtype, jnp.float32)))
+        return jnp.linalg.svdvals(J.astype(at_least_float32(J.dtype)))
 
     before, xs = (each[:, every - 1 :: every][:, :steps] for each in (d.states(), d.xs))
     at = before.reshape(-1, size), xs.reshape(-1, cell.inputs)

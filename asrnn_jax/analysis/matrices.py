@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from asrnn_jax import orthogonal
+from asrnn_jax.dtypes import at_least_float32
 
 
 def orthogonality_error(W: ArrayLike) -> jax.Array:
@@ -78,7 +79,7 @@ def numerical_range(W: ArrayLike, angles: int = 64) -> jax.Array:
 
 def _square(W: ArrayLike) -> jax.Array:
     W = jnp.asarray(W)
-    W = W.astype(jnp.promote_types(W.dtype, jnp.float32))
+    W = W.astype(at_least_float32(W.dtype))
     if W.ndim < 2 or W.shape[-1] != W.shape[-2]:
         raise ValueError(f"W has shape {W.shape}: pass square matrices (*B, n, n).")
     return W

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from asrnn_jax.analysis.dynamics import compiled, driven
 from asrnn_jax.cell import Cell, Params, PyTree, Units, Weights, as_inputs, as_weights, check_carry
-from asrnn_jax.run import cast, compute_dtype
+from asrnn_jax.dtypes import cast, compute_dtype
 
 
 class Saturation(NamedTuple):

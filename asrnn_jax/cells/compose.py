@@ -12,6 +12,7 @@ from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import affine, per_unit
 from asrnn_jax.composite import composite, rebase_within
+from asrnn_jax.dtypes import at_least_float32
 
 
 def stack(cells: Sequence[Cell]) -> Cell:
@@ -58,8 +59,8 @@ def _stack(cells: tuple[Cell, ...]) -> Cell:
     def through(go, weights, carry, xs, key):
         keys = [None] * len(cells) if key is None else jax.random.split(key, len(cells))
         end = []
-        for cell, w, c, k in zip(cells, weights, carry, keys):
-            c, xs = go(cell, w, c, xs, k)
+        for i, (cell, w, c, k) in enumerate(zip(cells, weights, carry, keys)):
+            c, xs = go(cell, w, c, xs, k, top=i == len(cells) - 1)
             end.append(c)
         return tuple(end), xs
 
@@ -102,8 +103,8 @@ def _bidirectional(forward: Cell, backward: Cell) -> Cell:
 
     def through(go, weights, carry, xs, key):
         k_forward, k_backward = (None, None) if key is None else jax.random.split(key)
-        one, ys_forward = go(forward, weights[0], carry[0], xs, k_forward)
-        other, ys_backward = go(backward, weights[1], carry[1], xs, k_backward, reverse=True)
+        one, ys_forward = go(forward, weights[0], carry[0], xs, k_forward, top=True)
+        other, ys_backward = go(backward, weights[1], carry[1], xs, k_backward, reverse=True, top=True)
         return (one, other), jnp.concatenate([ys_forward, ys_backward], axis=-1)
 
     return composite(
@@ -113,7 +114,7 @@ def _bidirectional(forward: Cell, backward: Cell) -> Cell:
         **_parts(["forward", "backward"], cells),
         weights_of=lambda weights: weights,
         through=through,
-    )._replace(both_directions=True)
+    ).replace(both_directions=True)
 
 
 def _parts(names: Sequence[str], cells: tuple[Cell, ...]) -> dict[str, Any]:
@@ -202,7 +203,8 @@ def residual(
 
     def through(go, weights, carry, xs, key):
         k_cell, k_inner, k_outer = (None, None, None) if key is None else jax.random.split(key, 3)
-        end, y = go(cell, weights.cell, carry[0], normalise(xs, *weights.norm) if weights.norm else xs, k_cell)
+        x = normalise(xs, *weights.norm) if weights.norm else xs
+        end, y = go(cell, weights.cell, carry[0], x, k_cell, top=True)
         y = drop(jax.nn.gelu(y), dropout, k_inner)
         if gate == "glu":
             value, opening = jnp.split(affine(y, *weights.gate), 2, axis=-1)
@@ -225,7 +227,7 @@ def residual(
 
 def normalise(x: jax.Array, scale: jax.Array, bias: jax.Array | None = None) -> jax.Array:
     """Layer norm over the last axis, without the mean (RMS norm) where there is no bias; in at least float32."""
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = x.astype(at_least_float32(x.dtype))
     if bias is not None:
         wide = wide - wide.mean(-1, keepdims=True)
     y = wide * jax.lax.rsqrt(jnp.mean(wide**2, -1, keepdims=True) + 1e-6)

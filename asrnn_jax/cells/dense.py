@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, Units
+from asrnn_jax.dtypes import at_least_float32, complex_of
+from asrnn_jax.placement import sharded_as
 
 
 def affine(xs: jax.Array, W: jax.Array, b: jax.Array) -> jax.Array:
@@ -19,12 +21,12 @@ def affine(xs: jax.Array, W: jax.Array, b: jax.Array) -> jax.Array:
 
 def per_unit(a: jax.Array, like: jax.Array) -> jax.Array:
     """One number a unit ``(H,)`` for every row of ``like (..., H)``."""
-    return jnp.broadcast_to(a, like.shape)
+    return sharded_as(jnp.broadcast_to(a, like.shape), like)
 
 
 def orthogonal_kernel(key: jax.Array, shape: tuple[int, int], dtype) -> jax.Array:
     """A random kernel with orthonormal rows or columns, drawn in at least float32."""
-    return jax.nn.initializers.orthogonal()(key, shape, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
+    return jax.nn.initializers.orthogonal()(key, shape, at_least_float32(dtype)).astype(dtype)
 
 
 def orthogonal_kernels(key: jax.Array, hidden: int, gates: int, dtype) -> jax.Array:
@@ -45,9 +47,7 @@ def zeros(hidden: int, kind=None):
     """`Cell.initial_carry` of one array ``(*B, H)`` of zeros; complex if `kind` is complex."""
 
     def initial_carry(batch_shape=(), dtype=jnp.float32):
-        wide = jnp.promote_types(dtype, jnp.float32)
-        chosen = dtype if kind is None else jnp.result_type(wide, jnp.complex64)
-        return jnp.zeros((*batch_shape, hidden), chosen)
+        return jnp.zeros((*batch_shape, hidden), dtype if kind is None else complex_of(dtype))
 
     return initial_carry
 
@@ -104,4 +104,4 @@ def modrelu(z: jax.Array, b: jax.Array) -> jax.Array:
         return jnp.sign(z) * jnp.maximum(jnp.abs(z) + b, 0)
     zero = z == 0
     modulus = jnp.abs(jnp.where(zero, 1, z))  # the derivative of |z| at 0 is not a number
-    return jnp.where(zero, 0, z * (jnp.maximum(modulus + b, 0) / modulus))
+    return jnp.where(zero, 0, z * (jnp.maximum(modulus + b, 0) / modulus).astype(z.dtype))

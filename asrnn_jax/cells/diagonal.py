@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 
-from asrnn_jax.cell import Cell, Units, linear
+from asrnn_jax.cell import Cell, Units
 from asrnn_jax.cells.dense import per_unit, recurrent, zeros
 
 
@@ -31,7 +31,6 @@ def gated_diagonal(name: str, inputs: int, hidden: int, init, prepare, project) 
         pullback=lambda prev, h, kept, ct: (ct * kept[0].decay, Element(ct * prev, ct), ()),
         activity=lambda z, a, h: {"keep": Units("gate", z.decay)},
         elements=lambda weights, zs: tuple(zs),
-        combine=linear,
     )
 
 
@@ -72,7 +71,6 @@ def state_space(name: str, inputs: int, hidden: int, outputs: int, init, prepare
         readout=readout,
         pullback=lambda prev, h, kept, ct: (ct * kept[1], ct, ct * prev),
         elements=elements,
-        combine=linear,
     )
 
 

@@ -66,7 +66,7 @@ def antisymmetric(
         return {**params, **gate} if gated else params
 
     def prepare(params):
-        M = skew(params["A"], hidden) - gamma * jnp.eye(hidden, dtype=dtype)
+        M = skew(params["A"], hidden) - gamma * jnp.eye(hidden, dtype=params["A"].dtype)
         if not gated:
             return Weights(params["W_xh"], params["b"], M.T)
         return Weights((params["W_xh"], params["W_xz"]), (params["b"], params["b_z"]), M.T)
@@ -142,7 +142,7 @@ def lipschitz(
         }
 
     def shaped(M):
-        return (1 - beta) * (M + M.T) + beta * (M - M.T) - gamma * jnp.eye(hidden, dtype=dtype)
+        return (1 - beta) * (M + M.T) + beta * (M - M.T) - gamma * jnp.eye(hidden, dtype=M.dtype)
 
     def prepare(params):
         return Weights(params["W_xh"], params["b"], (shaped(params["M_A"]).T, shaped(params["M_W"]).T))

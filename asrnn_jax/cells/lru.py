@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks, diagonal
 from asrnn_jax.cells.dense import affine
+from asrnn_jax.dtypes import at_least_float32
 
 
 @factory
@@ -75,7 +76,9 @@ def lru(
         }
 
     def prepare(params):
-        nu, theta = jnp.exp(params["nu_log"]), jnp.exp(params["theta_log"])
+        # In a narrow type the decays of slow units would round to 1.
+        wide = at_least_float32(params["nu_log"].dtype)
+        nu, theta = (jnp.exp(params[name].astype(wide)) for name in ("nu_log", "theta_log"))
         gamma = jnp.exp(params["gamma_log"])[None]
         B = (params["B_re"] * gamma, params["B_im"] * gamma)
         return diagonal.Weights(exp_complex(-nu, theta), B, (params["C_re"], -params["C_im"]), params["D"])
@@ -85,7 +88,7 @@ def lru(
 
 def exp_complex(re: jax.Array, im: jax.Array) -> jax.Array:
     """``exp(re + i im)``, in at least complex64."""
-    wide = jnp.promote_types(re.dtype, jnp.float32)
+    wide = at_least_float32(re.dtype)
     return jnp.exp(jax.lax.complex(re.astype(wide), im.astype(wide)))
 
 

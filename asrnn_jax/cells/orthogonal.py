@@ -71,10 +71,10 @@ def orthogonal(
         return Weights(params["W_xh"], params["b"], W_hh.matrix(params["W_hh"]).T)
 
     cell = modrelu_rnn("orthogonal", inputs, hidden, init_params, prepare)
-    cell = cell._replace(rebase=rebase_within(W_hh.rebase, "W_hh"))
+    cell = cell.replace(rebase=rebase_within(W_hh.rebase, "W_hh"))
     if activation == "modrelu":
         return cell
-    return cell._replace(
+    return cell.replace(
         project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
         mix=lambda weights, h: h @ weights.W_hh,
         update=lambda h, z, a: z + a,
@@ -102,7 +102,7 @@ def scornn(inputs: int, hidden: int, *, rho: float = 0.5, init: str = "cayley", 
     Source: Helfrich, Willmott, Ye 2018, arXiv:1707.09520.
     """
     cell = orthogonal(inputs, hidden, map="scaled_cayley", init=init, rho=rho, dtype=dtype)
-    return cell._replace(name="scornn")
+    return cell.replace(name="scornn")
 
 
 @factory
@@ -122,7 +122,7 @@ def exprnn(inputs: int, hidden: int, *, init: str = "henaff", dtype=jnp.float32)
 
     Source: Lezcano-Casado, Martinez-Rubio 2019, arXiv:1901.08428.
     """
-    return orthogonal(inputs, hidden, map="expm", init=init, dtype=dtype)._replace(name="exprnn")
+    return orthogonal(inputs, hidden, map="expm", init=init, dtype=dtype).replace(name="exprnn")
 
 
 @factory
@@ -142,7 +142,7 @@ def dtriv(inputs: int, hidden: int, *, init: str = "henaff", dtype=jnp.float32) 
 
     Source: Lezcano-Casado 2019, arXiv:1909.09501.
     """
-    return orthogonal(inputs, hidden, map="expm", init=init, dynamic=True, dtype=dtype)._replace(name="dtriv")
+    return orthogonal(inputs, hidden, map="expm", init=init, dynamic=True, dtype=dtype).replace(name="dtriv")
 
 
 def modrelu_rnn(name: str, inputs: int, hidden: int, init, prepare) -> Cell:

@@ -11,6 +11,7 @@ import numpy as np
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks, diagonal
 from asrnn_jax.cells.lru import exp_complex
+from asrnn_jax.dtypes import at_least_float32, complex_of
 
 
 @factory
@@ -61,8 +62,9 @@ def s5(
         states = 2 * hidden
         B = jax.nn.initializers.lecun_normal()(k_B, (inputs, states), jnp.float32)
         C = jax.nn.initializers.lecun_normal()(k_C, (states, outputs), jnp.float32)
-        B = jnp.einsum("ibn,nm->ibm", B.reshape(inputs, blocks, -1), V.conj()).reshape(inputs, hidden)
-        C = jnp.einsum("bno,nm->bmo", C.reshape(blocks, -1, outputs), V).reshape(hidden, outputs)
+        B, C, vectors = (jnp.asarray(a, complex_of(dtype)) for a in (B, C, V))
+        B = jnp.einsum("ibn,nm->ibm", B.reshape(inputs, blocks, -1), vectors.conj()).reshape(inputs, hidden)
+        C = jnp.einsum("bno,nm->bmo", C.reshape(blocks, -1, outputs), vectors).reshape(hidden, outputs)
         start = {
             "Lambda_re": np.tile(np.real(eigenvalues), blocks),
             "Lambda_im": np.tile(np.imag(eigenvalues), blocks),
@@ -76,13 +78,13 @@ def s5(
         return {name: jnp.asarray(value, dtype) for name, value in start.items()}
 
     def prepare(params):
-        re, im, step = jnp.minimum(params["Lambda_re"], -1e-4), params["Lambda_im"], jnp.exp(params["log_step"])
+        wide = {name: p.astype(at_least_float32(p.dtype)) for name, p in params.items()}
+        re, im, step = jnp.minimum(wide["Lambda_re"], -1e-4), wide["Lambda_im"], jnp.exp(wide["log_step"])
         decay = exp_complex(re * step, im * step)
-        wide = decay.real.dtype
-        B = jax.lax.complex(params["B_re"].astype(wide), params["B_im"].astype(wide))
-        B = B * ((decay - 1) / jax.lax.complex(re.astype(wide), im.astype(wide)))[None]
+        B = jax.lax.complex(wide["B_re"], wide["B_im"]) * ((decay - 1) / jax.lax.complex(re, im))[None]
         C = (2 * params["C_re"], -2 * params["C_im"])
-        return diagonal.Weights(decay, (B.real, B.imag), C, params["D"])
+        narrow = params["B_re"].dtype
+        return diagonal.Weights(decay, (B.real.astype(narrow), B.imag.astype(narrow)), C, params["D"])
 
     return diagonal.state_space("s5", inputs, hidden, outputs, init, prepare)
 

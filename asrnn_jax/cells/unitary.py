@@ -11,6 +11,7 @@ import numpy as np
 from asrnn_jax.cell import Cell, Units, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import modrelu, per_unit, zeros
+from asrnn_jax.dtypes import at_least_float32
 
 
 class Weights(NamedTuple):
@@ -95,20 +96,21 @@ def _real(h: jax.Array) -> jax.Array:
 
 
 def _complex(parts: jax.Array) -> jax.Array:
-    parts = parts.astype(jnp.promote_types(parts.dtype, jnp.float32))
+    parts = parts.astype(at_least_float32(parts.dtype))
     return jax.lax.complex(*jnp.split(parts, 2, axis=-1))
 
 
 def unitary(params, permutation: np.ndarray) -> jax.Array:
     """``W^T (H, H)``, the rows that the chain of transforms makes of the identity's."""
     theta, v_re, v_im = (
-        params[name].astype(jnp.promote_types(params[name].dtype, jnp.float32)) for name in ("theta", "v_re", "v_im")
+        params[name].astype(at_least_float32(params[name].dtype)) for name in ("theta", "v_re", "v_im")
     )
     phase, v = jnp.exp(jax.lax.complex(jnp.zeros_like(theta), theta)), jax.lax.complex(v_re, v_im)
     n = theta.shape[1]
 
     def reflect(h, v):
-        return h - jnp.outer(h @ v.conj(), v) * (2 / jnp.sum(v.real**2 + v.imag**2))
+        scale = 2 / jnp.sum(v.real**2 + v.imag**2)
+        return h - jnp.outer(h @ v.conj(), v) * scale.astype(h.dtype)
 
     with jax.default_matmul_precision("highest"):
         h = jnp.eye(n, dtype=phase.dtype) * phase[:1]

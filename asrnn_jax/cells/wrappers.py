@@ -11,6 +11,7 @@ from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import affine
 from asrnn_jax.composite import rebase_within, within
+from asrnn_jax.dtypes import at_least_float32
 
 
 class Layer(NamedTuple):
@@ -60,10 +61,10 @@ def with_output(cell: Cell, outputs: int, *, dtype=jnp.float32) -> Cell:
         return affine(ys, weights.kernel, weights.bias)
 
     def through(go, weights, carry, xs, key):
-        carry, ys = go(cell, weights.cell, carry, xs, key)
+        carry, ys = go(cell, weights.cell, carry, xs, key, top=True)
         return carry, affine(ys, weights.kernel, weights.bias)
 
-    return within(cell, lambda weights: weights.cell)._replace(
+    return within(cell, lambda weights: weights.cell).replace(
         name=f"{cell.name} with output",
         outputs=outputs,
         init=init,
@@ -102,9 +103,9 @@ def with_input(cell: Cell, inputs: int, *, dtype=jnp.float32) -> Cell:
         return affine(xs, weights.kernel, weights.bias)
 
     def through(go, weights, carry, xs, key):
-        return go(cell, weights.cell, carry, before(weights, xs), key)
+        return go(cell, weights.cell, carry, before(weights, xs), key, top=True)
 
-    return within(cell, lambda weights: weights.cell)._replace(
+    return within(cell, lambda weights: weights.cell).replace(
         name=f"{cell.name} with input",
         inputs=inputs,
         init=init,
@@ -158,7 +159,7 @@ def with_trained_start(cell: Cell, *, dtype=jnp.float32) -> Cell:
         kinds = jax.eval_shape(lambda: cell.initial_carry((), dtype))
         return jax.tree.map(lambda c, k: jnp.broadcast_to(c.astype(k.dtype), (*batch_shape, *c.shape)), carry, kinds)
 
-    return within(cell, lambda weights: weights.cell)._replace(
+    return within(cell, lambda weights: weights.cell).replace(
         name=f"{cell.name} with trained start",
         init=init,
         prepare=prepare,
@@ -168,5 +169,5 @@ def with_trained_start(cell: Cell, *, dtype=jnp.float32) -> Cell:
 
 
 def _complex(pair: jax.Array) -> jax.Array:
-    pair = pair.astype(jnp.promote_types(pair.dtype, jnp.float32))
+    pair = pair.astype(at_least_float32(pair.dtype))
     return jax.lax.complex(pair[..., 0], pair[..., 1])

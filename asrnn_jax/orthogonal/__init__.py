@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from asrnn_jax.dtypes import at_least_float32
 from asrnn_jax.orthogonal import maps
 from asrnn_jax.orthogonal.inits import INITS
 from asrnn_jax.orthogonal.maps import cayley, entries, expm, nearest, polish, size, skew
@@ -60,7 +61,8 @@ def parametrization(
         matrices with eigenvalue -1 that Cayley alone cannot (arXiv:1707.09520).
       init: "henaff", "cayley", "haar" or "identity", see `INITS`.
       dynamic: dynamic trivialisation ``Q = B map(A)`` (arXiv:1909.09501): `rebase` moves the base ``B`` to the
-        current matrix and ``A`` back to 0, where the map is best conditioned.
+        current matrix and ``A`` back to 0, where the map is best conditioned. Whatever has changed the base (weight
+        decay, an average of two, a narrower type), what is used is the orthogonal matrix nearest to it.
       rho: share of -1 in the signs of the scaled Cayley transform.
       dtype: of the trained numbers.
 
@@ -83,7 +85,7 @@ def parametrization(
         signs[: round(rho * n)] = -1
 
     def moving(vector):
-        return transform(skew(vector.astype(jnp.promote_types(vector.dtype, jnp.float32)), n))
+        return transform(skew(vector.astype(at_least_float32(vector.dtype)), n))
 
     def initial(key):
         start = INITS[init](key, n, angle_to_entry, inverse, dtype)
@@ -96,13 +98,18 @@ def parametrization(
         if not dynamic:
             return Q * jnp.asarray(signs, Q.dtype)[None]
         with jax.default_matmul_precision("highest"):
-            return lax.stop_gradient(params["base"]).astype(Q.dtype) @ Q
+            return _orthogonal(lax.stop_gradient(params["base"]).astype(Q.dtype)) @ Q
 
     def rebase(params, project=False):
         Q = lax.cond(project, nearest, polish, matrix(params))
         return {"skew": jnp.zeros_like(params["skew"]), "base": Q.astype(params["base"].dtype)}
 
     return Orthogonal(initial, matrix, rebase if dynamic else None)
+
+
+def _orthogonal(B: jax.Array) -> jax.Array:
+    """B itself where it is orthogonal to rounding, as an optimiser that leaves it alone keeps it; else `nearest`."""
+    return lax.cond(error(B) <= len(B) * jnp.finfo(B.dtype).eps, lambda B: B, nearest, B)
 
 
 def error(Q: jax.Array) -> jax.Array:

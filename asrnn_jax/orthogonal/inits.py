@@ -10,6 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from asrnn_jax.dtypes import at_least_float32
 from asrnn_jax.orthogonal.maps import entries
 
 
@@ -40,7 +41,7 @@ def cayley(key, n: int, angle_to_entry: Callable, from_matrix: Callable, dtype) 
 
 def haar(key, n: int, angle_to_entry: Callable, from_matrix: Callable, dtype) -> jax.Array:
     """A rotation drawn uniformly (Haar measure on SO(n))."""
-    Q = jax.random.orthogonal(key, n, dtype=jnp.promote_types(dtype, jnp.float32))
+    Q = jax.random.orthogonal(key, n, dtype=at_least_float32(dtype))
     Q = Q.at[:, 0].multiply(jnp.sign(jnp.linalg.det(Q)))
     return entries(from_matrix(Q)).astype(dtype)
 
