@@ -170,12 +170,12 @@ def _linear_scan_jvp(reverse, primals, tangents):
     carries = linear_scan(reverse, decays, drives, reset)
     before = jax.tree.map(lambda c: jnp.roll(c, -1 if reverse else 1, axis=0), carries)
     before = jax.tree.map(lambda c: _with_first(c, jnp.zeros_like(c[0]), reverse), before)
-    bad = None if reset is None else ~finite((carries, before), reset.ndim)
-    if bad is not None:
+    bad = jnp.zeros((), bool)
+    if reset is not None:
+        before = zeros_where(reset, before)
+        bad = ~finite((carries, before), reset.ndim)
         before = zeros_where(bad, before)
-    moved = jax.tree.map(lambda da, c, db: da * c + db, tangents[0], before, tangents[1])
-    if bad is not None:
-        moved = zeros_where(bad, moved)
+    moved = zeros_where(bad, jax.tree.map(lambda da, c, db: da * c + db, tangents[0], before, tangents[1]))
     return carries, lax.associative_scan(_then, (decays, moved), reverse=reverse)[1]
 
 
