@@ -49,7 +49,8 @@ def stream_task(config: Stream) -> Task:
         each = losses.reset_free(logits, labels, m, weight=weight, kl=cast("losses.KL", config.kl))
         right = (logits.argmax(-1) == labels) * m
         found = {
-            "accuracy": right.sum(-1) / jnp.maximum(m.sum(-1), 1),
+            "accuracy": right.mean(-1),
+            "samples": m.mean(-1),
             "gap_entropy": ((1 - m) * losses.entropy_share(logits)).mean(-1),
             "gaps": (1 - m).mean(-1),
         }
@@ -70,6 +71,7 @@ def stream_task(config: Stream) -> Task:
         xs=lambda batch: batch[0],
         loss=loss,
         metric="accuracy",
+        shares={"accuracy": "samples", "gap_entropy": "gaps"},
         better="max",
         baseline=("chance", 1 / classes),
         memory=None if separate else lambda cell, params: cell.start(cell.prepare(params), (size,), jnp.float32),
@@ -84,9 +86,9 @@ def _evaluate(test: Samples, gaps: streaming.Gaps, number: int, cell: Cell, para
     never, oracle = (
         measure(cell, params, test, gaps, number, policy) for policy in (streaming.never(), streaming.oracle())
     )
-    return {
+    found = {
         "test_loss": never["loss"],
         "test_accuracy": never["accuracy"],
         "test_oracle_accuracy": oracle["accuracy"],
-        "test_gap_entropy": never["gap_entropy"],
     }
+    return found | ({"test_gap_entropy": never["gap_entropy"]} if gaps.longest else {})

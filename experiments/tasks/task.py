@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -52,6 +52,9 @@ class Task(NamedTuple):
     """"max" or "min" of it."""
     baseline: tuple[str, float] | None
     """What not remembering gives, in `metric`: (name, value)."""
+    shares: Mapping[str, str] = {}
+    """``{metric: other}``: a metric that is to be divided by another, mean by mean: right steps by steps with samples.
+    It is left out where the other is 0: an accuracy over windows without samples is no number."""
     valid: Callable[[], Iterator[tuple[Batch, np.ndarray]]] | None = None
     """Like `tests`, of held-out training data, on which the epoch to report is chosen."""
     memory: Callable[[Cell, Any], Memory] | None = None

@@ -29,7 +29,7 @@ from experiments.training.optimizer import make_optimizer
 from experiments.training.outcome import Best, finish
 from experiments.training.probes import Probes
 from experiments.training.signals import caught_signals
-from experiments.training.steps import State, exchanged, initial, make_evaluate, make_step, shards
+from experiments.training.steps import State, exchanged, initial, make_evaluate, make_step, of_shares, shards
 
 
 def default_folder(config: Config) -> str:
@@ -219,6 +219,7 @@ def _loop(
             if step % log_every == 0 or last:
                 means = {name: float(total) / (step - logged) for name, total in state.sums.items()}
                 divergence.check(means, step)
+                means = of_shares(means, task)
                 divergence.check_gradient(float(now["gradient_norm"]), step)
                 metrics.write(step, **{f"train_{name}": value for name, value in means.items()})
                 state, logged = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums)), step

@@ -73,8 +73,8 @@ def test_the_page_has_the_numbers(made, tmp_path):
     assert rows["copy-1000-lstm"][-2] == "diverged"
     assert rows["smnist-asrnn"] == ["7", "1,234", "0", "98.89", "97.00 (21)", "96.00 (22)", "22", "1:15", "90.00"]
     assert rows["smnist-lstm"] == ["128", "-", "0", "81.90", "90.00, then diverged", "-", "2", "1:15", "-"]
-    assert rows["bounded kappa"] == ["-", "-", "0", "85.00 ± 5.00", "2"]
-    assert rows["asrnn, taught"] == ["7", "1,234", "85.00 ± 5.00", "2"]
+    assert rows["bounded kappa"] == ["-", "-", "0", "85.00 ± 7.07", "2"]
+    assert rows["asrnn, taught"] == ["7", "1,234", "85.00 ± 7.07", "2"]
     assert rows["text-lstm"] == ["7", "1,234", f"{runs()['text-lstm'].optim.lr:g}", "2.200", "2.100", "3", "1:15"]
     assert rows["lstm"][3] == "2.200"
     assert "](mnist.png)\n\nWhat we read in mnist.\n\n## What adaptivity" in text

@@ -31,7 +31,7 @@ def test_the_table_has_every_policy():
 def signals(steps):
     """The same value for long stretches of every length, and then noise."""
     rng = np.random.default_rng(0)
-    value = np.concatenate([np.zeros(steps // 3), np.ones(steps // 3), rng.uniform(size=steps - 2 * (steps // 3)) > 0.7])
+    value = np.concatenate([np.zeros(steps // 3), np.ones(steps // 3), rng.uniform(size=steps // 3) > 0.7])
     value = value.astype(np.float32)
     return Signals(jnp.asarray(value), jnp.asarray(value > 0), jnp.asarray(value), jnp.asarray(value))
 
@@ -72,7 +72,7 @@ def test_a_policy_that_has_counted_to_the_limit_goes_on(name):
 @pytest.mark.parametrize("make", [streaming.periodic, lambda n: streaming.on_energy(0.5, n)])
 def test_the_longest_count_there_is_works_and_more_is_refused(make):
     policy = make(BIG)
-    found, end = resets(policy, jnp.int32(BIG - 2), jax.tree.map(lambda leaf: jnp.zeros_like(leaf[:9]), signals(30)))
+    _, end = resets(policy, jnp.int32(BIG - 2), jax.tree.map(lambda leaf: jnp.zeros_like(leaf[:9]), signals(30)))
     assert (end >= 0).all()
     with pytest.raises(ValueError, match=f"={BIG + 1}: give at most"):
         make(BIG + 1)
