@@ -185,7 +185,7 @@ def test_what_is_of_nothing_is_not_a_number_and_is_shown_as_a_dash():
     assert missing(score(nothing, unsure)) == {*of_samples, "precision"}
     assert missing(score(nothing, sure)) == of_samples
     found = {"policies": {"never": score(samples, unsure)}}
-    found["conditions"] = {"here": {policy: found["policies"]["never"] for policy in ("never", "oracle")}}
+    found["conditions"] = {"here": dict.fromkeys(("never", "oracle"), found["policies"]["never"])}
     text = summary(CONFIG, found)
     assert "nan" not in text
     row = next(line for line in text.splitlines() if line.startswith("| here"))
