@@ -75,7 +75,8 @@ class Model:
     dropout: float = 0.0
     """Residual blocks: share dropped, outside the recurrence."""
     trained_start: bool = False
-    """Train the state that sequences start from."""
+    """Train the state that sequences start from. Text begins with every epoch, and of streams, which never end, one a
+    window begins anew, in turn."""
 
     def __post_init__(self):
         _positive(self, "hidden", "layers", "embedding")

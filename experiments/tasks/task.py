@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -66,6 +67,15 @@ class Task(NamedTuple):
     evaluate: Callable[[Cell, Any], dict[str, float]] | None = None
     """``(cell, params) -> {"test_metric": value}``, also "valid_metric", in place of the means of `loss` over `tests`
     and `valid`."""
+
+
+def afresh(begins: Sequence[jax.Array], steps: int) -> dict[str, jax.Array]:
+    """Options of `asrnn_jax.run` for windows that go on with a carry, but for the sequences ``(B,)`` that begin in them.
+
+    They begin by a reset, from the network's own start: only so has a trained one a gradient, and a carry that is
+    passed in has none. No `begins`, no options.
+    """
+    return {"reset": begins[0][:, None] & (jnp.arange(steps) == 0)[None]} if begins else {}
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
