@@ -121,6 +121,8 @@ class Cell(NamedTuple):
     """The cells that a cell is made of, see `asrnn_jax.composite`."""
     both_directions: bool = False
     """Whether ys at a step also depend on later steps."""
+    dropout: bool = False
+    """Whether `asrnn_jax.run` drops anything when it is given a `key`."""
 
     def step(self, weights: Weights, carry: PyTree, z: PyTree) -> PyTree:
         """One step of the loop: ``(weights, carry, z) -> carry``."""

@@ -70,10 +70,10 @@ class Task(NamedTuple):
 
 
 def afresh(begins: Sequence[jax.Array], steps: int) -> dict[str, jax.Array]:
-    """Options of `asrnn_jax.run` for windows that go on with a carry, but for the sequences ``(B,)`` that begin in them.
+    """Options of `asrnn_jax.run` for windows that go on with a carry, but for sequences that begin in them.
 
     They begin by a reset, from the network's own start: only so has a trained one a gradient, and a carry that is
-    passed in has none. No `begins`, no options.
+    passed in has none. `begins` is one bool ``(B,)``, or empty where none ever do.
     """
     return {"reset": begins[0][:, None] & (jnp.arange(steps) == 0)[None]} if begins else {}
 

@@ -247,7 +247,7 @@ def _claim(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
 
         accuracies = [of("full", "never"), of("full", "oracle"), of("ignored", "never")]
         accuracies += [of("separate", "oracle"), of("separate", "never")]
-        difference = 100 * (np.mean(accuracies[0]) - np.mean(accuracies[3]))
+        difference = 100 * float(np.mean(accuracies[0]) - np.mean(accuracies[3]))
         entropies = (percent(of(regime, "never", "gap_entropy")) for regime in ("full", "ignored"))
         lines.append((cell, *map(percent, accuracies), shown(difference, "+.1f"), *entropies))
     return ["## With and without resets", table(lines)] if len(lines) > 1 else []
