@@ -68,7 +68,7 @@ def _carry_out(config: Config, task: Task, cell: Cell, optimizer, folder: Path) 
     state = initial(config, task, cell, optimizer)
     checkpoints = Checkpoints(folder / "checkpoints", config)
     try:
-        found = checkpoints.restore(state) if config.training.resume else None
+        found = _restored(checkpoints, folder, state, resuming=True) if config.training.resume else None
         step, state = machine.from_first(found or (0, state))
         with _accounted(config, task, folder, checkpoints):
             metrics = Metrics(folder / "metrics.jsonl", step)
@@ -87,6 +87,13 @@ def _carry_out(config: Config, task: Task, cell: Cell, optimizer, folder: Path) 
             return finish(config, task, state, folder)
     finally:
         checkpoints.close()
+
+
+def _restored(checkpoints: Checkpoints, folder: Path, like: State, resuming: bool = False) -> tuple[int, State] | None:
+    try:
+        return checkpoints.restore(like, resuming=resuming)
+    except (OSError, MemoryError) as e:
+        raise StoppedError(f"{folder}: {e}. Nothing was changed: try again.") from e
 
 
 @contextmanager
@@ -141,12 +148,14 @@ def trained(config: Config) -> tuple[Any, Any]:
 
     Raises:
       UsageError: no checkpoint of it.
+      StoppedError: the system could not read it now.
     """
     task = make_task(config)
     cell = make_model(config.model, task.inputs, task.outputs)
     checkpoints = Checkpoints(Path(config.training.out or "") / "checkpoints", config)
     try:
-        found = checkpoints.restore(initial(config, task, cell, make_optimizer(config.optim, task.steps)))
+        like = initial(config, task, cell, make_optimizer(config.optim, task.steps))
+        found = _restored(checkpoints, Path(config.training.out or ""), like)
     finally:
         checkpoints.close()
     if found is None:
