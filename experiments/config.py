@@ -253,7 +253,7 @@ class Pixels(Config):
     """Training images held out (always the same ones), on which the epoch to report is chosen."""
     teacher: str | None = None
     """Distillation: a trained network of the same task whose answers are learned too; a name of asrnn_jax.pretrained or
-    a file, for example best.npz of a run."""
+    a file, for example best.safetensors of a run."""
     teach: float = 0.9
     """Distillation: share of the loss that is the teacher's, in [0, 1]."""
     temperature: float = 4.0

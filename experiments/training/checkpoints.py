@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from asrnn_jax.pretrained import named
+from asrnn_jax.saved import named
 from experiments.config import Config, differences, to_json
 from experiments.errors import DamagedError, UsageError, disk_full, system_error
 

@@ -96,9 +96,9 @@ def test_a_run_that_was_never_tested_is_told_without_a_figure(tmp_path):
 
 
 def test_a_collected_config_names_no_folder_of_the_machine():
-    teacher = str(Path("/somewhere/runs/large/best.npz"))
+    teacher = str(Path("/somewhere/runs/large/best.safetensors"))
     stored = placeless(to_json(Pixels(data_dir="/data", teacher=teacher, training=Training(out="/somewhere/runs/a"))))
-    assert stored["teacher"] == "large/best.npz"
+    assert stored["teacher"] == "large/best.safetensors"
     assert "/somewhere" not in json.dumps(stored)
     assert "/data" not in json.dumps(stored)
 
