@@ -141,7 +141,7 @@ def _array(about: Mapping[str, Any]) -> np.ndarray:
 
 
 def _as_pairs(array: np.ndarray) -> np.ndarray:
-    return np.stack([array.real, array.imag], axis=-1)
+    return array[..., None].view(np.float64)
 
 
 def _from_pairs(array: np.ndarray) -> np.ndarray:
