@@ -30,6 +30,7 @@ def _positive(config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         _check(value is None or value >= 1, name, value, "give at least 1")
+        _check(value is None or value < 2**31, name, value, "give less than 2^31, what steps are counted up to")
 
 
 @dataclass(frozen=True)

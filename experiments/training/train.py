@@ -182,6 +182,8 @@ def _begin(config: Config, folder: Path) -> None:
                 f"--resume: {folder} was made by another configuration ({', '.join(changes)}); leave these flags out, "
                 "or start in a new folder."
             )
+        for unfinished in folder.glob("*.part"):  # of a process that was killed while it wrote
+            unfinished.unlink()
         return
     if any(folder.iterdir()):
         remedy = "add --resume to go on with it, or give" if stored.exists() else "give"

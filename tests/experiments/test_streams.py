@@ -93,9 +93,11 @@ def test_a_run_learns_and_resumes_to_the_same_bits(tmp_path):
     shutil.copytree(tmp_path / "straight", tmp_path / "again")
     shutil.rmtree(tmp_path / "again" / "checkpoints" / "150")
     (tmp_path / "again" / "result.json").unlink()
+    (tmp_path / "again" / "timing.json.0.part").write_text("{")  # of a process that was killed while it wrote
     train(replace(config, training=replace(config.training, out=str(tmp_path / "again"), resume=True)))
     for name in ("result.json", "metrics.jsonl"):
         assert (tmp_path / "again" / name).read_text() == (tmp_path / "straight" / name).read_text()
+    assert not list((tmp_path / "again").glob("*.part"))
     stored = to_json(config)
     assert from_json(stored) == config
     del stored["by"]  # a run from before this flag
