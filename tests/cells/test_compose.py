@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_named(call, error, message):
     "around",
     [
         lambda cell: cell,
-        lambda cell: cells.stack([cells.gru(I, I), cell]),
+        lambda cell: cells.stack([cells.gru(3, 3), cell]),
         cells.bidirectional,
         cells.residual,
         lambda cell: cells.with_input(cell, 2),
@@ -163,7 +163,7 @@ def test_what_does_not_fit_is_named(call, error, message):
 )
 def test_a_cell_says_whether_it_drops(rate, around):
     """A key changes what comes out of those that say so, and of no others."""
-    cell = around(cells.residual(cells.gru(I, I), dropout=rate))
+    cell = around(cells.residual(cells.gru(3, 3), dropout=rate))
     params, xs = cell.init(jax.random.key(0)), jnp.ones((2, 5, cell.inputs), jnp.float32)
     plain, keyed = (asrnn_jax.run(cell, params, xs, key=key)[1] for key in (None, jax.random.key(1)))
     assert cell.dropout == bool((plain != keyed).any()) == (rate > 0)
