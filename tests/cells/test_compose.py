@@ -164,6 +164,6 @@ def test_what_does_not_fit_is_named(call, error, message):
 def test_a_cell_says_whether_it_drops(rate, around):
     """A key changes what comes out of those that say so, and of no others."""
     cell = around(cells.residual(cells.gru(3, 3), dropout=rate))
-    params, xs = cell.init(jax.random.key(0)), jnp.ones((2, 5, cell.inputs), jnp.float32)
+    params, xs = cell.init(jax.random.key(0)), XS[..., : cell.inputs]
     plain, keyed = (asrnn_jax.run(cell, params, xs, key=key)[1] for key in (None, jax.random.key(1)))
     assert cell.dropout == bool((plain != keyed).any()) == (rate > 0)
