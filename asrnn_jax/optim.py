@@ -76,7 +76,7 @@ def rebase(cell: Cell, params: Params, step: jax.Array, every: int, project_ever
 
     Args:
       cell: any cell; params of one without a dynamic base are returned as they are.
-      params: of the cell; in boxes or not.
+      params: of the cell, in boxes of `flax.linen` or not.
       step: number of optimiser steps done, ``()``.
       every: steps between rebases (the paper's K, 100).
       project_every: every so many rebases the base is also sent to the nearest orthogonal matrix.
