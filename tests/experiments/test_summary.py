@@ -116,3 +116,18 @@ def test_nothing_to_report_is_said(tmp_path):
     with pytest.raises(UsageError, match="--collect"):
         collect(tmp_path, tmp_path / "into")
     assert load_runs(tmp_path) == {}
+
+
+def test_a_run_that_cannot_be_read_does_not_cost_the_one_collected_before(tmp_path, monkeypatch):
+    fold(tmp_path / "runs", "one", CopyMemory(), [{"step": 1, "test_loss": 1.0}], {"metric": "loss"})
+    collect(tmp_path / "runs", tmp_path / "kept")
+    before = {path.name: path.read_text() for path in (tmp_path / "kept" / "one").iterdir()}
+
+    def failing(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("shutil.copyfile", failing)
+    with pytest.raises(OSError, match="Input/output"):
+        collect(tmp_path / "runs", tmp_path / "kept")
+    assert {path.name: path.read_text() for path in (tmp_path / "kept" / "one").iterdir()} == before
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["one"]
