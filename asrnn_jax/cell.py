@@ -129,6 +129,8 @@ class Cell:
     """The cells that a cell is made of, see `asrnn_jax.composite`."""
     both_directions: bool = False
     """Whether ys at a step also depend on later steps."""
+    dropout: bool = False
+    """Whether `asrnn_jax.run` drops anything when it is given a `key`."""
     made_by: tuple[Callable[..., Cell], tuple[tuple[str, Any], ...]] | None = field(default=None, repr=False)
     """The factory and its arguments; None for a cell made or changed in another way."""
 

@@ -71,6 +71,7 @@ def composite(
         parts=cells,
         differentiable=all(cell.differentiable for cell in cells),
         both_directions=any(cell.both_directions for cell in cells),
+        dropout=any(cell.dropout for cell in cells),
     )
 
 

@@ -13,7 +13,8 @@
     (4, 10)
 
 A module's parameters are the cell's own params, nothing added: ``{"params": params}`` turns params of `asrnn_jax.run`
-into variables of a module, ``variables["params"]`` turns them back.
+into variables of a module, ``variables["params"]`` turns them back (``flax.linen.unbox`` of it, where they were made
+with a `partition`).
 
 `RNN` stands in for `flax.linen.RNN` of a flax cell, also inside `flax.linen.Bidirectional`. It differs in that it
 returns ``(carry, ys)`` and keeps ``ys`` in the order of ``xs`` unless told otherwise, as `asrnn_jax.run` does.
@@ -21,7 +22,7 @@ returns ``(carry, ys)`` and keeps ``ys`` in the order of ``xs`` unless told othe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -35,6 +36,7 @@ import asrnn_jax
 from asrnn_jax.cell import Cell, Params, PyTree, as_weights
 from asrnn_jax.dtypes import cast
 
+Partition = Mapping[str, Any] | Callable[[str, Any], Any]
 FLAX_NAMES = {"initial_carry": "carry", "seq_lengths": "lengths"}
 
 
@@ -47,15 +49,20 @@ class RNNCell(nn.RNNCellBase):
     Attributes:
       cell: made by a factory of `asrnn_jax.cells`.
       dtype: compute in this dtype; by default the promoted dtype of carry, input and params.
+      partition: as of `RNN`.
+
+    One step has no dropout; `RNN` has.
     """
 
     cell: Cell
     dtype: Any = None
+    partition: Partition = FrozenDict()
 
     @nn.compact
     def __call__(self, carry: PyTree, x: ArrayLike, **options: Any) -> tuple[PyTree, jax.Array]:
         """``(carry, y)`` after one input ``x (*B, I)``; `options` and errors are those of `asrnn_jax.step`."""
-        return step_in_dtype(self.cell, _params(self, self.cell), carry, x, self.dtype, **options)
+        params = _params(self, self.cell, self.partition)
+        return step_in_dtype(self.cell, params, carry, x, self.dtype, **options)
 
     @nn.nowrap
     def initialize_carry(self, rng: Any, input_shape: tuple[int, ...]) -> PyTree:
@@ -64,7 +71,7 @@ class RNNCell(nn.RNNCellBase):
         It is not random: `rng` is not used. A trained start is one of the params: it needs a bound module, for example
         one in a `flax.linen.RNN`, or ``module.apply(variables, rng, input_shape, method="initialize_carry")``.
         """
-        params = None if self.scope is None else self.variables.get("params")
+        params = None if self.scope is None else nn.unbox(self.variables.get("params"))
         return start(self.cell, params, input_shape[:-1], self.dtype)
 
     @property
@@ -79,20 +86,30 @@ class RNN(nn.Module):
       cell: made by a factory of `asrnn_jax.cells`.
       dtype: compute in this dtype, see `asrnn_jax.run`.
       return_carry: False returns only ``ys``, for example inside `flax.linen.Sequential`.
+      deterministic: True: without dropout; False: with, and an error without the rng "dropout"; None: with dropout
+        where ``apply`` was given that rng.
+      partition: names of mesh axes for params, as `flax.linen.with_partitioning` gives them to others:
+        ``{"W_hh.skew": (None, "model"), ...}``, or a function ``(name, array) -> names`` with None for those that have
+        none. In place of names a function may box the array: ``partial(nn.LogicallyPartitioned, names=...)``.
       options: what `__call__` takes by default, for example ``{"time_major": True, "outputs": "last"}``.
     """
 
     cell: Cell
     dtype: Any = None
     return_carry: bool = True
+    deterministic: bool | None = None
+    partition: Partition = FrozenDict()
     options: Mapping[str, Any] = FrozenDict()
 
     @nn.compact
-    def __call__(self, xs: ArrayLike, *, init_key: Any = None, **options: Any) -> Any:
+    def __call__(
+        self, xs: ArrayLike, *, init_key: Any = None, deterministic: bool | None = None, **options: Any
+    ) -> Any:
         """``(carry, ys)`` of `asrnn_jax.run`.
 
         Args:
           xs: inputs ``(*B, T, I)``, or ``(T, *B, I)`` with ``time_major=True``.
+          deterministic: in place of the module's.
           init_key: not used, the initial carry is not random; `flax.linen.Bidirectional` passes it.
           **options: those of `asrnn_jax.run` (``carry``, ``lengths``, ``mask``, ``reset``, ``reverse``, ...), and
             flax's: ``initial_carry`` and ``seq_lengths`` are names of ``carry`` and ``lengths``;
@@ -102,25 +119,57 @@ class RNN(nn.Module):
         The ``key`` of `asrnn_jax.run` is by default taken from the rng "dropout", where ``apply`` was given one.
 
         Raises:
-          TypeError, ValueError: as `asrnn_jax.run`; an option under both its names.
+          TypeError, ValueError: as `asrnn_jax.run`; an option under both its names; a `partition` that does not fit.
+          flax.errors.InvalidRngError: ``deterministic=False`` for a cell with dropout, and no rng "dropout".
         """
-        params = _params(self, self.cell)
-        if options.get("key") is None and self.has_rng("dropout"):
+        params = _params(self, self.cell, self.partition)
+        if deterministic is None:
+            deterministic = self.deterministic
+        if deterministic:
+            options["key"] = None
+        elif options.get("key") is None and (self.has_rng("dropout") or (deterministic is False and self.cell.dropout)):
             options["key"] = self.make_rng("dropout")
         made = {"dtype": self.dtype, "return_carry": self.return_carry, **self.options}
         return run_with_flax_names(self.cell, params, xs, made, options)
 
 
-def _params(module: nn.Module, cell: Cell) -> Params:
-    """The module's params; those `cell.init` makes when there are none yet."""
+def _params(module: nn.Module, cell: Cell, partition: Partition) -> Params:
+    """The module's params, out of their boxes; those `cell.init` makes when there are none yet, in theirs."""
     params = module.variables.get("params")
     if params:
-        return dict(params)  # `as_weights` compares them with the cell
+        return nn.unbox(dict(params))  # `as_weights` compares them with the cell
     if module.is_mutable_collection("params"):
         made = cell.init(module.make_rng("params"))
     else:
         made = jax.eval_shape(cell.init, jax.random.key(0))  # only names: flax says that the first is missing
+    made = annotated(made, partition, _box)
     return {name: module.param(name, lambda _, value=value: value) for name, value in made.items()}
+
+
+def _box(value: Any, names: Any) -> Any:
+    return names(value) if callable(names) else nn.Partitioned(value, names)
+
+
+def annotated(params: Params, partition: Partition, box: Callable[[Any, Any], Any]) -> Params:
+    """Params with ``box(leaf, names)`` in the place of every leaf that `partition` has names for.
+
+    Raises:
+      ValueError: a name that no param has, names for another number of axes.
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(dict(params))
+    found = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+    names_of = partition if callable(partition) else lambda name, _: partition.get(name)
+    unknown = set() if callable(partition) else partition.keys() - found.keys()
+    if unknown:
+        raise ValueError(f"partition has {sorted(unknown)}: the cell's params are {', '.join(found)}.")
+
+    def boxed(name: str, leaf: Any) -> Any:
+        names = names_of(name, leaf)
+        if names is not None and not callable(names) and len(names) != leaf.ndim:
+            raise ValueError(f"partition[{name!r}]={names}: give one name, or None, an axis of {leaf.shape}.")
+        return leaf if names is None else box(leaf, names)
+
+    return jax.tree.unflatten(structure, [boxed(name, leaf) for name, leaf in found.items()])
 
 
 def run_with_flax_names(

@@ -41,16 +41,17 @@ class Base(nnx.Variable):
 class _Holder(nnx.Module):
     """A cell with its params as nnx variables: `nnx.Param`, and `Base` for dynamic bases."""
 
-    def __init__(self, cell: Cell, *, rngs: nnx.Rngs | None = None, params: Params | None = None):
+    def __init__(self, cell: Cell, rngs: nnx.Rngs | None, params: Params | None, partition: linen.Partition | None):
         if rngs is not None and params is None:
             params = cell.init(rngs.params())
-        elif rngs is not None or params is None:
+        elif params is None or (rngs is not None and not cell.dropout):
             raise ValueError(
                 "pass either rngs=nnx.Rngs(seed) to initialise the params, or params= to wrap existing ones."
             )
         jax.eval_shape(lambda p: as_weights(cell, p), params)  # raises for params of another cell
         self.cell = cell
-        self.variables = nnx.data(jax.tree.map(_variable, dict(params), optim.labels(dict(params))))
+        kinds, named = optim.labels(dict(params)), linen.annotated(params, partition or {}, _with_names)
+        self.variables = nnx.data(jax.tree.map(_variable, kinds, named))
 
     @property
     def params(self) -> Params:
@@ -78,13 +79,24 @@ class RNNCell(_Holder, nnx.RNNCellBase):
       rngs: its ``params`` stream initialises the params.
       params: existing ones, in place of `rngs`.
       dtype: compute in this dtype; by default the promoted dtype of carry, input and params.
+      partition: as of `RNN`.
+
+    One step has no dropout; `RNN` has.
 
     Raises:
-      ValueError: both or neither of `rngs` and `params`; params of another cell.
+      ValueError: both or neither of `rngs` and `params`; params of another cell; a `partition` that does not fit.
     """
 
-    def __init__(self, cell: Cell, *, rngs: nnx.Rngs | None = None, params: Params | None = None, dtype: Any = None):
-        super().__init__(cell, rngs=rngs, params=params)
+    def __init__(
+        self,
+        cell: Cell,
+        *,
+        rngs: nnx.Rngs | None = None,
+        params: Params | None = None,
+        dtype: Any = None,
+        partition: linen.Partition | None = None,
+    ):
+        super().__init__(cell, rngs, params, partition)
         self.dtype = dtype
 
     def __call__(self, carry: PyTree, x: ArrayLike, **options: Any) -> tuple[PyTree, jax.Array]:
@@ -111,42 +123,94 @@ class RNNCell(_Holder, nnx.RNNCellBase):
 class RNN(_Holder):
     """`cell` over a sequence, by `asrnn_jax.run`.
 
+    A cell with dropout has it as `flax.nnx.Dropout` has: from its own stream, between ``train()`` and ``eval()``.
+
     Args:
       cell: made by a factory of `asrnn_jax.cells`.
-      rngs: its ``params`` stream initialises the params.
-      params: existing ones, in place of `rngs`.
+      rngs: its ``params`` stream initialises the params; a copy of its ``dropout`` stream is kept for the dropout of
+        cells that have it.
+      params: existing ones; `rngs` is then only for dropout.
+      deterministic: True: without dropout, until ``train()`` or a call says otherwise.
+      partition: names of mesh axes for params, as `flax.nnx.with_partitioning` gives them to others:
+        ``{"W_hh.skew": (None, "model"), ...}``, or a function ``(name, array) -> names`` with None for those that have
+        none.
       **options: what a call takes by default, for example ``outputs="last"`` or ``return_carry=False``; hashable.
 
     Raises:
-      ValueError: both or neither of `rngs` and `params`; params of another cell.
+      ValueError: neither of `rngs` and `params`, or both for a cell without dropout; params of another cell; a
+        `partition` that does not fit.
     """
 
-    def __init__(self, cell: Cell, *, rngs: nnx.Rngs | None = None, params: Params | None = None, **options: Any):
-        super().__init__(cell, rngs=rngs, params=params)
+    def __init__(
+        self,
+        cell: Cell,
+        *,
+        rngs: nnx.Rngs | None = None,
+        params: Params | None = None,
+        deterministic: bool = False,
+        partition: linen.Partition | None = None,
+        **options: Any,
+    ):
+        super().__init__(cell, rngs, params, partition)
+        self.deterministic = deterministic
+        stream = _dropout_stream(rngs) if cell.dropout else None
+        self.rngs = nnx.data(None) if stream is None else stream.fork()
         self.options = tuple(sorted(options.items()))
 
-    def __call__(self, xs: ArrayLike, *, rngs: Any = None, **options: Any) -> Any:
+    def set_view(self, deterministic: bool | None = None) -> None:
+        """What `flax.nnx.view` sets, as of `flax.nnx.Dropout`."""
+        if deterministic is not None:
+            self.deterministic = deterministic
+
+    def __call__(self, xs: ArrayLike, *, rngs: Any = None, deterministic: bool | None = None, **options: Any) -> Any:
         """``(carry, ys)`` of `asrnn_jax.run`.
 
         Args:
           xs: inputs ``(*B, T, I)``, or ``(T, *B, I)`` with ``time_major=True``.
-          rngs: its stream ``dropout`` makes the ``key`` of `asrnn_jax.run`, where none is given. (The carry stream that
+          rngs: its stream ``dropout``, or such a stream, in place of the module's own. (The carry stream that
             `flax.nnx.Bidirectional` passes is not used.)
+          deterministic: True: without dropout; False: with; None: as the module is, but a ``key`` means with.
           **options: those of `asrnn_jax.run` (``carry``, ``lengths``, ``mask``, ``reset``, ``reverse``, ...), and
             flax's: ``initial_carry`` and ``seq_lengths`` are names of ``carry`` and ``lengths``;
             ``return_carry=False`` returns only ``ys``; ``keep_order=False`` returns the ``ys`` of a reversed run in
             the order in which they were computed. None leaves an option as the module was made.
 
         Raises:
-          TypeError, ValueError: as `asrnn_jax.run`; an option under both its names.
+          TypeError, ValueError: as `asrnn_jax.run`; an option under both its names; dropout without a stream for it.
         """
-        if options.get("key") is None and isinstance(rngs, nnx.Rngs) and ("dropout" in rngs or "default" in rngs):
-            options["key"] = rngs.dropout()
+        if deterministic is None:
+            deterministic = self.deterministic and options.get("key") is None
+        if deterministic:
+            options["key"] = None
+        elif options.get("key") is None and self.cell.dropout:
+            stream = _dropout_stream(rngs) or self.rngs
+            if stream is None:
+                raise ValueError(
+                    f"cell {self.cell.name!r} has dropout and there is no stream for it: make the RNN with "
+                    "rngs=nnx.Rngs(..., dropout=seed), call it with rngs= or key=, or with deterministic=True (eval()) "
+                    "for none."
+                )
+            options["key"] = stream()
         return linen.run_with_flax_names(self.cell, self.params, xs, dict(self.options), options)
 
 
-def _variable(value: ArrayLike, label: str) -> nnx.Variable:
-    return (Base if label == optim.FROZEN else nnx.Param)(jnp.asarray(value))
+def _dropout_stream(rngs: Any) -> nnx.RngStream | None:
+    """The stream that dropout takes its keys from, where there is one."""
+    if isinstance(rngs, nnx.Rngs):
+        return rngs["dropout"] if "dropout" in rngs or "default" in rngs else None
+    return rngs if isinstance(rngs, nnx.RngStream) and rngs.tag == "dropout" else None
+
+
+def _with_names(leaf: Any, names: Any) -> Any:
+    if not jax.sharding.get_abstract_mesh().empty:  # flax shards at once, and only what is on the mesh already
+        leaf = jax.device_put(leaf, jax.sharding.PartitionSpec())
+    return nnx.with_partitioning(lambda: jnp.asarray(leaf), names)()
+
+
+def _variable(label: str, value: Any) -> nnx.Variable:
+    return (Base if label == optim.FROZEN else nnx.Param)(
+        value if isinstance(value, nnx.VariableMetadata) else jnp.asarray(value)
+    )
 
 
 def _is_variable(x: Any) -> bool:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+from flax.core import meta
 
 from asrnn_jax.cell import Cell, Params, PyTree
 
@@ -17,7 +19,8 @@ def labels(params: PyTree, orthogonal: Sequence[str] = ("W_hh",)) -> PyTree:
     """A label for every leaf, for `optax.multi_transform` and `optax.masked`.
 
     Args:
-      params: params of a cell, or any tree that contains some.
+      params: params of a cell, or any tree that contains some by their names: dicts, lists, modules with attributes,
+        an `nnx.State`, leaves in boxes such as `flax.linen.Partitioned` and `nnx.Param`.
       orthogonal: names of the matrices whose skew parameters get the label "orthogonal". By default only the
         recurrent one, as in the asRNN paper, where ``U_f`` trains at the ordinary rate.
 
@@ -25,13 +28,10 @@ def labels(params: PyTree, orthogonal: Sequence[str] = ("W_hh",)) -> PyTree:
       The tree with "orthogonal" for those skew parameters, "frozen" for dynamic bases, "other" for the rest.
     """
 
-    def names(path: tuple[Any, ...]) -> tuple[str, ...]:
-        return tuple(str(getattr(entry, "key", entry)) for entry in path)
-
-    skews = {names(path)[:-1] for path, _ in jax.tree.leaves_with_path(params) if names(path)[-1:] == ("skew",)}
+    skews = {_names(path)[:-1] for path, _ in jax.tree.leaves_with_path(params) if _names(path)[-1:] == ("skew",)}
 
     def label(path: tuple[Any, ...], _: Any) -> str:
-        *matrix, kind = names(path) or ("",)
+        *matrix, kind = _names(path) or ("",)
         if tuple(matrix) not in skews or kind not in ("skew", "base"):
             return OTHER
         if kind == "base":
@@ -39,6 +39,18 @@ def labels(params: PyTree, orthogonal: Sequence[str] = ("W_hh",)) -> PyTree:
         return ORTHOGONAL if matrix and matrix[-1] in orthogonal else OTHER
 
     return jax.tree_util.tree_map_with_path(label, params)
+
+
+def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
+    """The names on the way to a leaf, without the attributes of a box around it (``.value`` of most)."""
+    keys = ("key", "name", "idx")  # of dicts, attributes and lists
+    names = [str(next((getattr(entry, key) for key in keys if hasattr(entry, key)), entry)) for entry in path]
+    for i in reversed(range(len(names))):
+        if names[i] in ("skew", "base"):
+            return tuple(names[: i + 1])
+        if isinstance(path[i], (jax.tree_util.DictKey, jax.tree_util.SequenceKey)):
+            break
+    return tuple(names)
 
 
 def separate_rates(
@@ -54,9 +66,9 @@ def separate_rates(
 
 
 def count(params: PyTree) -> int:
-    """Number of trained numbers; dynamic bases do not count."""
+    """Number of trained numbers; dynamic bases do not count, nor what is no floating-point number (keys, counters)."""
     leaves = zip(jax.tree.leaves(params), jax.tree.leaves(labels(params)))
-    return sum(leaf.size for leaf, label in leaves if label != FROZEN)
+    return sum(leaf.size for leaf, label in leaves if label != FROZEN and jnp.issubdtype(leaf.dtype, jnp.inexact))
 
 
 def rebase(cell: Cell, params: Params, step: jax.Array, every: int, project_every: int = 100) -> Params:
@@ -64,7 +76,7 @@ def rebase(cell: Cell, params: Params, step: jax.Array, every: int, project_ever
 
     Args:
       cell: any cell; params of one without a dynamic base are returned as they are.
-      params: of the cell.
+      params: of the cell, in boxes of `flax.linen` or not.
       step: number of optimiser steps done, ``()``.
       every: steps between rebases (the paper's K, 100).
       project_every: every so many rebases the base is also sent to the nearest orthogonal matrix.
@@ -75,9 +87,11 @@ def rebase(cell: Cell, params: Params, step: jax.Array, every: int, project_ever
     move = cell.rebase
     if move is None:
         return params
-    project = step % (every * project_every) == 0
+    project = (step % every == 0) & (step // every % project_every == 0)  # of both, the product could overflow
 
     def moved(params):
-        return jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(move(params, project)))
+        plain = meta.unbox(params)
+        new = jax.tree.unflatten(jax.tree.structure(plain), jax.tree.leaves(move(plain, project)))
+        return meta.replace_boxed(params, new)
 
     return jax.lax.cond(step % every == 0, moved, lambda params: params, params)

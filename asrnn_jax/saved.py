@@ -1,31 +1,61 @@
-"""Files of arrays and what they are of, written whole or not at all, with a hash of the contents."""
+"""Files of arrays and what they are of, in safetensors' format: written whole or not at all, with a hash of it all.
+
+Any reader of safetensors reads them. The header's metadata are ``about`` (JSON), ``sha256`` of arrays and about, and
+``complex128`` (JSON, names): the format has no such type, they are float64 with a last axis of real and imaginary part.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import zipfile
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol, runtime_checkable
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import safetensors
+import safetensors.numpy
+
+TYPES = {  # safetensors' names
+    **{"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": jnp.bfloat16, "C64": np.complex64},
+    **{"I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64, "BOOL": np.bool_},
+    **{"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.uint64},
+}
 
 
-def write(path: str | os.PathLike, arrays: Sequence[np.ndarray], about: dict[str, Any]) -> None:
-    """Writes a file in the place of any before it.
+@runtime_checkable
+class Readable(Protocol):
+    """A file object that is open for reading bytes."""
+
+    def read(self) -> bytes: ...
+
+
+@runtime_checkable
+class Writable(Protocol):
+    """A file object that is open for writing bytes."""
+
+    def write(self, data: bytes, /) -> Any: ...
+
+
+@contextmanager
+def replacing(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
+    """A new file, open for writing, that takes the place of `path` once all is written and on disk, or never.
+
+    Its own name is of no other writer: of two that write one path, the last to end wins.
 
     Raises:
       OSError: it cannot be written; the file is then as it was.
     """
     target = Path(path)
-    unfinished = target.with_name(target.name + ".part")
-    text = json.dumps(about | {"sha256": digest(arrays, about)})
+    unfinished = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
     try:
-        with unfinished.open("wb") as file:
-            named = {f"array{i}": array for i, array in enumerate(arrays)}
-            np.savez(file, allow_pickle=False, about=np.frombuffer(text.encode(), np.uint8), **named)
+        with unfinished.open(mode.replace("w", "x")) as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, target)
@@ -33,41 +63,88 @@ def write(path: str | os.PathLike, arrays: Sequence[np.ndarray], about: dict[str
         unfinished.unlink(missing_ok=True)
 
 
-def read(path: str | os.PathLike, what: str) -> tuple[list[np.ndarray], dict[str, Any]]:
-    """The arrays of a file and what they are of; `what` is what the file should be, for messages.
+def write(to: str | os.PathLike | Writable, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
+    """Writes arrays by name and what they are of, JSON values, in the place of any file before it.
+
+    Args:
+      to: a path, or a file object that is open for writing bytes.
+
+    Raises:
+      OSError: it cannot be written; a file at the path is then as it was.
+    """
+    arrays = {name: _plain(array) for name, array in arrays.items()}
+    pairs = [name for name, array in arrays.items() if array.dtype == np.complex128]
+    stored = {name: _as_pairs(array) if name in pairs else array for name, array in arrays.items()}
+    metadata = {"about": json.dumps(about), "sha256": digest(arrays, about), "complex128": json.dumps(pairs)}
+    data = safetensors.numpy.save(stored, metadata)
+    if isinstance(to, (str, os.PathLike)):
+        with replacing(to) as file:
+            file.write(data)
+    else:
+        to.write(data)
+
+
+def read(source: str | os.PathLike | Readable, what: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a file by name and what they are of; `what` is what the file should be, for messages.
+
+    Args:
+      source: a path, or a file object that is open for reading bytes, which is read to its end.
 
     Raises:
       ValueError: it is damaged, or no such file.
-      OSError: it cannot be read.
+      OSError, MemoryError: it cannot be read.
     """
-    with open(path, "rb") as opened:
-        try:
-            _check_sizes(opened)
-            with np.load(opened, allow_pickle=False) as file:
-                about = json.loads(bytes(file["about"]))
-                arrays = [file[f"array{i}"] for i in range(len(file.files) - 1)]
-            stored = about.pop("sha256")
-        except Exception as e:  # zipfile, json, numpy and struct all have errors of their own for a damaged file
-            raise ValueError(f"{path} is no {what}, or damaged ({type(e).__name__}: {e}).") from e
-    if stored != digest(arrays, about):
-        raise ValueError(f"{path} is damaged: its contents are not what was saved.")
-    return arrays, about
+    name = source if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "the file")
+    data = Path(source).read_bytes() if isinstance(source, (str, os.PathLike)) else source.read()
+    if data[:4] == b"PK\x03\x04":
+        raise ValueError(
+            f"{name} is no {what} of this version, but perhaps one of before 0.1, when they were .npz files: load it "
+            "with the version that wrote it and save its arrays again."
+        )
+    try:  # lengths and offsets are checked against the size of the file before anything is made of them
+        found = {key: _array(about) for key, about in safetensors.deserialize(data)}
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        about, stored = json.loads(metadata["about"]), metadata["sha256"]
+        found |= {key: _from_pairs(found[key]) for key in json.loads(metadata["complex128"])}
+        whole = stored == digest(found, about)
+    except (safetensors.SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
+        said = str(e).split("\n")[0][:200]
+        raise ValueError(f"{name} is no {what}, or damaged ({type(e).__name__}: {said}).") from e
+    if not whole:
+        raise ValueError(f"{name} is damaged: its contents are not what was saved.")
+    return found, about
 
 
-def _check_sizes(file: Any) -> None:
-    """A damaged or malicious header must not claim more memory than the file has bytes: nothing is compressed."""
-    size = os.fstat(file.fileno()).st_size
-    with zipfile.ZipFile(file) as archive:
-        claimed = sum(info.file_size for info in archive.infolist())
-    if claimed > size:
-        raise ValueError(f"{claimed} bytes in a file of {size}")
-    file.seek(0)
+def named(tree: Any) -> list[tuple[str, Any]]:
+    """The leaves of any tree with their paths as names."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
 
 
-def digest(arrays: Sequence[np.ndarray], about: dict[str, Any]) -> str:
-    """SHA-256 of arrays (type, shape, bytes) and of what they are of."""
+def digest(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str:
+    """SHA-256 of arrays (name, type, shape, bytes) and of what they are of."""
     found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for array in arrays:
-        found.update(f"{array.dtype}{array.shape}".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
+    for name, array in sorted(arrays.items()):
+        found.update(f"{name}{array.dtype}{array.shape}".encode())
+        found.update(np.asarray(array, order="C").tobytes())
     return found.hexdigest()
+
+
+def _plain(array: Any) -> np.ndarray:
+    """In the byte order of this machine, and in one piece."""
+    array = np.asarray(array, order="C")
+    return array.astype(array.dtype.newbyteorder("=")) if not array.dtype.isnative else array
+
+
+def _array(about: Mapping[str, Any]) -> np.ndarray:
+    return np.frombuffer(about["data"], TYPES[about["dtype"]]).reshape(about["shape"])
+
+
+def _as_pairs(array: np.ndarray) -> np.ndarray:
+    return array[..., None].view(np.float64)
+
+
+def _from_pairs(array: np.ndarray) -> np.ndarray:
+    if array.dtype != np.float64 or array.shape[-1:] != (2,):
+        raise ValueError(f"complex numbers of type {array.dtype}, shape {array.shape}")
+    return array.view(np.complex128).reshape(array.shape[:-1])

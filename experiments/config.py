@@ -30,6 +30,7 @@ def _positive(config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         _check(value is None or value >= 1, name, value, "give at least 1")
+        _check(value is None or value < 2**31, name, value, "give less than 2^31, what steps are counted up to")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class Model:
     dropout: float = 0.0
     """Residual blocks: share dropped, outside the recurrence."""
     trained_start: bool = False
-    """Train the state that sequences start from."""
+    """Train the state that sequences start from. Text begins with every epoch, and of streams, which never end, one a
+    window begins anew, in turn."""
 
     def __post_init__(self):
         _positive(self, "hidden", "layers", "embedding")
@@ -252,7 +254,7 @@ class Pixels(Config):
     """Training images held out (always the same ones), on which the epoch to report is chosen."""
     teacher: str | None = None
     """Distillation: a trained network of the same task whose answers are learned too; a name of asrnn_jax.pretrained or
-    a file, for example best.npz of a run."""
+    a file, for example best.safetensors of a run."""
     teach: float = 0.9
     """Distillation: share of the loss that is the teacher's, in [0, 1]."""
     temperature: float = 4.0

@@ -30,15 +30,10 @@ except ImportError:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a whole file or nothing."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("w") as file:
-            file.write(json.dumps(value, indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    from asrnn_jax.saved import replacing  # with jax, which must not be imported before `machine.prepare`
+
+    with replacing(path, "w") as file:
+        file.write(json.dumps(value, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -121,9 +116,10 @@ class Metrics:
         """Opens the file and drops what was written after `step` (or torn) by a run that was killed."""
         kept = [line for line in read_metrics(path) if line["step"] <= step]
         self.last = kept[-1]["step"] if kept else -1
-        partial = path.with_name(path.name + ".part")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(partial, path)
+        from asrnn_jax.saved import replacing
+
+        with replacing(path, "w") as file:
+            file.write("".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("a")
 
     def write(self, step: int, **values: Any) -> None:
@@ -171,8 +167,8 @@ def placeless(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_folders(value: str) -> str:
-    """A path without the folders of this machine; every run has a best.npz, so that its folder is named too."""
+    """A path without the folders of this machine; every run has a best.safetensors, so that its folder is named too."""
     path = Path(value)
     if not path.is_absolute():
         return value
-    return f"{path.parent.name}/{path.name}" if path.name == "best.npz" else path.name
+    return f"{path.parent.name}/{path.name}" if path.stem == "best" else path.name

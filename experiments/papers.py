@@ -19,7 +19,7 @@ LSTM_16K = Model("lstm", 61, forget_bias=1.0)  # as many params as the papers' o
 ADAM = Optimizer(optimizer="adam", lr=2e-3, clip=1.0, schedule="cosine")  # what people train an LSTM with today
 LONG_EPOCHS, EPOCHS = 70, 20  # of asRNN, of its peers
 HELD_OUT = 5000
-BEST = "best.npz"
+BEST = "best.safetensors"
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 STARTS = (0.01, 0.1, 0.3, 1.0, 3.0)  # of D_f
 

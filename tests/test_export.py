@@ -194,9 +194,19 @@ def test_onnx_of_every_cell_and_10_000_steps_with_onnxruntime_alone(tmp_path):
 def test_one_command_writes_runs_and_compares(tmp_path, capsys):
     arguments = {"cell": "gru", "inputs": 3, "hidden": 6, "outputs": 4}
     model = cells.network(**arguments)
-    asrnn_jax.pretrained.save(tmp_path / "mine.npz", arguments, made(model), {})
+    asrnn_jax.pretrained.save(tmp_path / "mine.safetensors", arguments, made(model), {})
     out = tmp_path / "out"
-    call = ["export", str(tmp_path / "mine.npz"), "--out", str(out), "--check", "200", "--weights", "float32", "int8"]
+    call = [
+        "export",
+        str(tmp_path / "mine.safetensors"),
+        "--out",
+        str(out),
+        "--check",
+        "200",
+        "--weights",
+        "float32",
+        "int8",
+    ]
     assert main(call) == 0
     table = capsys.readouterr().out
     for kind in ("float32", "int8"):
@@ -205,6 +215,6 @@ def test_one_command_writes_runs_and_compares(tmp_path, capsys):
         assert (out / f"mine-{kind}.stablehlo").stat().st_size > 1000
     page = (out / "export.md").read_text()
     assert table in page
-    assert "    python -m experiments export mine.npz --weights float32 int8 --check 200\n" in page
-    assert main(["export", str(tmp_path / "mine.npz"), "--check", "0"]) == 2
+    assert "    python -m experiments export mine.safetensors --weights float32 int8 --check 200\n" in page
+    assert main(["export", str(tmp_path / "mine.safetensors"), "--check", "0"]) == 2
     assert main(["export", "nothing", "--out", str(out)]) == 2

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from flax.errors import ScopeCollectionNotFound
+from flax.errors import InvalidRngError, ScopeCollectionNotFound
 
 import asrnn_jax
 import asrnn_jax.nnx
@@ -382,3 +382,23 @@ def test_second_call_of_the_module_does_not_compile(caplog):
         f(RNN(asrnn_jax.cells.make("tanh_rnn", I, 6, dtype=jnp.float64)), variables, xs)
     assert f._cache_size() == 1
     assert cell is asrnn_jax.cells.make("tanh_rnn", I, 6, dtype=jnp.float64)
+
+
+def test_deterministic_is_as_that_of_flax():
+    """None: with dropout where there is a key for it; False asks for one; True takes none. A call overrides."""
+    cell = asrnn_jax.cells.residual(asrnn_jax.cells.tanh_rnn(I, I), dropout=0.5)
+    xs, variables = inputs(B, T, I).astype(jnp.float32), {"params": random_params(cell)}
+    without = asrnn_jax.run(cell, variables["params"], xs)
+    given = {"rngs": {"dropout": jax.random.key(3)}}
+    dropped = RNN(cell).apply(variables, xs, **given)
+    assert float(jnp.abs(dropped[1] - without[1]).max()) > 0.1
+    close(RNN(cell).apply(variables, xs), without)
+    close(RNN(cell, deterministic=True).apply(variables, xs, **given), without)
+    close(RNN(cell).apply(variables, xs, deterministic=True, **given), without)
+    close(RNN(cell, deterministic=True).apply(variables, xs, deterministic=False, **given), dropped)
+    for module, call in ((RNN(cell, deterministic=False), {}), (RNN(cell), {"deterministic": False})):
+        close(module.apply(variables, xs, **call, **given), dropped)
+        with pytest.raises(InvalidRngError, match="dropout"):
+            module.apply(variables, xs, **call)
+    plain = asrnn_jax.cells.tanh_rnn(I, I)
+    RNN(plain, deterministic=False).apply({"params": random_params(plain)}, xs)  # has none and needs no key

@@ -126,8 +126,11 @@ def test_dtype():
         assert float(jnp.abs(exact - ys.astype(jnp.float32)).max() / jnp.abs(exact).max()) < 0.1
 
 
+DROPS = asrnn_jax.cells.residual(asrnn_jax.cells.tanh_rnn(I, I), dropout=0.5)
+
+
 def test_dropout_by_the_stream_of_that_name_or_by_key():
-    cell = asrnn_jax.cells.residual(asrnn_jax.cells.tanh_rnn(I, I), dropout=0.5)
+    cell = DROPS
     xs, params = inputs(B, T, I).astype(jnp.float32), random_params(cell)
     module, rngs, same = RNN(cell, params=params), nnx.Rngs(dropout=5), nnx.Rngs(dropout=5)
     first, second = module(xs, rngs=rngs), module(xs, rngs=rngs)
@@ -135,9 +138,58 @@ def test_dropout_by_the_stream_of_that_name_or_by_key():
     close(second, asrnn_jax.run(cell, params, xs, key=same.dropout()))
     assert float(jnp.abs(first[1] - second[1]).max()) > 0.1
     for none in ({}, {"rngs": nnx.Rngs(params=0)}, {"rngs": nnx.Rngs(0).carry}):
-        close(module(xs, **none), asrnn_jax.run(cell, params, xs))
+        with pytest.raises(ValueError, match=r"has dropout and there is no stream for it.*deterministic=True"):
+            module(xs, **none)
+        close(module(xs, deterministic=True, **none), asrnn_jax.run(cell, params, xs))
     key = jax.random.key(1)
     close(module(xs, key=key, rngs=rngs), asrnn_jax.run(cell, params, xs, key=key))
+    close(module(xs, rngs=rngs.dropout), asrnn_jax.run(cell, params, xs, key=same.dropout()))
+
+
+@pytest.mark.parametrize("wrap", [lambda cell: cell, lambda cell: asrnn_jax.cells.with_output(cell, 2)])
+def test_dropout_is_switched_as_that_of_flax(wrap):
+    """In step with a `flax.nnx.Dropout` of the same rngs: where it drops, so does the cell, and where not, not."""
+    cell, xs = wrap(DROPS), inputs(B, T, I).astype(jnp.float32)
+    rngs = nnx.Rngs(params=0, dropout=1)
+    module, theirs = RNN(cell, rngs=rngs), nnx.Dropout(0.5, rngs=nnx.Rngs(dropout=1))
+    keys = nnx.Rngs(dropout=1)["dropout"].fork()
+
+    def dropped(**options):
+        expected = asrnn_jax.run(cell, module.params, xs)[1]
+        now = module(xs, **options)[1]
+        drops = float(jnp.abs(now - expected).max()) > 0.1
+        assert drops == bool((theirs(jnp.ones(99), **options) == 0).any())
+        if drops:
+            close(now, asrnn_jax.run(cell, module.params, xs, key=keys())[1])
+        return drops
+
+    assert dropped()
+    assert dropped()
+    module.eval(), theirs.eval()
+    assert not dropped()
+    assert dropped(deterministic=False)
+    module.train(), theirs.train()
+    assert dropped()
+    assert not dropped(deterministic=True)
+    assert nnx.view(module, deterministic=True).deterministic
+    close(RNN(cell, params=module.params, deterministic=True)(xs), asrnn_jax.run(cell, module.params, xs))
+    both = RNN(cell, params=module.params, rngs=nnx.Rngs(dropout=1))
+    keys = nnx.Rngs(dropout=1)["dropout"].fork()
+    close(both(xs), asrnn_jax.run(cell, module.params, xs, key=keys()))
+    unheard = RNN(cell, rngs=nnx.Rngs(params=0))  # made without a stream for it
+    with pytest.raises(ValueError, match="no stream"):
+        unheard(xs)
+
+
+def test_the_stream_of_dropout_goes_on_under_jit_and_none_is_kept_without_dropout():
+    module, xs = RNN(DROPS, rngs=nnx.Rngs(0)), inputs(B, T, I).astype(jnp.float32)
+    call = nnx.jit(lambda module, xs: module(xs)[1])
+    assert float(jnp.abs(call(module, xs) - call(module, xs)).max()) > 0.1
+    kept = nnx.state(RNN(asrnn_jax.cells.tanh_rnn(I, 4), rngs=nnx.Rngs(0)), nnx.RngState)
+    assert not jax.tree.leaves(kept)
+    assert asrnn_jax.optim.count(nnx.state(module)) == asrnn_jax.optim.count(module.params)
+    two = nnx.Bidirectional(RNN(DROPS, rngs=nnx.Rngs(0)), RNN(DROPS, rngs=nnx.Rngs(1)))
+    assert float(jnp.abs(two(xs, rngs=nnx.Rngs(0)) - two(xs, rngs=nnx.Rngs(0))).max()) > 0.1
 
 
 def test_a_trained_start():

@@ -1,15 +1,19 @@
 """Trained networks go to a file and back with the same bits; what does not fit is refused and named."""
 
+import errno
+import io
 import json
-import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 import asrnn_jax
 from asrnn_jax import cells, pretrained, saved
+from experiments.folder import write_json
 
 ARGUMENTS = {"cell": "asrnn", "inputs": 2, "hidden": 5, "outputs": 3, "options": {"a": 0.3, "b": 0.9}}
 
@@ -18,8 +22,8 @@ ARGUMENTS = {"cell": "asrnn", "inputs": 2, "hidden": 5, "outputs": 3, "options":
 def file(tmp_path):
     model = cells.network(**ARGUMENTS)
     params = model.init(jax.random.key(0))
-    pretrained.save(tmp_path / "a.npz", ARGUMENTS, params, {"task": "none", "result": {"test_accuracy": 0.5}})
-    return tmp_path / "a.npz", model, params
+    pretrained.save(tmp_path / "a.safetensors", ARGUMENTS, params, {"task": "none", "result": {"test_accuracy": 0.5}})
+    return tmp_path / "a.safetensors", model, params
 
 
 @pytest.mark.parametrize(
@@ -36,8 +40,8 @@ def test_there_and_back(tmp_path, cell, options):
     arguments = {"cell": cell, "inputs": 2, "hidden": 5, "outputs": 3, **options}
     model = cells.network(**arguments)
     params = model.init(jax.random.key(1))
-    pretrained.save(tmp_path / "a.npz", arguments, params, {"task": "none"})
-    again, loaded, card = pretrained.load(tmp_path / "a.npz")
+    pretrained.save(tmp_path / "a.safetensors", arguments, params, {"task": "none"})
+    again, loaded, card = pretrained.load(tmp_path / "a.safetensors")
     assert jax.tree.structure(loaded) == jax.tree.structure(params)
     jax.tree.map(np.testing.assert_array_equal, loaded, params)
     xs = jax.random.normal(jax.random.key(2), (3, 7, 2))
@@ -56,7 +60,7 @@ def test_every_network_of_the_package_loads_and_is_small():
         assert {"task", "config", "result", "date", "versions", "parameters"} <= set(card)
         assert card["command"].startswith(f"python -m experiments {card['config']['command']} ")
         assert "/" not in json.dumps(card["config"])  # no paths of the machine it was trained on
-        assert (resources.files(pretrained) / f"{name}.npz").stat().st_size < 1_000_000
+        assert (resources.files(pretrained) / f"{name}.safetensors").stat().st_size < 1_000_000
 
 
 def test_the_network_of_copying_memory_recalls_after_a_thousand_steps():
@@ -95,23 +99,24 @@ def test_what_does_not_fit_is_named(file, tmp_path):
     with pytest.raises(ValueError, match="name='asrn': there is"):
         pretrained.load("asrn")
     with pytest.raises(OSError, match="nowhere"):
-        pretrained.load(tmp_path / "nowhere.npz")
-    with pytest.raises(ValueError, match=r"ends in \.npz"):
+        pretrained.load(tmp_path / "nowhere.safetensors")
+    with pytest.raises(ValueError, match=r"ends in \.safetensors"):
         pretrained.save(tmp_path / "a.zip", ARGUMENTS, params, {})
-    with pytest.raises(ValueError, match="params are not those"):
-        pretrained.save(tmp_path / "b.npz", {**ARGUMENTS, "hidden": 6}, params, {})
+    with pytest.raises(ValueError, match=r"params are not those.*D_f: \(6,\) is needed, \(5,\) is there"):
+        pretrained.save(tmp_path / "b.safetensors", {**ARGUMENTS, "hidden": 6}, params, {})
+    whole = jax.tree.map(lambda p: jnp.round(p).astype(jnp.int32), params)
+    with pytest.raises(ValueError, match="has dtype int32, no floating-point type"):
+        pretrained.save(tmp_path / "b.safetensors", ARGUMENTS, whole, {})
     good = path.read_bytes()
     arrays, _ = saved.read(path, "file")
     for changes, message in (
-        ({"format": 2}, "use the version that wrote it"),
+        ({"format": 3}, "use the version that wrote it"),
         ({"network": {**ARGUMENTS, "cell": "asrnnn"}}, "perhaps you meant asrnn"),
         ({"network": {**ARGUMENTS, "speed": 3}}, "speed"),
         ({"network": {**ARGUMENTS, "hidden": 6}}, "does not hold the params"),
-        ({"arrays": arrays[:-1]}, "does not hold the params"),
-        ({"arrays": [a.astype(np.float64) for a in arrays]}, "does not hold the params"),
-        ({"names": []}, "does not hold the params"),
-        ({"names": 5}, "does not hold the params"),
-        ({"names": None}, "does not hold the params"),
+        ({"arrays": dict([*arrays.items()][:-1])}, "nothing is there"),
+        ({"arrays": arrays | {"W_xx": np.zeros(3)}}, "nothing is needed"),
+        ({"arrays": {name: a.astype(np.int8) for name, a in arrays.items()}}, "no floating-point type"),
         ({"network": {**ARGUMENTS, "hidden": 10**6}}, "cannot make|does not hold the params"),
     ):
         path.write_bytes(good)
@@ -120,17 +125,127 @@ def test_what_does_not_fit_is_named(file, tmp_path):
             pretrained.load(path)
 
 
-def test_a_header_that_claims_more_than_the_file_has_is_not_believed(tmp_path):
+def test_a_file_of_an_earlier_version_is_called_so(tmp_path):
     path = tmp_path / "a.npz"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("about.npy", b"0" * 10_000_000)
-    with pytest.raises(ValueError, match="bytes in a file of"):
+    np.savez(path, about=np.zeros(3, np.uint8), array0=np.ones(3))
+    with pytest.raises(ValueError, match=r"before 0\.1, when they were \.npz files: load it with the version"):
         pretrained.load(path)
-    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999,), }"
-    with zipfile.ZipFile(path, "w") as archive:
-        about = np.frombuffer(json.dumps({"sha256": ""}).encode(), np.uint8)
-        with archive.open("about.npy", "w") as member:
-            np.lib.format.write_array(member, about)
-        archive.writestr("array0.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+
+
+def header(file, **entries):
+    text = json.dumps(entries).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text)
+    return file
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"W": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}},
+        {"W": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 0]}},
+        {"W": {"dtype": "F8_E4M3", "shape": [0], "data_offsets": [0, 0]}},
+        {"__metadata__": {"about": "[" * 100_000, "sha256": "", "complex128": "[]"}},
+        {"__metadata__": {"about": "{}", "sha256": "", "complex128": '["W"]'}},
+        {"__metadata__": {"about": "[]", "sha256": "0", "complex128": "{}"}},
+        {},
+    ],
+)
+def test_a_header_is_not_believed(tmp_path, entries):
+    with pytest.raises(ValueError, match="damaged") as e:
+        pretrained.load(header(tmp_path / "a.safetensors", **entries))
+    assert "\n" not in str(e.value)
+    (tmp_path / "b.safetensors").write_bytes((2**60).to_bytes(8, "little") + b"{}")
     with pytest.raises(ValueError, match="damaged"):
-        pretrained.load(path)
+        pretrained.load(tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64])
+@pytest.mark.parametrize("cell", ["asrnn", "lru", "urnn"])
+def test_every_dtype_of_params_goes_there_and_back(tmp_path, dtype, cell):
+    arguments = {**ARGUMENTS, "cell": cell, "options": {}}
+    model = cells.network(**arguments)
+    params = jax.tree.map(lambda p: p.astype(dtype), model.init(jax.random.key(0)))
+    path = tmp_path / "a.safetensors"
+    pretrained.save(path, arguments, params, {"task": "none"})
+    again, loaded, _ = pretrained.load(path)
+    jax.tree.map(np.testing.assert_array_equal, loaded, params)
+    assert {leaf.dtype for leaf in jax.tree.leaves(loaded)} == {jnp.dtype(dtype)}
+    assert np.isfinite(asrnn_jax.run(again, loaded, jnp.ones((2, 5, 2), dtype))[1]).all()
+    with safe_open(path, framework="np") as theirs:  # what everybody reads
+        assert set(theirs.keys()) == {name for name, _ in saved.named(params)}
+        assert json.loads(theirs.metadata()["about"])["network"] == arguments
+    with jax.enable_x64(False):
+        if dtype == jnp.float64:
+            with pytest.raises(ValueError, match=r"is float64, which JAX would make float32.*jax_enable_x64"):
+                pretrained.load(path)
+        else:
+            jax.tree.map(np.testing.assert_array_equal, pretrained.load(path)[1], params)
+
+
+def test_mixed_dtypes_and_foreign_byte_orders(tmp_path):
+    model = cells.network(**ARGUMENTS)
+    params = model.init(jax.random.key(0))
+    mixed = {**params, "output": jax.tree.map(lambda p: np.asarray(p, ">f8"), params["output"])}
+    pretrained.save(tmp_path / "a.safetensors", ARGUMENTS, mixed, {})
+    _, loaded, _ = pretrained.load(tmp_path / "a.safetensors")
+    jax.tree.map(np.testing.assert_array_equal, loaded, mixed)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(loaded)} == {"float32", "float64"}
+
+
+ARRAYS = {
+    **{f"float{i}": np.arange(6).reshape(2, 3).astype(t) for i, t in enumerate("efd")},
+    **{"bf16": np.arange(3).astype(jnp.bfloat16), "c64": np.arange(3) * np.complex64(1j), "bool": np.arange(3) > 1},
+    **{"c128": np.array([[1 + 2j, complex(0, np.inf)], [complex(np.nan, -0.0), -1]])},
+    **{"scalar": np.float64(3), "c scalar": np.complex128(3 + 1j)},
+    **{"none": np.zeros((0, 3)), "c none": np.zeros((0, 3), np.complex128), "int": np.int64(2**40)},
+    **{"columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "big": np.arange(3, dtype=">i4")},
+}
+
+
+def test_any_array_of_a_state_goes_there_and_back(tmp_path):
+    for target in (tmp_path / "a", io.BytesIO()):
+        saved.write(target, ARRAYS, {"name": "λ"})
+        source = target if not isinstance(target, io.BytesIO) else io.BytesIO(target.getvalue())
+        found, about = saved.read(source, "file")
+        assert about == {"name": "λ"}
+        assert found.keys() == ARRAYS.keys()
+        for name, array in ARRAYS.items():
+            np.testing.assert_array_equal(found[name], array)
+            assert found[name].dtype == array.dtype.newbyteorder("="), name
+            assert found[name].shape == array.shape
+
+
+def test_two_writers_of_one_path_both_succeed(tmp_path):
+    """One in the middle of the other: each has a file of its own, the last to end wins, and none is left."""
+    path = tmp_path / "a"
+    with saved.replacing(path) as first, saved.replacing(path) as second:
+        first.write(b"first")
+        second.write(b"second")
+    assert path.read_bytes() == b"first"
+    with pytest.raises(RuntimeError), saved.replacing(path) as file:  # noqa: PT012
+        file.write(b"half")
+        raise RuntimeError
+    assert path.read_bytes() == b"first"
+    big = {name: np.full(10**5, value) for value, name in enumerate("abcdefgh")}
+
+    def many(name):
+        for _ in range(10):
+            saved.write(path, {name: big[name]}, {"name": name})
+            write_json(tmp_path / "b.json", [name] * 1000)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(many, big))
+    found, about = saved.read(path, "file")
+    np.testing.assert_array_equal(found[about["name"]], big[about["name"]])
+    assert len(set(json.loads((tmp_path / "b.json").read_text()))) == 1
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "b.json"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError("no room")])
+def test_errors_of_the_system_are_no_damage(file, monkeypatch, error):
+    def failing(self):
+        raise error
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", failing)
+    with pytest.raises(type(error)):
+        pretrained.load(file[0])

@@ -127,7 +127,8 @@ def with_trained_start(cell: Cell, *, dtype=jnp.float32) -> Cell:
     """The cell with the state it starts from, and goes back to at a reset, among its params; again a cell.
 
     What is trained is the state h, not the carry. ``cell.initial_carry`` still returns zeros; the trained start is
-    ``cell.start(weights, batch_shape, dtype)``, which `asrnn_jax.run` takes by itself.
+    ``cell.start(weights, batch_shape, dtype)``, which `asrnn_jax.run` takes by itself, also at a reset. Where a carry
+    is passed in there is no start, and no gradient of it: begin sequences without one, or by ``reset``.
 
     Args:
       cell: any cell that is not made of cells (wrap the parts of a stack instead).

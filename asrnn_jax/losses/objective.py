@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -115,25 +115,32 @@ def kl_to_uniform(
 def entropy_share(logits: ArrayLike, *, axis: int = -1, where: ArrayLike | None = None) -> jax.Array:
     """Entropy of softmax(logits) over that of the uniform distribution, ``(..., C) -> (...)`` in [0, 1].
 
-    1 is "don't know". What is asked of the gaps of a stream is an entropy share near 1.
+    1 is "don't know". What is asked of the gaps of a stream is an entropy share near 1. With one class, or where one
+    alone counts, it is 1 as well: the only answer there is is the uniform one, and says nothing.
     """
     logits = _wide(logits, axis)
-    where = _counted(where, logits, axis)
+    return share_of(jnp, logits, _counted(where, logits, axis))
+
+
+def share_of(numpy: Any, logits: Any, where: Any = None) -> Any:
+    """`entropy_share` of floating-point logits ``(..., C)`` by `jax.numpy`, or by NumPy, which compiles nothing."""
     number = logits.shape[-1] if where is None else where.sum(-1)
-    number = jnp.maximum(number, 2)  # one class alone is always certain
-    return 1 - _kl(logits, "model_first", where) / jnp.log(jnp.asarray(number, logits.dtype))
+    number = numpy.maximum(number, 2)  # the divergence of one class is 0, over whatever
+    return 1 - _kl(logits, "model_first", where, numpy) / numpy.log(numpy.asarray(number, logits.dtype))
 
 
-def _kl(logits: jax.Array, kl: KL, where: jax.Array | None) -> jax.Array:
+def _kl(logits: Any, kl: KL, where: Any, numpy: Any = jnp) -> Any:
     """With logits shifted so that equal ones are all 0: then every term is exactly 0."""
-    top = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True, where=where, initial=-jnp.inf))
-    a = logits - top
-    a = a if where is None else jnp.where(where, a, 0)
-    log_mean = jnp.log(jnp.mean(jnp.exp(a), axis=-1, keepdims=True, where=where))
+    only: Any = {} if where is None else {"where": where}
+    top = numpy.max(logits, axis=-1, keepdims=True, initial=-numpy.inf, **only)
+    a = logits - (jax.lax.stop_gradient(top) if numpy is jnp else top)
+    a = a if where is None else numpy.where(where, a, 0)
+    mean = numpy.mean(numpy.exp(a), axis=-1, keepdims=True, **only)
+    log_mean = numpy.log(mean)
     if kl == "uniform_first":
-        return jnp.squeeze(log_mean, -1) - jnp.mean(a, axis=-1, where=where)
-    p = jax.nn.softmax(a, axis=-1, where=where)
-    return jnp.sum(jnp.where(p == 0, 0, p * (a - log_mean)), axis=-1, where=where)
+        return numpy.squeeze(log_mean, -1) - numpy.mean(a, axis=-1, **only)
+    ratio = numpy.exp(a) / mean  # of p to the uniform distribution
+    return numpy.mean(ratio * numpy.where(ratio == 0, 0, a - log_mean), axis=-1, **only)
 
 
 def _wide(logits: ArrayLike, axis: int) -> jax.Array:

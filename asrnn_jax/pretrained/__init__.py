@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
-import itertools
 import os
 from importlib import resources
 from pathlib import Path
@@ -16,9 +14,10 @@ import numpy as np
 from asrnn_jax import saved
 from asrnn_jax.cell import Cell, Params
 from asrnn_jax.cells import network
+from asrnn_jax.saved import named
 
-FORMAT = 1
-SUFFIX = ".npz"
+FORMAT = 2
+SUFFIX = ".safetensors"
 
 
 def list() -> tuple[str, ...]:
@@ -38,8 +37,8 @@ def load(name: str | os.PathLike) -> tuple[Cell, Params, dict[str, Any]]:
       they were made and by which versions.
 
     Raises:
-      ValueError: an unknown name; a file that is damaged (its SHA-256 does not fit), of a later version of this
-        library, or whose arrays are not the params of its network.
+      ValueError: an unknown name; a file that is damaged (its SHA-256 does not fit), of another version of this
+        library, or whose arrays are not the params of its network; float64 where JAX has none.
       OSError: it cannot be read.
 
     Example:
@@ -48,7 +47,7 @@ def load(name: str | os.PathLike) -> tuple[Cell, Params, dict[str, Any]]:
       ...     model, params, card = pretrained.load(name)
     """
     path = Path(name)
-    if path.suffix != SUFFIX:
+    if path.suffix not in (SUFFIX, ".npz"):  # what earlier versions wrote, which `saved.read` says
         if str(name) not in list():
             raise ValueError(f"name={str(name)!r}: there is {', '.join(list()) or 'none'}; or give the path of a file.")
         path = Path(str(resources.files(__name__) / f"{name}{SUFFIX}"))
@@ -57,30 +56,30 @@ def load(name: str | os.PathLike) -> tuple[Cell, Params, dict[str, Any]]:
         raise ValueError(
             f"{path} has format {card.get('format')!r}, this version reads {FORMAT}: use the version that wrote it."
         )
-    names = card.get("names")
-    if not isinstance(names, builtins.list) or len(names) != len(arrays):
-        raise ValueError(f"{path} does not hold the params of its network: {len(arrays)} arrays, named {names!r}.")
     try:
         model = network(**card["network"])
         like = jax.eval_shape(model.init, jax.random.key(0))
     except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as e:
         raise ValueError(f"{path} is of a network that this version cannot make ({e}): update asrnn_jax.") from e
-    leaves = [(name, leaf.shape, str(leaf.dtype)) for name, leaf in named(like)]
-    found = [(name, array.shape, str(array.dtype)) for name, array in zip(names, arrays)]
-    if leaves != found:
-        pairs = itertools.zip_longest(leaves, found, fillvalue="nothing")
-        needed, there = next(pair for pair in pairs if pair[0] != pair[1])
-        raise ValueError(f"{path} does not hold the params of its network: {needed} is needed, {there} is there.")
-    return model, jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(array) for array in arrays]), card
+    if wrong := _differs(like, arrays):
+        raise ValueError(f"{path} does not hold the params of its network: {wrong}.")
+    leaves = [jnp.asarray(arrays[name]) for name, _ in named(like)]
+    for (name, _), leaf in zip(named(like), leaves):
+        if leaf.dtype != arrays[name].dtype:
+            raise ValueError(
+                f"{path}: {name} is {arrays[name].dtype}, which JAX would make {leaf.dtype}: call "
+                "jax.config.update('jax_enable_x64', True) first."
+            )
+    return model, jax.tree.unflatten(jax.tree.structure(like), leaves), card
 
 
 def save(path: str | os.PathLike, arguments: dict[str, Any], params: Params, card: dict[str, Any]) -> None:
     """Writes a trained network to a file, whole or not at all.
 
     Args:
-      path: ends in .npz.
+      path: ends in .safetensors.
       arguments: of `asrnn_jax.cells.network`, JSON values.
-      params: of that network.
+      params: of that network, in any floating-point types.
       card: JSON values: whatever a user should know of it.
 
     Raises:
@@ -90,14 +89,19 @@ def save(path: str | os.PathLike, arguments: dict[str, Any], params: Params, car
     if Path(path).suffix != SUFFIX:
         raise ValueError(f"path={str(path)!r}: give one that ends in {SUFFIX}.")
     like = jax.eval_shape(network(**arguments).init, jax.random.key(0))
-    leaves = named(params)
-    if [(n, leaf.shape) for n, leaf in named(like)] != [(n, np.shape(leaf)) for n, leaf in leaves]:
-        raise ValueError(f"params are not those of network(**{arguments}).")
-    about = card | {"format": FORMAT, "network": arguments, "names": [name for name, _ in leaves]}
-    saved.write(path, [np.asarray(leaf) for _, leaf in leaves], about)
+    arrays = {name: np.asarray(leaf) for name, leaf in named(params)}
+    if wrong := _differs(like, arrays):
+        raise ValueError(f"params are not those of network(**{arguments}): {wrong}.")
+    saved.write(path, arrays, card | {"format": FORMAT, "network": arguments})
 
 
-def named(tree: Any) -> Any:
-    """The leaves of any tree with their paths as names."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
+def _differs(like: Params, arrays: dict[str, np.ndarray]) -> str:
+    """What is wrong with arrays that should be params of these shapes, all floating-point; "" if nothing is."""
+    needed = {name: leaf.shape for name, leaf in named(like)}
+    for name in sorted(needed.keys() | arrays.keys()):
+        there = arrays[name].shape if name in arrays else "nothing"
+        if needed.get(name, "nothing") != there:
+            return f"{name}: {needed.get(name, 'nothing')} is needed, {there} is there"
+        if not jnp.issubdtype(arrays[name].dtype, jnp.floating):
+            return f"{name} has dtype {arrays[name].dtype}, no floating-point type"
+    return ""

@@ -18,6 +18,7 @@ from asrnn_jax.analysis.saturation import saturated_share
 from asrnn_jax.cell import Cell, Params, PyTree, Weights
 from asrnn_jax.losses import energy, quantile_threshold
 from asrnn_jax.losses.informative import LEAST
+from asrnn_jax.losses.objective import share_of
 
 
 class Reference(NamedTuple):
@@ -189,8 +190,8 @@ class Watch:
         xs, s = xs.astype(np.float64), self._state
         there = np.ones(xs.shape[:-1], bool) if there is None else there
         clean = np.where(there[..., None], xs, 0)
-        entropy = _entropy_share(np.asarray(ys).astype(np.float64))
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # NaN and infinity make NaN
+            entropy = share_of(np, np.asarray(ys).astype(np.float64))
             quiet = there & (np.log10((clean**2).mean(-1) + LEAST) <= self._ref.gap_energy)
         return s._replace(
             steps=s.steps + xs.shape[-2],
@@ -228,16 +229,6 @@ class Watch:
                     changes.append(Change(kind, name, changed, float(worst)))
         self._state = Watched(x, entropy, gap_entropy, *self._no_sums(), now)
         return readings, changes
-
-
-def _entropy_share(logits: np.ndarray) -> np.ndarray:
-    """`asrnn_jax.losses.entropy_share` in NumPy."""
-    with np.errstate(invalid="ignore"):  # NaN and infinity make NaN
-        a = logits - logits.max(-1, keepdims=True)
-        p = np.exp(a)
-        pa = np.where(p > 0, p * a, 0)
-    total = p.sum(-1)
-    return (np.log(total) - pa.sum(-1) / total) / np.log(max(2, logits.shape[-1]))
 
 
 @partial(jax.jit, static_argnums=0)

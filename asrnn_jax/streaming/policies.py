@@ -19,6 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from asrnn_jax.cells import checks
+
+MOST_STEPS = np.iinfo(np.int32).max
+
 
 class Signals(NamedTuple):
     """What a policy can know before a step, each ``(*B,)``."""
@@ -43,6 +47,23 @@ class Policy(NamedTuple):
     """Whether it needs the output or the units of the step before, so that steps have to be taken one by one."""
 
 
+def _steps(name: str, value: int) -> int:
+    """A number of steps to count up to."""
+    checks.sizes(**{name: value})
+    if value > MOST_STEPS:
+        raise ValueError(f"{name}={value}: give at most {MOST_STEPS} steps, what 32 bits count.")
+    return int(value)
+
+
+def _no_steps(batch: tuple[int, ...]) -> jax.Array:
+    return jnp.zeros(batch, jnp.int32)
+
+
+def _counted(count: jax.Array, enough: int) -> jax.Array:
+    """One step more, up to `enough`: a policy runs for ever, and a counter that only grows ends up negative."""
+    return jnp.where(count < enough, count + 1, enough)
+
+
 @functools.cache  # the same policy for the same arguments: it is static where it is compiled
 def never() -> Policy:
     """No reset, ever."""
@@ -55,21 +76,23 @@ def oracle() -> Policy:
     return Policy("oracle", lambda batch: (), lambda signals, state: (signals.boundary, state))
 
 
-@functools.cache
 def periodic(k: int) -> Policy:
     """Every k steps.
 
     Raises:
-      ValueError: k below 1.
+      TypeError: k that is no whole number.
+      ValueError: k below 1, or above what 32 bits count.
     """
-    if k < 1:
-        raise ValueError(f"k={k}: give at least 1 step.")
+    return _periodic(_steps("k", k))
 
+
+@functools.cache
+def _periodic(k: int) -> Policy:
     def update(signals, count):
         reset = count >= k
-        return reset, jnp.where(reset, 1, count + 1)
+        return reset, jnp.where(reset, 1, _counted(count, k))
 
-    return Policy(f"periodic({k})", lambda batch: jnp.zeros(batch, jnp.int32), update)
+    return Policy(f"periodic({k})", _no_steps, update)
 
 
 def on_energy(threshold: ArrayLike, quiet: int = 5) -> Policy:
@@ -80,35 +103,33 @@ def on_energy(threshold: ArrayLike, quiet: int = 5) -> Policy:
       quiet: steps below it that make a silence.
 
     Raises:
-      ValueError: quiet below 1.
+      TypeError: quiet that is no whole number.
+      ValueError: quiet below 1, or above what 32 bits count.
     """
-    if quiet < 1:
-        raise ValueError(f"quiet={quiet}: give at least 1 step.")
-    return _on_energy(np.asarray(threshold).item(), quiet)  # a threshold may come as an array
+    return _on_energy(np.asarray(threshold).item(), _steps("quiet", quiet))  # a threshold may come as an array
 
 
 @functools.cache
 def _on_energy(threshold: float, quiet: int) -> Policy:
     def update(signals, count):
         loud = signals.energy > threshold
-        return loud & (count >= quiet), jnp.where(loud, 0, count + 1)
+        return loud & (count >= quiet), jnp.where(loud, 0, _counted(count, quiet))
 
-    return Policy(f"on_energy({threshold!r}, {quiet})", lambda batch: jnp.zeros(batch, jnp.int32), update)
+    return Policy(f"on_energy({threshold!r}, {quiet})", _no_steps, update)
 
 
 def _when_high(name: str, signal: str, threshold: float, patience: int) -> Policy:
     """Once, when a signal has stayed above a threshold for `patience` steps; again only after it fell below."""
-    if patience < 1 or not 0 < threshold < 1:
-        raise ValueError(f"threshold={threshold}, patience={patience}: give a share in (0, 1) and at least 1 step.")
+    patience = _steps("patience", patience)
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold={threshold}: give a share in (0, 1).")
 
     def update(signals, count):
         high = getattr(signals, signal) > threshold
-        count = jnp.where(high, jnp.minimum(count + 1, patience + 1), 0)
-        return count == patience, count
+        reset = high & (count == patience - 1)
+        return reset, jnp.where(high, _counted(count, patience), 0)
 
-    return Policy(
-        f"{name}({threshold!r}, {patience})", lambda batch: jnp.zeros(batch, jnp.int32), update, looks_back=True
-    )
+    return Policy(f"{name}({threshold!r}, {patience})", _no_steps, update, looks_back=True)
 
 
 @functools.cache
@@ -116,7 +137,8 @@ def on_entropy(threshold: float = 0.9, patience: int = 5) -> Policy:
     """When the network has not known what to say for some steps: the entropy share of its outputs stays high.
 
     Raises:
-      ValueError: patience below 1, a threshold outside (0, 1).
+      TypeError: patience that is no whole number.
+      ValueError: patience below 1, or above what 32 bits count; a threshold outside (0, 1).
     """
     return _when_high("on_entropy", "entropy", threshold, patience)
 
@@ -126,6 +148,7 @@ def on_saturation(threshold: float = 0.5, patience: int = 5) -> Policy:
     """When the share of saturated units stays high. Cells without saturating units are never reset.
 
     Raises:
-      ValueError: patience below 1, a threshold outside (0, 1).
+      TypeError: patience that is no whole number.
+      ValueError: patience below 1, or above what 32 bits count; a threshold outside (0, 1).
     """
     return _when_high("on_saturation", "saturated", threshold, patience)

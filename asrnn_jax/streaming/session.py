@@ -21,11 +21,13 @@ from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights
 from asrnn_jax.loop import where
 from asrnn_jax.losses import energy, entropy_share
 from asrnn_jax.run import cast, compute_dtype, run
+from asrnn_jax.saved import named
 from asrnn_jax.streaming.monitors import Limits, Readings, Reference, Watch, vitals
 from asrnn_jax.streaming.policies import Policy, Signals, never
 
 NonFinite = Literal["raise", "hold", "missing"]
-EXACT_LENGTHS = 16  # so many lengths of chunks are compiled as they come; others are put together from powers of two
+EXACT_LENGTHS = 16  # so many lengths of chunks are compiled as they come, see `Session._pieces`
+ANSWERS = "answers"  # the model's, in a saved session
 
 
 class Event(NamedTuple):
@@ -74,6 +76,9 @@ class Session:
         A reading costs a few steps.
       non_finite: what to do with NaN and infinity: "raise" a ValueError and leave the session as it was; "hold" the
         last finite value of that input; or take the step as "missing": the state is held, and the output read from it.
+
+    A session belongs to one thread at a time: `push` reads and writes its state without a lock. Several sessions of one
+    cell can run in as many threads; for one session in several threads put a lock around its calls.
 
     Raises:
       ValueError: params of another cell, a bidirectional cell, a batch that is no shape, an unknown option.
@@ -135,7 +140,8 @@ class Session:
         """Called with each event as it happens."""
         self.readings: Readings | None = None
         """The monitors' last readings."""
-        self._lengths = _compiled_lengths(cell, batch)
+        self._lengths: set[int] = set()  # that are compiled as they are
+        self._same = (0, 0)  # a length that is not, and how many times in a row it came
         self._quick = self._dtype in (np.float32, np.float64)
         self._held = np.zeros((*batch, cell.inputs), self._dtype)
         self._state = self._start()
@@ -196,9 +202,7 @@ class Session:
             session is then as it was.
           TypeError: samples that are not floating point.
         """
-        xs: Any = chunk
-        if getattr(chunk, "dtype", None) != self._dtype or not isinstance(chunk, (np.ndarray, jax.Array)):
-            xs = _as_samples(chunk, self._dtype)
+        xs = _as_samples(chunk, self._dtype)
         shape = xs.shape
         if len(shape) < 2 or shape[:-2] != self.batch or shape[-1] != self.cell.inputs:
             raise ValueError(
@@ -244,10 +248,16 @@ class Session:
         return ys
 
     def _pieces(self, steps: int) -> list[int]:
-        """Lengths that are compiled already, or may still be."""
+        """Lengths that add up to this one and are compiled, or may be.
+
+        A program is kept as long as the process, so that not every length may have one: the first `EXACT_LENGTHS` of a
+        session have, later ones once they have come as often in a row, and the rest is put together from powers of two.
+        """
         if steps == 0:
             return []
-        if len(self._lengths) < EXACT_LENGTHS:
+        self._same = (steps, self._same[1] + 1 if self._same[0] == steps else 1)
+        settled = self._same[1] > EXACT_LENGTHS and len(self._lengths) < 4 * EXACT_LENGTHS
+        if len(self._lengths) < EXACT_LENGTHS or settled:
             self._lengths.add(steps)
             return [steps]
         return [1 << bit for bit in reversed(range(steps.bit_length())) if steps >> bit & 1]
@@ -286,45 +296,52 @@ class Session:
 
     # ---------------------------------------------------------------------------------------- on disk
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes where the session is to a file, whole or not at all; the model is not in it.
+    def save(self, to: str | os.PathLike | saved.Writable) -> None:
+        """Writes where the session is to a file; the model is not in it. The format is safetensors.
+
+        Args:
+          to: a path, whose file is written whole or not at all, or a file object that is open for writing bytes.
 
         Raises:
-          OSError: it cannot be written; the file is then as it was.
+          OSError: it cannot be written; a file at the path is then as it was.
         """
-        saved.write(path, [*map(np.asarray, self._leaves()), self._answers()], self._about() | {"steps": self.steps})
+        arrays = {name: np.asarray(leaf) for name, leaf in named(self._all())}
+        saved.write(to, arrays | {ANSWERS: self._answers()}, self._about() | {"steps": self.steps})
 
-    def load(self, path: str | os.PathLike) -> None:
+    def load(self, source: str | os.PathLike | saved.Readable) -> None:
         """Goes on where a session of the same model, batch and policies was saved.
+
+        Args:
+          source: a path, or a file object that is open for reading bytes.
 
         Raises:
           ValueError: a file of another model, batch or policy, or one that is damaged. The session is then as it was.
           OSError: it cannot be read.
         """
-        arrays, about = saved.read(path, "saved session")
-        for name, mine in self._about().items():
-            if about.get(name) != mine:
-                raise ValueError(f"{path} was saved with {name} {about.get(name)!r}, this session has {mine!r}.")
-        *arrays, theirs = arrays
-        leaves, mine = self._leaves(), self._answers()
-        if [(a.shape, a.dtype) for a in arrays] != [(np.shape(b), np.asarray(b).dtype) for b in leaves]:
-            raise ValueError(f"{path} holds arrays of other shapes than this session's: it is of another model.")
+        arrays, about = saved.read(source, "saved session")
+        name = source if isinstance(source, (str, os.PathLike)) else "the file"
+        for what, mine in self._about().items():
+            if about.get(what) != mine:
+                raise ValueError(f"{name} was saved with {what} {about.get(what)!r}, this session has {mine!r}.")
+        theirs, mine = arrays.pop(ANSWERS, np.zeros(0)), self._answers()
+        leaves = {key: np.asarray(leaf) for key, leaf in named(self._all())}
+        if _kinds(arrays) != _kinds(leaves):
+            raise ValueError(f"{name} holds arrays of other shapes than this session's: it is of another model.")
         if theirs.shape != mine.shape or not np.allclose(theirs, mine, rtol=0, atol=self._near(mine)):
-            raise ValueError(f"{path} was saved with another model: it answers differently to the same inputs.")
-        states = (self._state, None if self._watch is None else self._watch.state)
-        *rest, self._held = arrays
-        self._state, watched = jax.tree.unflatten(jax.tree.structure(states), rest)
-        self._state = jax.tree.map(jnp.asarray, self._state)
+            raise ValueError(f"{name} was saved with another model: it answers differently to the same inputs.")
+        everything = jax.tree.unflatten(jax.tree.structure(self._all()), [arrays[key] for key in leaves])
+        self._state, self._held = jax.tree.map(jnp.asarray, everything["state"]), everything["held"]
         if self._watch is not None:
-            self._watch.state = watched
+            self._watch.state = everything["watched"]
         self.steps = int(about["steps"])
 
-    def _leaves(self) -> list[Any]:
-        return [*jax.tree.leaves((self._state, self._watch and self._watch.state)), self._held]
+    def _all(self) -> dict[str, Any]:
+        watched = None if self._watch is None else self._watch.state
+        return {"state": self._state, "watched": watched, "held": self._held}
 
     def _about(self) -> dict[str, Any]:
         return {
-            "format": 2,
+            "format": 3,
             "cell": self.cell.name,
             "batch": list(self.batch),
             "policies": [policy.name for policy in self._policies],
@@ -343,16 +360,31 @@ class Session:
         return 100 * float(jnp.finfo(self._dtype).eps) * max(1.0, float(np.abs(answers).max(initial=0)))
 
 
+def _kinds(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    return {name: (array.shape, array.dtype) for name, array in arrays.items()}
+
+
 def _check_policy(name: str, policy: Any) -> None:
     if policy is not None and not isinstance(policy, Policy):
         raise ValueError(f"{name}={policy!r}: call it, for example streaming.never(), or make a streaming.Policy.")
 
 
-def _as_samples(chunk: Any, dtype: Any) -> np.ndarray:
+def _as_samples(chunk: Any, dtype: Any) -> Any:
+    """A chunk as an array of this dtype, in the byte order of this machine; as it is, where that is what it is."""
+    if (type(chunk) is np.ndarray or isinstance(chunk, jax.Array)) and chunk.dtype == dtype:
+        return chunk
+    if isinstance(chunk, np.ma.MaskedArray):
+        raise TypeError(
+            "chunk is a masked array, whose masked values would be used: pass chunk.filled(np.nan) to a session made "
+            "with non_finite='missing' or 'hold'."
+        )
     try:
         xs = np.asarray(chunk)
     except (TypeError, ValueError) as e:
-        raise TypeError(f"chunk is {type(chunk).__name__} that makes no array of numbers: pass (*B, T, I).") from e
+        raise TypeError(
+            f"chunk is {type(chunk).__name__} that makes no array of numbers (of sequences of one length?): pass "
+            "(*B, T, I)."
+        ) from e
     if not jnp.issubdtype(xs.dtype, jnp.floating):
         raise TypeError(
             f"chunk has dtype {xs.dtype}: pass floating-point samples, scaled as in training; of complex ones real and "
@@ -368,12 +400,6 @@ def _cut(flags: np.ndarray | None, at: int, steps: int) -> np.ndarray | None:
 @partial(jax.jit, static_argnums=0)
 def _prepare(cell: Cell, params: Params | Weights) -> Weights:
     return as_weights(cell, params)
-
-
-@functools.cache
-def _compiled_lengths(cell: Cell, batch: tuple[int, ...]) -> set[int]:
-    """One set for all sessions of a network: programs stay for as long as the process, so a new session adds none."""
-    return set()
 
 
 @functools.cache

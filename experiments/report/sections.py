@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from experiments.folder import read_metrics
 from experiments.papers import ABLATION, EPOCHS, OWN, RATES, STARTS, TEXT_RATES
 from experiments.report import figures
-from experiments.report.tables import minutes, table
+from experiments.report.tables import minutes, shown, spread, table
 
 PAPER = {  # best test accuracy over 70 epochs, in %
     "smnist-asrnn": 98.89,
@@ -156,14 +155,14 @@ def ablation(runs: dict[str, Run]) -> list[str]:
         crossed = ", ".join("never" if c is None else str(c) for c in crossings) or "-"
         loss = f"{np.mean(ends):.2g}" if ends else "-"
         loss += f" ({min(ends):.2g} to {max(ends):.2g})" if len(ends) > 1 else ""
-        rows.append((about, loss, crossed, str(len(ends)), _mean(accuracies), str(len(accuracies))))
+        rows.append((about, loss, crossed, str(len(ends)), spread(accuracies, ".2f"), str(len(accuracies))))
     if len(rows) == 1:
         return []
     return [
         "## What adaptivity and the map are worth",
         "asRNN with the settings of the tables above and one thing changed; copying memory for 1,500 iterations, "
-        "sequential MNIST by rows for 10 epochs (test accuracy in % at the best validation epoch, mean of the seeds "
-        "and half their range). U_f has the map of W_hh, expm for dtriv. As in the paper: by dtriv on copying; on "
+        "sequential MNIST by rows for 10 epochs (test accuracy in % at the best validation epoch, mean ± standard "
+        "deviation of the seeds). U_f has the map of W_hh, expm for dtriv. As in the paper: by dtriv on copying; on "
         "MNIST by Cayley, where the authors' code has expm. On copying, bounded kappa starts at D_f = 0.03, not 1e-5. "
         + _command("ablation-*"),
         table(rows),
@@ -231,13 +230,13 @@ def distillation(runs: dict[str, Run]) -> list[str]:
             result = chosen[0]["result"]
             accuracies = [100 * _honest(run) for run in chosen]
             size = (str(result["hidden"]), f"{result['parameters']:,}")
-            rows.append((f"{result['cell']}, {about}", *size, _mean(accuracies), str(len(chosen))))
+            rows.append((f"{result['cell']}, {about}", *size, spread(accuracies, ".2f"), str(len(chosen))))
     if len(rows) == 1:
         return []
     return [
         "## Distillation",
         f"MNIST by rows, {EPOCHS} epochs: a large GRU teaches a small asRNN. Test accuracy in % at the best validation "
-        f"epoch, mean of the seeds and half their range. {_command('distill-*')}",
+        f"epoch, mean ± standard deviation of the seeds. {_command('distill-*')}",
         table(rows),
     ]
 
@@ -269,13 +268,7 @@ def _honest(run: Run) -> float:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
-
-
-def _mean(values: Sequence[float]) -> str:
-    if not values:
-        return "-"
-    return f"{np.mean(values):.2f}" + (f" ± {np.ptp(values) / 2:.2f}" if len(values) > 1 else "")
+    return shown(100 * share, ".2f")
 
 
 def _time(run: Run) -> str:

@@ -16,7 +16,7 @@ from experiments.data import audio
 from experiments.data.samples import Samples, gaps_of, load_samples
 from experiments.folder import write_json
 from experiments.report import figures
-from experiments.report.tables import table
+from experiments.report.tables import shown, table
 from experiments.tasks.scores import measure
 from experiments.training.train import trained
 
@@ -88,10 +88,10 @@ def summary(config: Stream, found: dict[str, Any]) -> str:
         never, oracle = scores["never"], scores["oracle"]
         keys = ("best_accuracy", "first", "last", "gap_entropy", "precision", "recall")
         shares = (never["accuracy"], oracle["accuracy"], *(never[key] for key in keys))
-        last = f"{never['delay']:.1f}", f"{steps * never['false_alarms']:.1f}"
-        rows.append((name, *(f"{100 * share:.1f}" for share in shares), *last))
+        last = (never["delay"], steps * never["false_alarms"])
+        rows.append((name, *(shown(100 * share) for share in shares), *map(shown, last)))
     named = found["policies"]
-    accuracies = tuple(f"{100 * scores['accuracy']:.1f}" for scores in named.values())
+    accuracies = tuple(shown(100 * scores["accuracy"]) for scores in named.values())
     return "\n\n".join(
         [
             f"Without any reset, in % (delay in steps; samples {named['never']['samples']:,}):",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from pathlib import Path
 
 from experiments.errors import UsageError
@@ -27,17 +28,26 @@ def collect(folder: Path, into: Path) -> int:
         raise UsageError(f"--collect {folder}: no finished run in it.")
     made(str(into), "--results")
     for path in found:
-        shutil.rmtree(into / path.name, ignore_errors=True)  # an older run of the same name
-        (into / path.name).mkdir(parents=True)
-        for name in KEPT:
-            if (path / name).exists():
-                shutil.copyfile(path / name, into / path.name / name)
-        config = read_json(path / "config.json")
-        write_json(into / path.name / "config.json", placeless(config))
-        if (path / "diverged.txt").exists():
-            said = (path / "diverged.txt").read_text().replace(config["training"]["out"] or path.name, path.name)
-            (into / path.name / "diverged.txt").write_text(said)
+        copy = into / f"{path.name}.{uuid.uuid4().hex}.part"
+        try:
+            _copy(path, copy)
+            shutil.rmtree(into / path.name, ignore_errors=True)  # an older run of the same name, once this one is there
+            copy.rename(into / path.name)
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
     return len(found)
+
+
+def _copy(run: Path, into: Path) -> None:
+    into.mkdir()
+    for name in KEPT:
+        if (run / name).exists():
+            shutil.copyfile(run / name, into / name)
+    config = read_json(run / "config.json")
+    write_json(into / "config.json", placeless(config))
+    if (run / "diverged.txt").exists():
+        said = (run / "diverged.txt").read_text().replace(config["training"]["out"] or run.name, run.name)
+        (into / "diverged.txt").write_text(said)
 
 
 def _finished(folder: Path) -> bool:

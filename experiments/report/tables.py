@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shlex
+import statistics
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -15,6 +17,19 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(r, widths)) + " |" for r in rows]
     return "\n".join([lines[0], "| " + " | ".join("-" * w for w in widths) + " |", *lines[1:]])
+
+
+def shown(value: float, form: str = ".1f") -> str:
+    """A number; "-" for NaN, a mean or a share of nothing."""
+    return "-" if math.isnan(value) else f"{value:{form}}"
+
+
+def spread(values: Sequence[float], form: str = ".1f") -> str:
+    """Mean ± standard deviation (of a sample: over n - 1) of the values that are numbers, over seeds for example."""
+    there = [value for value in values if not math.isnan(value)]
+    if len(there) < 2:
+        return shown(there[0] if there else math.nan, form)
+    return f"{statistics.fmean(there):{form}} ± {statistics.stdev(there):{form}}"
 
 
 def minutes(seconds: float | None) -> str:

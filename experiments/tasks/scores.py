@@ -34,7 +34,8 @@ def measure(
     know something as a detector of samples: ``precision``, the share of the claims' steps that are in samples;
     ``recall``, the share of samples with a claim; ``delay``, steps from the beginning of a sample to the first (NaN
     without any); ``false_alarms``, gaps with a claim after their first `GRACE` steps, per 1,000 steps of gap.
-    ``loss``, the mean cross-entropy over samples' steps.
+    ``loss``, the mean cross-entropy over samples' steps. Whatever is a mean or a share of nothing is NaN: accuracies
+    without a whole sample, precision without a claim, entropy and alarms without a gap.
     """
     streams = [stream_of(test, 10**6 + i, gaps, **disturbances) for i in range(TEST_STREAMS)]
     session = streaming.Session(cell, params, batch=(TEST_STREAMS,), policy=policy, non_finite="missing")
@@ -66,17 +67,22 @@ def score(window: streaming.Window, logits: np.ndarray) -> dict[str, float]:
     nats = -np.take_along_axis(log_p, np.maximum(window.labels, 0)[..., None], -1)[..., 0][informative]
     return {
         "samples": len(order),
-        "accuracy": float(np.mean([r for _, r in order])),
-        "best_accuracy": float(np.mean(best)),
-        "first": float(np.mean([r for _, r in order[:tenth]])),
-        "last": float(np.mean([r for _, r in order[-tenth:]])),
-        "gap_entropy": float(entropy[~informative].mean()) if (~informative).any() else 1.0,
-        "precision": float(informative[claims].mean()) if claims.any() else 1.0,
-        "recall": float(np.mean(seen)),
-        "delay": float(np.mean(delays)) if delays else float("nan"),
-        "false_alarms": 1000 * _false_alarms(claims, informative) / max(int((~informative).sum()), 1),
-        "loss": float(nats.mean()),
+        "accuracy": mean([r for _, r in order]),
+        "best_accuracy": mean(best),
+        "first": mean([r for _, r in order[:tenth]]),
+        "last": mean([r for _, r in order[-tenth:]]),
+        "gap_entropy": mean(entropy[~informative]),
+        "precision": mean(informative[claims]),
+        "recall": mean(seen),
+        "delay": mean(delays),
+        "false_alarms": 1000 * _false_alarms(claims, informative) / ((~informative).sum() or np.nan),
+        "loss": mean(nats),
     }
+
+
+def mean(values: Any) -> float:
+    """NaN of nothing."""
+    return float(np.mean(values)) if len(values) else float("nan")
 
 
 def _false_alarms(claims: np.ndarray, informative: np.ndarray) -> int:

@@ -16,7 +16,7 @@ from experiments.config import Stream
 from experiments.data.samples import Samples, gaps_of, load_samples, stream_of
 from experiments.errors import UsageError
 from experiments.tasks.scores import measure
-from experiments.tasks.task import Control, Task
+from experiments.tasks.task import Control, Task, afresh
 
 
 def stream_task(config: Stream) -> Task:
@@ -38,18 +38,22 @@ def stream_task(config: Stream) -> Task:
             labels = np.where(there, train.labels[chosen, None], -1).astype(np.int32)
             return train.xs[chosen], labels
         window = streaming.windows(streams(), step * config.window, config.window)
-        return window.xs, window.labels
+        # Streams never begin again; a start that is trained is tried out on one of them a window, in turn.
+        begins = [np.arange(size) == step % size] if config.model.trained_start else []
+        return window.xs, window.labels, *begins
 
     def loss(apply, params, batch, memory=(), control=()):
-        xs, labels = batch
+        xs, labels, *begins = batch
         m = losses.given(labels)
-        carry, logits = apply(params, xs, carry=None if separate else memory)
+        options = {} if separate else {"carry": memory, **afresh(begins, xs.shape[1])}
+        carry, logits = apply(params, xs, **options)
         weight = jnp.exp(control.log_weight) if follows else (config.weight or 0.0)
         weight = weight if config.regime == "full" else 0.0
         each = losses.reset_free(logits, labels, m, weight=weight, kl=cast("losses.KL", config.kl))
         right = (logits.argmax(-1) == labels) * m
         found = {
-            "accuracy": right.sum(-1) / jnp.maximum(m.sum(-1), 1),
+            "accuracy": right.mean(-1),
+            "samples": m.mean(-1),
             "gap_entropy": ((1 - m) * losses.entropy_share(logits)).mean(-1),
             "gaps": (1 - m).mean(-1),
         }
@@ -70,6 +74,7 @@ def stream_task(config: Stream) -> Task:
         xs=lambda batch: batch[0],
         loss=loss,
         metric="accuracy",
+        shares={"accuracy": "samples", "gap_entropy": "gaps"},
         better="max",
         baseline=("chance", 1 / classes),
         memory=None if separate else lambda cell, params: cell.start(cell.prepare(params), (size,), jnp.float32),
@@ -84,9 +89,9 @@ def _evaluate(test: Samples, gaps: streaming.Gaps, number: int, cell: Cell, para
     never, oracle = (
         measure(cell, params, test, gaps, number, policy) for policy in (streaming.never(), streaming.oracle())
     )
-    return {
+    found = {
         "test_loss": never["loss"],
         "test_accuracy": never["accuracy"],
         "test_oracle_accuracy": oracle["accuracy"],
-        "test_gap_entropy": never["gap_entropy"],
     }
+    return found | ({"test_gap_entropy": never["gap_entropy"]} if gaps.longest else {})

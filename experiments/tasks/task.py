@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -52,6 +53,9 @@ class Task(NamedTuple):
     """"max" or "min" of it."""
     baseline: tuple[str, float] | None
     """What not remembering gives, in `metric`: (name, value)."""
+    shares: Mapping[str, str] = {}
+    """``{metric: other}``: a metric that is to be divided by another, mean by mean: right steps by steps with samples.
+    It is left out where the other is 0: an accuracy over windows without samples is no number."""
     valid: Callable[[], Iterator[tuple[Batch, np.ndarray]]] | None = None
     """Like `tests`, of held-out training data, on which the epoch to report is chosen."""
     memory: Callable[[Cell, Any], Memory] | None = None
@@ -63,6 +67,15 @@ class Task(NamedTuple):
     evaluate: Callable[[Cell, Any], dict[str, float]] | None = None
     """``(cell, params) -> {"test_metric": value}``, also "valid_metric", in place of the means of `loss` over `tests`
     and `valid`."""
+
+
+def afresh(begins: Sequence[jax.Array], steps: int) -> dict[str, jax.Array]:
+    """Options of `asrnn_jax.run` for windows that go on with a carry, but for sequences that begin in them.
+
+    They begin by a reset, from the network's own start: only so has a trained one a gradient, and a carry that is
+    passed in has none. `begins` is one bool ``(B,)``, or empty where none ever do.
+    """
+    return {"reset": begins[0][:, None] & (jnp.arange(steps) == 0)[None]} if begins else {}
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:

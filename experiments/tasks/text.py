@@ -16,7 +16,7 @@ from asrnn_jax.cell import Cell
 from experiments.config import Text
 from experiments.data import inside
 from experiments.errors import UsageError
-from experiments.tasks.task import Task, cross_entropy
+from experiments.tasks.task import Task, afresh, cross_entropy
 
 MAX_BYTES = 1 << 30  # no text is larger
 PIECE = 500  # steps that evaluation takes at once
@@ -92,14 +92,16 @@ def text_task(config: Text) -> Task:
 
     def batch(step):
         here = slice(step % epoch * window, (step % epoch + 1) * window)
-        return streams[:, here], following[:, here]
+        begins = [np.full(size, step % epoch == 0)] if config.model.trained_start else []
+        return streams[:, here], following[:, here], *begins
 
     def xs(batch):
         return jax.nn.one_hot(batch[0], classes)
 
     def loss(apply, params, batch, memory=(), control=()):
-        carry, logits = apply(params, xs(batch), carry=memory)
-        ce = cross_entropy(logits, batch[1]).mean(-1)
+        _, labels, *begins = batch
+        carry, logits = apply(params, xs(batch), carry=memory, **afresh(begins, window))
+        ce = cross_entropy(logits, labels).mean(-1)
         return ce, {"bpc": ce / np.log(2)}, jax.lax.stop_gradient(carry)
 
     return Task(

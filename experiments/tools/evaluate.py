@@ -30,7 +30,7 @@ class Evaluate:
     """Test a trained network on its task, beside the result on its card."""
 
     pretrained: str
-    """Name of a network that comes with the package, or the path of one, for example of a run's best.npz."""
+    """Name of a network that comes with the package, or the path of one, for example of a run's best.safetensors."""
     data_dir: str | None = None
     """Folder with the data of its task."""
 
@@ -75,7 +75,7 @@ def file_names(networks: tuple[str, ...]) -> list[str]:
     Raises:
       UsageError: two of one name.
     """
-    names = [Path(n).resolve().parent.name if Path(n).name == "best.npz" else Path(n).stem for n in networks]
+    names = [Path(n).resolve().parent.name if Path(n).name == "best.safetensors" else Path(n).stem for n in networks]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"NETWORK {name}: two are called that; copy one to a file of another name.")
@@ -143,7 +143,7 @@ def save(settings: Save) -> str:
     if to.exists() and not settings.replace:
         raise UsageError(f"--name {settings.name}: there is {to}; give another name, or add --replace.")
     result = read_json(folder / "result.json")
-    model, params, card = loaded(str(folder / "best.npz"))
+    model, params, card = loaded(str(folder / "best.safetensors"))
     stored = from_json(card["config"])
     config = config_of(card, settings.data_dir or getattr(stored, "data_dir", None))
     timing = folder / "timing.json"

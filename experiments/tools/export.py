@@ -26,7 +26,7 @@ class Export:
     """Write a trained network as files for JAX or onnxruntime alone, run them, and say how they compare."""
 
     pretrained: tyro.conf.Positional[tuple[str, ...]]
-    """Names of networks that come with the package, or paths of some, for example of a run's best.npz."""
+    """Names of networks that come with the package, or paths of some, for example of a run's best.safetensors."""
     out: str = "exported"
     """Folder of the files and of the table, export.md."""
     formats: tuple[Literal["stablehlo", "onnx"], ...] = ("stablehlo",)

@@ -79,7 +79,7 @@ def faults(settings: Faults) -> str:
         *_damage(straight, out / "damaged"),
         _full_disk(settings, straight, out),
         _second_process(settings, straight, out / "twice"),
-        *soak(settings.soak, settings.seed, out / "session.npz"),
+        *soak(settings.soak, settings.seed, out / "session.safetensors"),
     ]
     lines = [("fault", "tried", "survived", "lost", "what survived means"), *_aligned(rows)]
     text = (

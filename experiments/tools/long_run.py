@@ -16,6 +16,8 @@ from asrnn_jax import losses, streaming
 from asrnn_jax.cell import Cell
 from experiments.config import Stream
 from experiments.data.samples import gaps_of, load_samples, stream_of
+from experiments.report.tables import shown
+from experiments.tasks.scores import mean
 
 CHUNK = 1000
 PARTS = 10
@@ -50,9 +52,9 @@ def long_run(config: Stream, cell: Cell, params: Any, steps: int) -> dict[str, A
                 norms.append(float(session.readings.norm) if session.readings is not None else np.nan)
                 bar.update(CHUNK)
             right = np.concatenate(right)
-            found["accuracy"].append(float(right.mean()))
+            found["accuracy"].append(mean(right))
             found["samples"].append(len(right))
-            found["gap_entropy"].append(float(np.concatenate(entropy).mean()))
+            found["gap_entropy"].append(mean(np.concatenate(entropy)))
             found["norm"].append(max(norms))
             found["memory"].append(resident())
     return {"steps": session.steps, "finite": finite, **found}
@@ -69,7 +71,7 @@ def resident() -> float:
 def tenths(name: str, found: dict[str, Any]) -> list[tuple[str, ...]]:
     """Lines of a table with a column a tenth."""
     shares = (("accuracy", "accuracy"), ("entropy in gaps", "gap_entropy"))
-    lines = [(name, about, *(f"{100 * value:.1f}" for value in found[key])) for about, key in shares]
-    lines.append((name, "norm of the state", *(f"{value:.2f}" for value in found["norm"])))
+    lines = [(name, about, *(shown(100 * value) for value in found[key])) for about, key in shares]
+    lines.append((name, "norm of the state", *(shown(value, ".2f") for value in found["norm"])))
     lines.append((name, "memory, MB", *(f"{value:.0f}" for value in found["memory"])))
     return lines

@@ -16,7 +16,7 @@ from experiments.config import REGIMES, Model, Optimizer, Stream, Training
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import begun, read_json, write_json
 from experiments.report.stream_report import alarm_unit, measurements
-from experiments.report.tables import table, typed
+from experiments.report.tables import shown, spread, table, typed
 from experiments.tools.long_run import PARTS, long_run, tenths
 from experiments.training.train import train, trained
 
@@ -192,7 +192,7 @@ COLUMNS = {"cells": ("cell", "trained"), "weight": ("cell", "weight"), "gaps": (
 
 
 def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
-    """Means over seeds, with half the range where there are several."""
+    """Means over seeds, with the standard deviation where there are several."""
     policies, settings = list(rows[0]["policies"]), list(rows[0]["conditions"])
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
@@ -215,9 +215,9 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
             f"# Streams of {config.dataset}: with and without resets",
             f"{config.seeds} seed{'s' * (config.seeds > 1)}, {config.hidden} units, {config.steps:,} steps of 32 "
             f"windows of 100; test streams of {config.samples:,} unseen samples. Accuracy in % at the last step of "
-            "each sample, mean over seeds ± half their range. Entropy in gaps in % of the uniform distribution's. Each "
-            "network was trained with cross-entropy on separate samples, on streams with the gaps ignored, or with "
-            f"the full objective.{blocks}",
+            "each sample, mean ± standard deviation of the seeds. Entropy in gaps in % of the uniform distribution's. "
+            "Each network was trained with cross-entropy on separate samples, on streams with the gaps ignored, or "
+            f"with the full objective.{blocks}",
             f"    {typed('never-reset', config)}",
             *_claim(groups),
             "## Accuracy by reset policy, on streams as in training",
@@ -228,7 +228,7 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
             block(settings, lambda row, name: row["conditions"][name]["never"]["gap_entropy"]),
             "## Without any reset: along the stream, and the claim to know something as a detector of samples",
             block(list(shares), lambda row, name: row["policies"]["never"][shares[name]]),
-            block(list(counts), lambda row, name: row["policies"]["never"][counts[name][0]] * counts[name][1], number),
+            block(list(counts), lambda row, name: row["policies"]["never"][counts[name][0]] * counts[name][1], spread),
         ]
     )
 
@@ -247,16 +247,11 @@ def _claim(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
 
         accuracies = [of("full", "never"), of("full", "oracle"), of("ignored", "never")]
         accuracies += [of("separate", "oracle"), of("separate", "never")]
-        difference = 100 * (np.mean(accuracies[0]) - np.mean(accuracies[3]))
+        difference = 100 * float(np.mean(accuracies[0]) - np.mean(accuracies[3]))
         entropies = (percent(of(regime, "never", "gap_entropy")) for regime in ("full", "ignored"))
-        lines.append((cell, *map(percent, accuracies), f"{difference:+.1f}", *entropies))
+        lines.append((cell, *map(percent, accuracies), shown(difference, "+.1f"), *entropies))
     return ["## With and without resets", table(lines)] if len(lines) > 1 else []
 
 
 def percent(values: Sequence[float]) -> str:
-    return number([100 * value for value in values])
-
-
-def number(values: Sequence[float]) -> str:
-    mean = f"{np.mean(values):.1f}"
-    return mean if len(values) == 1 else f"{mean} ± {np.ptp(values) / 2:.1f}"
+    return spread([100 * value for value in values])

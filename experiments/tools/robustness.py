@@ -19,7 +19,7 @@ from experiments.data.samples import Samples, load_samples
 from experiments.errors import UsageError
 from experiments.folder import made, write_json
 from experiments.report import figures
-from experiments.report.tables import table, typed
+from experiments.report.tables import shown, table, typed
 from experiments.tasks import make_task
 from experiments.tools.evaluate import config_of, file_names, loaded
 
@@ -117,7 +117,7 @@ def robustness(settings: Robustness) -> str:
     write_json(out / "robustness.json", {"networks": names, "samples": len(samples.labels), "accuracy": found})
     rows = [("what", "level", *names)]
     for about, levels in found.items():
-        rows += [(about, level, *(f"{100 * value:.1f}" for value in values)) for level, values in levels.items()]
+        rows += [(about, level, *(shown(100 * value) for value in values)) for level, values in levels.items()]
     text = (
         f"Accuracy in %, {len(samples.labels):,} test samples, each by itself from the start.\n\n"
         f"    {typed('robustness', settings)}\n\n{table(rows)}"

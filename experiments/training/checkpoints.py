@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import warnings
 from pathlib import Path
@@ -12,9 +13,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from asrnn_jax.pretrained import named
+from asrnn_jax.saved import named
 from experiments.config import Config, differences, to_json
-from experiments.errors import DamagedError, UsageError, disk_full
+from experiments.errors import DamagedError, UsageError, disk_full, system_error
 
 
 class Checkpoints:
@@ -31,6 +32,7 @@ class Checkpoints:
             max_to_keep=2, enable_async_checkpointing=False, create=False, multiprocessing_options=alone
         )
         folder.mkdir(exist_ok=True)
+        self._folder = folder
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def save(self, step: int, state: Any) -> None:
@@ -58,12 +60,16 @@ class Checkpoints:
         if not saved:
             raise OSError(f"the checkpoint of step {step} was not saved")
 
-    def restore(self, like: Any) -> tuple[int, Any] | None:
+    def restore(self, like: Any, *, resuming: bool = False) -> tuple[int, Any] | None:
         """The newest checkpoint that is whole as ``(step, state)``, with the structure of `like`; None without any.
+
+        Reading changes nothing. Only who goes on from there, `resuming`, sets damaged ones aside, under another name:
+        else they would stand in the way of saving these steps again.
 
         Raises:
           DamagedError: there are some, and all are damaged.
           UsageError: it belongs to another configuration.
+          OSError, MemoryError: the system could not read it now, which says nothing of the checkpoint.
         """
         failures = []
         for step in sorted(self._manager.all_steps(), reverse=True):
@@ -73,13 +79,19 @@ class Checkpoints:
                 failures.append(str(e))
                 warnings.warn(f"{e}; the one before it is taken", stacklevel=2)
                 continue
-            for unreadable in [s for s in self._manager.all_steps() if s > step]:
-                self._manager.delete(unreadable)  # else they would stand in the way of saving these steps again
+            if resuming:
+                self._set_aside([s for s in self._manager.all_steps() if s > step])
             leaves = [jax.numpy.asarray(arrays[name]) for name, _ in named(like)]
             return step, jax.tree.unflatten(jax.tree.structure(like), leaves)
         if failures:
             raise DamagedError(f"{'; '.join(failures)}: no checkpoint is whole, start again in a new folder.")
         return None
+
+    def _set_aside(self, steps: list[int]) -> None:
+        for step in steps:
+            names = (self._folder / (f"{step}.damaged" + (f"-{i}" if i else "")) for i in itertools.count())
+            (self._folder / str(step)).rename(next(path for path in names if not path.exists()))
+        self._manager.reload()
 
     def _verified(self, step: int, like: Any) -> dict[str, Any]:
         """The leaves of a step by name.
@@ -87,6 +99,7 @@ class Checkpoints:
         Raises:
           DamagedError: something cannot be read, or is not what was saved.
           UsageError: it belongs to another configuration.
+          OSError, MemoryError: the system could not read it now.
         """
         damaged = f"the checkpoint of step {step} is damaged"
         try:
@@ -94,6 +107,7 @@ class Checkpoints:
             config, leaves = about["config"], about["leaves"]
             whole = about["config_sha256"] == _config_hash(config)
         except Exception as e:  # orbax raises many kinds for truncated or missing files
+            _pass_on(e, step)
             raise DamagedError(f"{damaged}: what it is of cannot be read ({type(e).__name__})") from e
         if not whole:
             raise DamagedError(f"{damaged}: its configuration is not what was saved")
@@ -112,6 +126,7 @@ class Checkpoints:
             items = ocp.args.Composite(state=ocp.args.StandardRestore(target))
             arrays = self._manager.restore(step, args=items)["state"]
         except Exception as e:
+            _pass_on(e, step)
             raise DamagedError(f"{damaged}: its arrays cannot be read ({type(e).__name__})") from e
         for name, array in arrays.items():
             if _leaf_hash(np.asarray(array)) != leaves[name]:
@@ -124,6 +139,15 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
+
+
+def _pass_on(e: Exception, step: int) -> None:
+    """Raises what the system said of itself: a checkpoint that cannot be read now may be whole."""
+    said = system_error(e)
+    if isinstance(said, OSError):
+        raise OSError(said.errno, f"the checkpoint of step {step} cannot be read now: {said.strerror}") from e
+    if said is not None:
+        raise MemoryError(f"the checkpoint of step {step} cannot be read now: {said}") from e
 
 
 def _keys() -> str:

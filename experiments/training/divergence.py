@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from asrnn_jax.pretrained import named
+from asrnn_jax.saved import named
 
 FILE = "diverged.npz"
 

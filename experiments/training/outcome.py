@@ -21,10 +21,10 @@ from experiments.training.steps import State
 
 
 class Best:
-    """The params with the best result so far, in best.npz: by held-out data where there are some, else by the test."""
+    """The params with the best result so far, in best.safetensors: by held-out data, else by the test."""
 
     def __init__(self, config: Config, task: Task, folder: Path, step: int):
-        self._config, self._task, self._file = config, task, folder / "best.npz"
+        self._config, self._task, self._file = config, task, folder / "best.safetensors"
         lines = [line for line in read_metrics(folder / "metrics.jsonl") if line["step"] <= step]
         values = [line[key] for line in lines if (key := self._key(line)) in line]
         self._best = (max if task.better == "max" else min)(values) if values else None

@@ -88,6 +88,12 @@ def make_step(
     return step
 
 
+def of_shares(means: dict[str, float], task: Task) -> dict[str, float]:
+    """Means of metrics, with those that are shares of others divided by them; without those that are of nothing."""
+    of = {name: means[task.shares[name]] if name in task.shares else 1.0 for name in means}
+    return {name: value / of[name] for name, value in means.items() if of[name]}
+
+
 def make_evaluate(task: Task, cell: Cell) -> Callable[[Any], dict[str, float]]:
     """``params -> {"test_loss": mean over the test set, ...}``, with "valid_" too where data are held out."""
     if task.evaluate is not None:
@@ -111,7 +117,8 @@ def make_evaluate(task: Task, cell: Cell) -> Callable[[Any], dict[str, float]]:
             for name, value in sums_of(params, machine.everywhere((batch, weights))).items():
                 totals[prefix + name] = totals.get(prefix + name, 0.0) + float(value)
             count += float(weights.sum())
-        return {name: value / count for name, value in totals.items()}
+        found = of_shares({name.removeprefix(prefix): value / count for name, value in totals.items()}, task)
+        return {prefix + name: value for name, value in found.items()}
 
     def evaluate(params) -> dict[str, float]:
         found = means(params, "test_", task.tests())

@@ -29,7 +29,7 @@ from experiments.training.optimizer import make_optimizer
 from experiments.training.outcome import Best, finish
 from experiments.training.probes import Probes
 from experiments.training.signals import caught_signals
-from experiments.training.steps import State, exchanged, initial, make_evaluate, make_step, shards
+from experiments.training.steps import State, exchanged, initial, make_evaluate, make_step, of_shares, shards
 
 
 def default_folder(config: Config) -> str:
@@ -68,7 +68,7 @@ def _carry_out(config: Config, task: Task, cell: Cell, optimizer, folder: Path) 
     state = initial(config, task, cell, optimizer)
     checkpoints = Checkpoints(folder / "checkpoints", config)
     try:
-        found = checkpoints.restore(state) if config.training.resume else None
+        found = _restored(checkpoints, folder, state, resuming=True) if config.training.resume else None
         step, state = machine.from_first(found or (0, state))
         with _accounted(config, task, folder, checkpoints):
             metrics = Metrics(folder / "metrics.jsonl", step)
@@ -87,6 +87,13 @@ def _carry_out(config: Config, task: Task, cell: Cell, optimizer, folder: Path) 
             return finish(config, task, state, folder)
     finally:
         checkpoints.close()
+
+
+def _restored(checkpoints: Checkpoints, folder: Path, like: State, resuming: bool = False) -> tuple[int, State] | None:
+    try:
+        return checkpoints.restore(like, resuming=resuming)
+    except (OSError, MemoryError) as e:
+        raise StoppedError(f"{folder}: {e}. Nothing was changed: try again.") from e
 
 
 @contextmanager
@@ -141,12 +148,14 @@ def trained(config: Config) -> tuple[Any, Any]:
 
     Raises:
       UsageError: no checkpoint of it.
+      StoppedError: the system could not read it now.
     """
     task = make_task(config)
     cell = make_model(config.model, task.inputs, task.outputs)
     checkpoints = Checkpoints(Path(config.training.out or "") / "checkpoints", config)
     try:
-        found = checkpoints.restore(initial(config, task, cell, make_optimizer(config.optim, task.steps)))
+        like = initial(config, task, cell, make_optimizer(config.optim, task.steps))
+        found = _restored(checkpoints, Path(config.training.out or ""), like)
     finally:
         checkpoints.close()
     if found is None:
@@ -173,6 +182,8 @@ def _begin(config: Config, folder: Path) -> None:
                 f"--resume: {folder} was made by another configuration ({', '.join(changes)}); leave these flags out, "
                 "or start in a new folder."
             )
+        for unfinished in folder.glob("*.part"):  # of a process that was killed while it wrote
+            unfinished.unlink()
         return
     if any(folder.iterdir()):
         remedy = "add --resume to go on with it, or give" if stored.exists() else "give"
@@ -219,6 +230,7 @@ def _loop(
             if step % log_every == 0 or last:
                 means = {name: float(total) / (step - logged) for name, total in state.sums.items()}
                 divergence.check(means, step)
+                means = of_shares(means, task)
                 divergence.check_gradient(float(now["gradient_norm"]), step)
                 metrics.write(step, **{f"train_{name}": value for name, value in means.items()})
                 state, logged = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums)), step

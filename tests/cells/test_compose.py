@@ -147,3 +147,23 @@ def test_bases_inside_a_stack_move():
 def test_what_does_not_fit_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda cell: cell,
+        lambda cell: cells.stack([cells.gru(3, 3), cell]),
+        cells.bidirectional,
+        cells.residual,
+        lambda cell: cells.with_input(cell, 2),
+        lambda cell: cells.with_output(cell, 2),
+    ],
+)
+def test_a_cell_says_whether_it_drops(rate, around):
+    """A key changes what comes out of those that say so, and of no others."""
+    cell = around(cells.residual(cells.gru(3, 3), dropout=rate))
+    params, xs = cell.init(jax.random.key(0)), XS[..., : cell.inputs]
+    plain, keyed = (asrnn_jax.run(cell, params, xs, key=key)[1] for key in (None, jax.random.key(1)))
+    assert cell.dropout == bool((plain != keyed).any()) == (rate > 0)

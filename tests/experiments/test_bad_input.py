@@ -37,6 +37,7 @@ TINY = ("copy-memory", "--symbols", 2, "--delay", 5, "--hidden", 4, "--batch", 4
         ((*TINY, "--seed", "-1"), "--seed -1"),
         ((*TINY, "--resume", "--preset", "paper-copy-1000"), "leave out --preset"),
         ((*TINY, "--batch", "0"), "--batch 0"),
+        ((*TINY, "--steps", str(2**31)), "--steps 2147483648: give less than 2^31"),
         ((*TINY, "--optimizer", "rmspop"), "perhaps you meant rmsprop"),
         ((*TINY, "--schedule", "cosin"), "perhaps you meant cosine"),
         ((*TINY, "--map", "cayly"), "map='cayly'"),

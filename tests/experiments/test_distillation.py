@@ -26,8 +26,10 @@ def test_the_loss_is_the_formula(tmp_path):
 def test_the_task_asks_its_teacher_in_training_and_not_in_the_test(tmp_path):
     model = asrnn_jax.cells.network(**TEACHER)
     params = model.init(jax.random.key(0))
-    pretrained.save(tmp_path / "t.npz", TEACHER, params, {})
-    config = Pixels(rows=True, teacher=str(tmp_path / "t.npz"), teach=0.6, temperature=2.0, training=Training(batch=4))
+    pretrained.save(tmp_path / "t.safetensors", TEACHER, params, {})
+    config = Pixels(
+        rows=True, teacher=str(tmp_path / "t.safetensors"), teach=0.6, temperature=2.0, training=Training(batch=4)
+    )
     task = make_task(config)
     batch = task.batch(0)
     student = jax.random.normal(jax.random.key(1), (4, 10))
@@ -43,13 +45,18 @@ def test_the_task_asks_its_teacher_in_training_and_not_in_the_test(tmp_path):
 
 def test_wrong_teachers_are_named(tmp_path):
     arguments = {**TEACHER, "inputs": 3}
-    pretrained.save(tmp_path / "t.npz", arguments, asrnn_jax.cells.network(**arguments).init(jax.random.key(0)), {})
-    for teacher, message in (("nobody", "--teacher nobody"), (str(tmp_path / "t.npz"), "has 3 inputs and 10 outputs")):
+    pretrained.save(
+        tmp_path / "t.safetensors", arguments, asrnn_jax.cells.network(**arguments).init(jax.random.key(0)), {}
+    )
+    for teacher, message in (
+        ("nobody", "--teacher nobody"),
+        (str(tmp_path / "t.safetensors"), "has 3 inputs and 10 outputs"),
+    ):
         with pytest.raises(UsageError, match=message):
             make_task(Pixels(rows=True, teacher=teacher, training=Training(batch=4)))
     with pytest.raises(UsageError, match="--teach 2"):
-        Pixels(teacher="t.npz", teach=2.0)
+        Pixels(teacher="t.safetensors", teach=2.0)
     with pytest.raises(UsageError, match="--temperature 0"):
-        Pixels(teacher="t.npz", temperature=0.0)
+        Pixels(teacher="t.safetensors", temperature=0.0)
     with pytest.raises(UsageError, match=r"--teach 0\.5: it belongs to --teacher"):
         Pixels(teach=0.5)

@@ -21,18 +21,18 @@ def written(path, card, inputs=8):
 
 def test_a_result_is_equal_to_the_last_bit_or_to_rounding_or_not(tmp_path):
     config = Pixels(rows=True)
-    model, params = written(tmp_path / "a.npz", {})
+    model, params = written(tmp_path / "a.safetensors", {})
     found = module.tested(config, model, params)
     loss = found["test_loss"]
     for was, said in ((loss, "yes"), (loss * (1 + 3e-6), "to rounding"), (loss * 1.001, "no"), (None, "-")):
-        written(tmp_path / "a.npz", {"config": to_json(config), "result": {**found, "test_loss": was}})
-        rows = [line.split("|") for line in evaluate(Evaluate(str(tmp_path / "a.npz"))).splitlines()[2:]]
+        written(tmp_path / "a.safetensors", {"config": to_json(config), "result": {**found, "test_loss": was}})
+        rows = [line.split("|") for line in evaluate(Evaluate(str(tmp_path / "a.safetensors"))).splitlines()[2:]]
         equal = {row[1].strip(): row[4].strip() for row in rows}
         assert equal == {"test_accuracy": "yes", "test_loss": said}
 
 
 def test_networks_that_have_no_test_are_named(tmp_path):
-    file = str(tmp_path / "a.npz")
+    file = str(tmp_path / "a.safetensors")
     written(file, {})
     with pytest.raises(UsageError, match="does not say how it was trained"):
         evaluate(Evaluate(file))
@@ -43,10 +43,10 @@ def test_networks_that_have_no_test_are_named(tmp_path):
 
 def test_no_network_is_overwritten_and_no_name_leaves_its_folder(tmp_path):
     (tmp_path / "result.json").write_text("{}")
-    (tmp_path / "mine.npz").write_text("precious")
+    (tmp_path / "mine.safetensors").write_text("precious")
     with pytest.raises(UsageError, match=r"--name mine: there is .* add --replace"):
         save(Save(str(tmp_path), "mine", to=str(tmp_path)))
-    assert (tmp_path / "mine.npz").read_text() == "precious"
-    for name in ("", "../mine", "a b", "a.npz"):
+    assert (tmp_path / "mine.safetensors").read_text() == "precious"
+    for name in ("", "../mine", "a b", "a.safetensors"):
         with pytest.raises(UsageError, match="--name"):
             Save(str(tmp_path), name)

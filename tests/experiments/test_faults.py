@@ -34,7 +34,7 @@ def test_nothing_is_lost(tmp_path, light, monkeypatch):
 def test_what_is_lost_is_counted(tmp_path, monkeypatch):
     """A session that forgets what it was told to go on with is noticed."""
     monkeypatch.setattr("asrnn_jax.streaming.Session.load", lambda *_: None)
-    (row, *_) = soak(120_000, 1, tmp_path / "session.npz")
+    (row, *_) = soak(120_000, 1, tmp_path / "session.safetensors")
     assert row[2] < row[1]
 
 

@@ -51,7 +51,7 @@ def test_data_folders_reach_the_runs():
     assert placed(CopyMemory(), "a", settings).training.out == "here/a"
     taught = placed(runs()["distill-taught-1"], "a", settings)
     assert isinstance(taught, Pixels)
-    assert taught.teacher == "here/distill-0-teacher/best.npz"
+    assert taught.teacher == "here/distill-0-teacher/best.safetensors"
 
 
 @pytest.mark.parametrize("name", [name for name in runs() if not name.endswith(("-1", "-2"))])  # seeds are alike
@@ -65,7 +65,7 @@ def test_every_run_can_be_typed(name):
 
 
 def test_no_student_starts_before_its_teacher_has_finished(tmp_path, monkeypatch, capsys):
-    student = Pixels(teacher="teacher/best.npz", rows=True, epochs=1, training=Training(batch=4))
+    student = Pixels(teacher="teacher/best.safetensors", rows=True, epochs=1, training=Training(batch=4))
     monkeypatch.setattr(module, "runs", lambda: {"student": student})
     monkeypatch.setattr(module, "placed", lambda config, name, _: replace(config, training=Training(out=str(tmp_path))))
     assert "finished" not in papers(Papers(out=str(tmp_path)))

@@ -58,9 +58,9 @@ def test_disturbances_are_as_strong_as_they_say():
 
 def test_the_table_is_what_was_measured(tmp_path):
     config = Pixels(rows=True)
-    model, params = saved(tmp_path / "a.npz", config)
-    saved(tmp_path / "b.npz", config, hidden=5, seed=1)
-    files = (str(tmp_path / "a.npz"), str(tmp_path / "b.npz"))
+    model, params = saved(tmp_path / "a.safetensors", config)
+    saved(tmp_path / "b.safetensors", config, hidden=5, seed=1)
+    files = (str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors"))
     text = robustness(Robustness(files, samples=100, out=str(tmp_path / "out")))
     found = read_json(tmp_path / "out" / "robustness.json")["accuracy"]
     images = load_images("digits", None)
@@ -79,25 +79,25 @@ def test_the_table_is_what_was_measured(tmp_path):
 
 
 def test_results_are_called_by_file_or_run():
-    assert file_names(("keyword-gru", "a/b.npz", "runs/one/best.npz", "runs/two/best.npz")) == [
+    assert file_names(("keyword-gru", "a/b.safetensors", "runs/one/best.safetensors", "runs/two/best.safetensors")) == [
         "keyword-gru",
         "b",
         "one",
         "two",
     ]
     with pytest.raises(UsageError, match="two are called that"):
-        file_names(("a/c.npz", "b/c.npz"))
+        file_names(("a/c.safetensors", "b/c.safetensors"))
 
 
 def test_networks_that_cannot_be_compared_are_named(tmp_path):
-    saved(tmp_path / "a.npz", Pixels(rows=True))
-    saved(tmp_path / "b.npz", Pixels(rows=True, permute=True))
-    saved(tmp_path / "c.npz", CopyMemory())
-    a, b, c = (str(tmp_path / f"{name}.npz") for name in "abc")
+    saved(tmp_path / "a.safetensors", Pixels(rows=True))
+    saved(tmp_path / "b.safetensors", Pixels(rows=True, permute=True))
+    saved(tmp_path / "c.safetensors", CopyMemory())
+    a, b, c = (str(tmp_path / f"{name}.safetensors") for name in "abc")
     for names, message in (((a, b), "several tasks"), ((c,), "accuracy to lose"), (("zzz",), "--pretrained zzz")):
         with pytest.raises(UsageError, match=message):
             robustness(Robustness(names, out=str(tmp_path)))
-    with pytest.raises(UsageError, match=r"a\.npz cannot be written"):  # before anything is measured
+    with pytest.raises(UsageError, match=r"a\.safetensors cannot be written"):  # before anything is measured
         robustness(Robustness((a,), out=a))
     with pytest.raises(UsageError, match="--samples 0"):
         Robustness((a,), samples=0)

@@ -81,14 +81,14 @@ def straight(tmp_path_factory):
 def same(a, b):
     for name in ("result.json", "metrics.jsonl", "probes.jsonl"):
         assert (a / name).read_text() == (b / name).read_text(), name
-    (_, one, _), (_, other, _) = (pretrained.load(folder / "best.npz") for folder in (a, b))
+    (_, one, _), (_, other, _) = (pretrained.load(folder / "best.safetensors") for folder in (a, b))
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def test_a_run_is_a_folder(straight):
     assert {path.name for path in straight.iterdir()} == {
         "config.json",
-        "best.npz",
+        "best.safetensors",
         "metrics.jsonl",
         "probes.jsonl",
         "checkpoints",
@@ -356,12 +356,12 @@ def test_pixels_learns_the_embedded_digits(cli, tmp_path):
     assert result["selected"] == chosen
     done = cli("save", "run", "--name", "digits-rows", "--to", ".", "--about", "small")
     assert done.returncode == 0, done.stderr
-    model, params, card = pretrained.load(tmp_path / "digits-rows.npz")
+    model, params, card = pretrained.load(tmp_path / "digits-rows.safetensors")
     assert (card["about"], card["best_by"], card["seed"]) == ("small", "held-out data", 0)
     assert card["result"]["valid_accuracy"] == chosen["valid_accuracy"]
     assert card["parameters"] == result["parameters"]
     assert "/" not in json.dumps(card["config"])  # no folder of this machine
-    done = cli("evaluate", "--pretrained", "digits-rows.npz")
+    done = cli("evaluate", "--pretrained", "digits-rows.safetensors")
     assert done.returncode == 0, done.stderr
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines()[2:]]
     assert {row[0]: row[3] for row in rows}["test_accuracy"] == "yes"

@@ -13,7 +13,8 @@ from asrnn_jax import losses, streaming
 from experiments.config import Model, Optimizer, Stream, Training, differences, from_json, to_json
 from experiments.data.samples import Samples, load_samples, stream_of
 from experiments.errors import UsageError
-from experiments.report.stream_report import scored
+from experiments.folder import read_metrics
+from experiments.report.stream_report import scored, summary
 from experiments.tasks import make_task
 from experiments.tasks.scores import GRACE, score
 from experiments.training.model import make_model
@@ -92,9 +93,11 @@ def test_a_run_learns_and_resumes_to_the_same_bits(tmp_path):
     shutil.copytree(tmp_path / "straight", tmp_path / "again")
     shutil.rmtree(tmp_path / "again" / "checkpoints" / "150")
     (tmp_path / "again" / "result.json").unlink()
+    (tmp_path / "again" / "timing.json.0.part").write_text("{")  # of a process that was killed while it wrote
     train(replace(config, training=replace(config.training, out=str(tmp_path / "again"), resume=True)))
     for name in ("result.json", "metrics.jsonl"):
         assert (tmp_path / "again" / name).read_text() == (tmp_path / "straight" / name).read_text()
+    assert not list((tmp_path / "again").glob("*.part"))
     stored = to_json(config)
     assert from_json(stored) == config
     del stored["by"]  # a run from before this flag
@@ -164,6 +167,54 @@ def test_scores_of_a_perfect_a_deaf_and_a_nervous_network():
     scored = score(window, half)
     assert scored["first"] == 1
     np.testing.assert_allclose(scored["last"], (window.labels[0][window.ends[0]][-20:] == 2).mean(), atol=0.1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_of_nothing_is_not_a_number_and_is_shown_as_a_dash():
+    """No claim has no precision, no gap no entropy, no sample no accuracy: 1, 1 and 0 would be read as results."""
+    labels = np.repeat([2, 0, 1], 10)[None]
+    ends = np.arange(30)[None] % 10 == 9
+    samples = streaming.Window(np.zeros((1, 30, 2)), labels, labels >= 0, np.roll(ends, 1, 1), ends, ends | True)
+    nothing = samples._replace(labels=np.full((1, 30), -1), starts=ends & False, ends=ends & False)
+    unsure, sure = np.zeros((1, 30, 5)), perfect(samples, 5)
+
+    def missing(found):
+        return {name for name, value in found.items() if np.isnan(value)}
+
+    assert missing(score(samples, sure)) == {"gap_entropy", "false_alarms"}
+    assert missing(score(samples, unsure)) == {"gap_entropy", "false_alarms", "precision", "delay"}
+    of_samples = {"accuracy", "best_accuracy", "first", "last", "recall", "delay", "loss"}
+    assert missing(score(nothing, unsure)) == {*of_samples, "precision"}
+    assert missing(score(nothing, sure)) == of_samples
+    found = {"policies": {"never": score(samples, unsure)}}
+    found["conditions"] = {"here": dict.fromkeys(("never", "oracle"), found["policies"]["never"])}
+    text = summary(CONFIG, found)
+    assert "nan" not in text
+    row = next(line for line in text.splitlines() if line.startswith("| here"))
+    assert [cell.strip() for cell in row.split("|")[2:-1]][5:] == ["-", "-", "0.0", "-", "-"]
+
+
+def test_metrics_that_are_shares_are_shares_of_all_there_was(tmp_path):
+    """Of the logits of a run of their own: right steps over steps with samples, and entropy over steps of gaps."""
+    gap = replace(CONFIG, shortest=60, longest=60, window=8, steps=30)  # most windows of a stream have no sample
+    gap = replace(gap, training=replace(gap.training, batch=2, log_every=1, eval_every=30, out=str(tmp_path / "run")))
+    train(gap)
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    task, cell, _, state = parts(gap)
+    xs, labels = task.batch(0)
+    logits = asrnn_jax.run(cell, state.params, xs)[1]
+    first = {name: value for name, value in lines[0].items() if name.startswith("train_")}
+    assert ("train_accuracy" in first) == bool((labels >= 0).any())
+    entropy = np.asarray(losses.entropy_share(logits))[labels < 0].mean()
+    np.testing.assert_allclose(first["train_gap_entropy"], entropy, rtol=1e-5)
+    for line in lines:
+        there = (task.batch(line["step"] - 1)[1] >= 0).any()
+        assert ("train_accuracy" in line) == there
+        assert np.isfinite(list(line.values())).all()
+    assert 0 < sum("train_accuracy" in line for line in lines) < 30
+    none = replace(CONFIG, shortest=0, longest=0, steps=20)  # and no gaps at all are no reason to stop
+    train(replace(none, training=replace(none.training, eval_every=20, out=str(tmp_path / "none"))))
+    assert not [line for line in read_metrics(tmp_path / "none" / "metrics.jsonl") if "test_gap_entropy" in line]
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,8 @@ def test_the_page_has_the_numbers(made, tmp_path):
     assert rows["copy-1000-lstm"][-2] == "diverged"
     assert rows["smnist-asrnn"] == ["7", "1,234", "0", "98.89", "97.00 (21)", "96.00 (22)", "22", "1:15", "90.00"]
     assert rows["smnist-lstm"] == ["128", "-", "0", "81.90", "90.00, then diverged", "-", "2", "1:15", "-"]
-    assert rows["bounded kappa"] == ["-", "-", "0", "85.00 ± 5.00", "2"]
-    assert rows["asrnn, taught"] == ["7", "1,234", "85.00 ± 5.00", "2"]
+    assert rows["bounded kappa"] == ["-", "-", "0", "85.00 ± 7.07", "2"]
+    assert rows["asrnn, taught"] == ["7", "1,234", "85.00 ± 7.07", "2"]
     assert rows["text-lstm"] == ["7", "1,234", f"{runs()['text-lstm'].optim.lr:g}", "2.200", "2.100", "3", "1:15"]
     assert rows["lstm"][3] == "2.200"
     assert "](mnist.png)\n\nWhat we read in mnist.\n\n## What adaptivity" in text
@@ -96,9 +96,9 @@ def test_a_run_that_was_never_tested_is_told_without_a_figure(tmp_path):
 
 
 def test_a_collected_config_names_no_folder_of_the_machine():
-    teacher = str(Path("/somewhere/runs/large/best.npz"))
+    teacher = str(Path("/somewhere/runs/large/best.safetensors"))
     stored = placeless(to_json(Pixels(data_dir="/data", teacher=teacher, training=Training(out="/somewhere/runs/a"))))
-    assert stored["teacher"] == "large/best.npz"
+    assert stored["teacher"] == "large/best.safetensors"
     assert "/somewhere" not in json.dumps(stored)
     assert "/data" not in json.dumps(stored)
 
@@ -116,3 +116,18 @@ def test_nothing_to_report_is_said(tmp_path):
     with pytest.raises(UsageError, match="--collect"):
         collect(tmp_path, tmp_path / "into")
     assert load_runs(tmp_path) == {}
+
+
+def test_a_run_that_cannot_be_read_does_not_cost_the_one_collected_before(tmp_path, monkeypatch):
+    fold(tmp_path / "runs", "one", CopyMemory(), [{"step": 1, "test_loss": 1.0}], {"metric": "loss"})
+    collect(tmp_path / "runs", tmp_path / "kept")
+    before = {path.name: path.read_text() for path in (tmp_path / "kept" / "one").iterdir()}
+
+    def failing(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("shutil.copyfile", failing)
+    with pytest.raises(OSError, match="Input/output"):
+        collect(tmp_path / "runs", tmp_path / "kept")
+    assert {path.name: path.read_text() for path in (tmp_path / "kept" / "one").iterdir()} == before
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["one"]

@@ -7,6 +7,9 @@ import optax
 import pytest
 
 from asrnn_jax import losses
+from asrnn_jax.losses.objective import share_of
+from asrnn_jax.streaming import Limits
+from asrnn_jax.streaming.monitors import Reference, Watch
 
 C = 7
 
@@ -158,3 +161,22 @@ def test_it_composes_with_jit_vmap_and_optax():
     p = m[..., None] * jax.nn.one_hot(y, C) + (1 - m[..., None]) / C
     np.testing.assert_allclose(softmax(np.asarray(z)), p, atol=0.05)
     assert best.mean() < whole.mean()
+
+
+@pytest.mark.parametrize("classes", [1, 2, 7])
+def test_there_is_one_entropy_share(classes):
+    """The loss's, the monitors' in NumPy and the plain definition; one class alone has nothing to be sure of."""
+    logits = np.random.default_rng(0).normal(scale=3, size=(50, classes))
+    logits[0, 0] = -np.inf if classes > 1 else 0
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    plog = p * np.log(np.where(p > 0, p, 1))
+    expected = np.ones(50) if classes == 1 else -plog.sum(-1) / np.log(classes)
+    np.testing.assert_allclose(losses.entropy_share(logits), expected, rtol=1e-10)
+    np.testing.assert_allclose(share_of(np, logits), expected, rtol=1e-10)
+    reference = Reference(jnp.zeros(2), jnp.ones(2), jnp.float32(1), jnp.float32(0))
+    watch = Watch(reference, 10, (50,))
+    watch.add(np.zeros((50, 10, 2), np.float32), np.repeat(logits[:, None], 10, axis=1), None)
+    readings, _ = watch.read(np.ones(50), np.zeros(50), Limits())
+    np.testing.assert_allclose(readings.gap_entropy, expected, rtol=1e-10)
+    one = losses.entropy_share(logits, where=np.arange(classes) == 0)
+    np.testing.assert_array_equal(one[1:], 1)

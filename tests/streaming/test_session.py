@@ -1,6 +1,9 @@
 """A session equals one straight run, whatever the chunks; policies, monitors and saved sessions do what they say."""
 
+import io
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -56,26 +59,100 @@ def test_chunks_of_any_size_equal_one_run(name, batch):
 @pytest.mark.parametrize("non_finite", ["raise", "hold"])
 @pytest.mark.parametrize("where", [np.asarray, jnp.asarray])
 def test_many_lengths_do_not_compile_without_end(where, non_finite):
-    """Compiled programs stay as long as the process: 16 lengths as they come, then powers of two, in all sessions."""
+    """Compiled programs stay as long as the process: 16 lengths of a session as they come, then powers of two."""
     batch = (1, 1)  # of no other test, whose lengths may have been compiled and forgotten
     chunks = {steps: where(samples(*batch, steps)) for steps in range(300)}
-    s = session(batch=batch)
-    for steps in (*range(200, 217), *(1 << bit for bit in range(8))):
+    s = session(batch=batch, non_finite=non_finite)
+    lengths = (*range(200, 217), *(1 << bit for bit in range(8)))
+    for steps in lengths:
         s.push(chunks[steps])
-    compiled = []
+    with compiling() as compiled:
+        for steps in range(1, 256):
+            s.push(chunks[steps])
+        other = session(batch=batch, non_finite=non_finite)  # shares what is compiled
+        for steps in lengths:
+            other.push(chunks[steps])
+    assert not compiled
+    assert s.push(samples(*batch, 0)).shape == (*batch, 0, C)
+
+
+@contextmanager
+def compiling():
+    """The names of compilations while this lasts."""
+    found = []
 
     def listen(name, *_, **about):
-        compiled.append(name)
+        if "compile" in name:
+            found.append(name)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        other = session(batch=batch, non_finite=non_finite)
-        for steps in range(1, 256):
-            other.push(chunks[steps])
+        yield found
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
-    assert not [name for name in compiled if "compile" in name]
-    assert s.push(samples(*batch, 0)).shape == (*batch, 0, C)
+
+
+def calls(s):
+    """Lengths of the programs that a session calls from now on."""
+    found, plain = [], s._plain
+    s._plain = lambda weights, carry, xs: (found.append(xs.shape[-2]), plain(weights, carry, xs))[1]
+    return found
+
+
+def test_what_one_session_has_seen_costs_another_nothing():
+    """A chunk of 1,000 is one program, not six, for every new session; and for one that has settled to it."""
+    spent, chunk = session(), samples(1000)
+    for steps in range(1, 17):
+        spent.push(chunk[:steps])
+    new = session()
+    found = calls(new)
+    new.push(chunk)
+    with compiling() as compiled:
+        new.push(chunk)
+    assert found == [1000, 1000]
+    assert not compiled
+    found = calls(spent)
+    for _ in range(20):
+        spent.push(chunk)
+    assert found == [512, 256, 128, 64, 32, 8] * 16 + [1000] * 4
+
+
+def test_sessions_of_one_cell_run_in_as_many_threads():
+    xs = samples(8, 200)
+    sizes = [(1, 7, 2, 20, 3, 5, 13, 9, 140), (200,), (100, 100), (50,) * 4]
+    expected = asrnn_jax.run(MODELS["deep"], PARAMS["deep"], xs)[1]
+
+    def one(i):
+        return pushed(session("deep"), xs[i], sizes[i % 4])
+
+    with ThreadPoolExecutor(8) as pool:
+        for i, ys in enumerate(pool.map(one, range(8))):
+            np.testing.assert_allclose(ys, expected[i], atol=1e-5)
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_samples_are_converted_by_one_rule(warm):
+    """Whatever came before, and in whatever it comes: the same numbers, or an error that says what to do."""
+    s, xs = session(), samples(4)
+    if warm:
+        s.push(xs)
+    s.reset()
+    expected = session().push(xs)
+    for same in (xs.astype(">f4"), xs.astype(float), xs.astype(">f8"), jnp.asarray(xs), xs.T.copy().T):
+        np.testing.assert_allclose(s.push(same), expected, atol=1e-6)
+        s.reset()
+    masked = np.ma.masked_array(xs, xs > 1)
+    with pytest.raises(TypeError, match=r"masked array.*pass chunk.filled\(np.nan\)"):
+        s.push(masked)
+    with pytest.raises(TypeError, match=r"makes no array of numbers .of sequences of one length"):
+        module._as_samples([[1.0, 2.0, 3.0], [1.0]], np.float32)
+    np.testing.assert_array_equal(module._as_samples(xs.tolist(), np.dtype("float32")), xs)
+    with pytest.raises(TypeError, match="scaled as in training"):
+        s.push(np.ones((4, I), int))
+    steps = s.steps
+    missing = session(non_finite="missing")
+    np.testing.assert_array_equal(missing.push(masked.filled(np.nan)).shape, (4, C))
+    assert s.steps == steps
 
 
 # For each policy, the resets it makes on inputs whose energy and boundaries are known, by plain loops.
@@ -227,9 +304,9 @@ def test_readings_are_of_every_step_and_are_saved_and_loaded(tmp_path):
     whole, pieces = session(**options), session(**options)
     pushed(whole, xs, (40, 40, 40))
     pushed(pieces, xs[:, :61], (1,) * 61)
-    pieces.save(tmp_path / "session.npz")
+    pieces.save(tmp_path / "session.safetensors")
     again = session(**options)
-    again.load(tmp_path / "session.npz")
+    again.load(tmp_path / "session.safetensors")
     pushed(again, xs[:, 61:], (9, 10, 40))
     keep = np.exp(-0.1)
     entropy = np.ones(2)
@@ -291,9 +368,9 @@ def test_saved_and_loaded_it_goes_on_with_the_same_bits(tmp_path):
     reference = streaming.reference(MODELS["deep"], PARAMS["deep"], samples(2, 50))
     first = session("deep", reference=reference, monitor_every=20, **options)
     first.push(samples(2, 33))
-    first.save(tmp_path / "session.npz")
+    first.save(tmp_path / "session.safetensors")
     second = session("deep", reference=reference, monitor_every=20, **options)
-    second.load(tmp_path / "session.npz")
+    second.load(tmp_path / "session.safetensors")
     assert second.steps == 33
     xs = samples(2, 50, seed=5)
     xs[0, 0] = np.nan  # held from before
@@ -301,8 +378,29 @@ def test_saved_and_loaded_it_goes_on_with_the_same_bits(tmp_path):
     np.testing.assert_array_equal(first.readings.norm, second.readings.norm)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["urnn", "lru", "lstm"])
+def test_sessions_go_through_file_objects_in_every_dtype(name, dtype):
+    """Complex states among them."""
+    cell = cells.with_output(cells.make(name, I, 4, dtype=dtype), C, dtype=dtype)
+    params, xs = cell.init(jax.random.key(0)), samples(30)
+    first, second, file = Session(cell, params), Session(cell, params), io.BytesIO()
+    first.push(xs)
+    file.write(b"before")
+    first.save(file)
+    file.seek(6)
+    second.load(file)
+    np.testing.assert_array_equal(first.push(xs), second.push(xs))
+    assert second.steps == 60
+    with pytest.raises(ValueError, match="no saved session, or damaged"):
+        second.load(io.BytesIO(b"nothing"))
+    file.seek(6)
+    with pytest.raises(ValueError, match="the file was saved with cell"):
+        session().load(file)
+
+
 def test_a_saved_session_that_does_not_fit_is_refused(tmp_path):
-    path = tmp_path / "session.npz"
+    path = tmp_path / "session.safetensors"
     s = session(batch=(2,))
     s.push(samples(2, 5))
     s.save(path)
@@ -317,9 +415,9 @@ def test_a_saved_session_that_does_not_fit_is_refused(tmp_path):
             wrong.load(path)
         assert wrong.steps == 0
     slow, fast = (cells.with_output(cells.cornn(I, 5, dt=dt), C) for dt in (0.04, 0.05))  # the same params
-    Session(slow, slow.init(jax.random.key(0))).save(tmp_path / "slow.npz")
+    Session(slow, slow.init(jax.random.key(0))).save(tmp_path / "slow.safetensors")
     with pytest.raises(ValueError, match="another model"):
-        Session(fast, slow.init(jax.random.key(0))).load(tmp_path / "slow.npz")
+        Session(fast, slow.init(jax.random.key(0))).load(tmp_path / "slow.safetensors")
     prepared = Session(MODELS["gru"], MODELS["gru"].prepare(PARAMS["gru"]), batch=(2,))
     prepared.load(path)
     assert prepared.steps == 5
@@ -330,14 +428,14 @@ def test_a_saved_session_that_does_not_fit_is_refused(tmp_path):
             session(batch=(2,)).load(path)
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("about.npy", b"\x93NUMPY")
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match="no saved session of this version"):
         session(batch=(2,)).load(path)
     with pytest.raises(OSError, match="nowhere"):
-        session().load(tmp_path / "nowhere.npz")
+        session().load(tmp_path / "nowhere.safetensors")
 
 
 def test_every_flipped_byte_of_the_arrays_is_noticed(tmp_path):
-    path = tmp_path / "session.npz"
+    path = tmp_path / "session.safetensors"
     s = session()
     s.push(samples(5))
     s.save(path)
