@@ -172,7 +172,7 @@ class Cell:
         return self.trained_start(weights, batch_shape, dtype)
 
 
-CELLS_KEPT = 128  # of those made last; a cell that is forgotten and made again equals the one before
+CELLS_KEPT = 32  # by each factory, of those made last; one that is forgotten and made again equals the one before
 
 
 def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
@@ -241,8 +241,8 @@ def _check_fits(cell: Cell) -> None:
             if not bool(jnp.isfinite(p).all()):
                 name = jax.tree_util.keystr(path, simple=True, separator=".")
                 raise ValueError(
-                    f"dtype={p.dtype}: {name} of cell {cell.name!r} with hidden={cell.hidden} starts beyond its largest "
-                    f"number, {float(jnp.finfo(p.dtype).max):g}: use bfloat16 or float32."
+                    f"dtype={p.dtype}: {name} of cell {cell.name!r} with hidden={cell.hidden} starts beyond its "
+                    f"largest number, {float(jnp.finfo(p.dtype).max):g}: use bfloat16 or float32."
                 )
 
 
@@ -364,7 +364,7 @@ def as_inputs(cell: Cell, xs: ArrayLike, least_rank: int, what: str) -> jax.Arra
     return xs if isinstance(xs, jax.Array) else jnp.asarray(xs)
 
 
-@functools.lru_cache(CELLS_KEPT)  # a stream asks at every step
+@functools.lru_cache(maxsize=128)  # a stream asks at every step
 def _carry_shapes(cell: Cell, batch: Shape, dtype: Any) -> tuple[PyTree, Any, list[Shape]]:
     expected = jax.eval_shape(lambda: cell.initial_carry(batch, dtype))
     shapes = jax.tree.map(lambda leaf: leaf.shape, expected)

@@ -27,7 +27,7 @@ def as_flags(name: str, flags: ArrayLike | None, shape: Shape) -> jax.Array | No
     return flags
 
 
-def as_lengths(lengths: ArrayLike, batch: Shape, steps: int) -> jax.Array:
+def as_lengths(lengths: ArrayLike, batch: Shape, steps: Any) -> jax.Array:
     """Lengths as an array, or an error that names what is wrong with them."""
     known = None if isinstance(lengths, Tracer) else np.asarray(lengths)
     lengths = jnp.asarray(lengths)

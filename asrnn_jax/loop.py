@@ -24,7 +24,7 @@ CPU_BLOCK_BYTES = 1 << 20  # what one block works on should stay in a second-lev
 class Options(NamedTuple):
     readout: bool  # compute ys for every step
     reverse: bool
-    block: int  # steps a block
+    block: Any  # steps a block, an int or a symbolic dimension
     keep: bool = False  # also return the residuals of the backward pass: the carry entering each step, `Cell.keep`
     contain: bool = False  # for autodiff with resets: derivatives of steps that overflow are 0, see `_contained`
 
@@ -226,7 +226,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
         if options.readout:
             _, readout_vjp = jax.vjp(cell.readout, weights, after, xs)
             d_w, d_after, d_xs = readout_vjp(d_ys)
-            d_weights = _add(d_weights, d_w)
+            d_weights = _into(d_weights, d_w)
         same: list[int] = []
 
         def body(state, inputs):
@@ -247,7 +247,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
         (d_carry, d_fresh), d_za = lax.scan(body, (d_carry, d_fresh), inputs, reverse=not options.reverse)
         d_za = jax.tree.unflatten(jax.tree.structure((zs, a)), [d_za[i] for i in same])
         d_w_project, d_xs_project = project_vjp(d_za[0])
-        d_weights = _add(_add(d_weights, d_w_project), mix_vjp(d_za[1])[0])
+        d_weights = _into(_into(d_weights, d_w_project), mix_vjp(d_za[1])[0])
         d_xs = d_xs_project if d_xs is None else d_xs + d_xs_project
         return (d_carry, _first(raw, options.reverse), d_fresh, d_weights), d_xs
 
@@ -296,7 +296,7 @@ def _unique(leaves: list, index: list[int]) -> list:
     return unique
 
 
-def _scan_blocks(f, init, xs, size: int, reverse: bool):
+def _scan_blocks(f, init, xs, size: Any, reverse: bool):
     """`lax.scan` with f taking a block of up to `size` steps at once."""
     steps = jax.tree.leaves(xs)[0].shape[0]
     if not isinstance(steps, int) or steps <= size:  # a number of steps that is not known is taken as one block
@@ -319,8 +319,9 @@ def _scan_blocks(f, init, xs, size: int, reverse: bool):
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), head, tail)
 
 
-def choose_block(cell: Cell, weights, carry: PyTree, xs: jax.Array) -> int:
-    """Steps a block: what fits the cache on CPU (a divisor of the number of steps if one is near), else all."""
+def choose_block(cell: Cell, weights, carry: PyTree, xs: jax.Array) -> Any:
+    """Steps a block: what fits the cache on CPU (a divisor of the number of steps if one is near), else all; so too
+    where a size is not known, a symbolic dimension of `jax.export`."""
     steps = xs.shape[0]
     if jax.default_backend() != "cpu" or not all(isinstance(d, int) for d in xs.shape) or steps == 0:
         return max(steps, 1)
@@ -338,6 +339,11 @@ def choose_block(cell: Cell, weights, carry: PyTree, xs: jax.Array) -> int:
 
 def _add(a: PyTree, b: PyTree) -> PyTree:
     return jax.tree.map(jnp.add, a, b)
+
+
+def _into(total: PyTree, more: PyTree) -> PyTree:
+    """The sum in the types of `total`."""
+    return jax.tree.map(lambda t, m: t + m.astype(t.dtype), total, more)
 
 
 def _after(raw: PyTree, end: PyTree, reverse: bool) -> PyTree:

@@ -313,7 +313,7 @@ def _leaf(way: Pass, cell: Cell, weights, start, xs, readout: bool) -> tuple[PyT
     return end, ys.astype(static.dtype)
 
 
-def _engine(cell: Cell, static: Static, steps: int) -> Any:
+def _engine(cell: Cell, static: Static, steps: Any) -> Any:
     known = isinstance(steps, int)  # not a symbolic dimension of `jax.export`
     if static.how == "parallel" and cell.elements is None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What is not finite and was born in the state, not in the inputs, stays before the next reset: values and gradients."""
+"""An overflow born in the state, not in the inputs, stays before the next reset: values and gradients."""
 
 from functools import partial
 

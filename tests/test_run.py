@@ -1,12 +1,16 @@
 """Wrong calls of run and step get an error that names the argument; the output layer is folded correctly."""
 
+from functools import partial
+
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import asrnn_jax
+import asrnn_jax.linen
 from asrnn_jax.cells import CELLS, asrnn, lstm, tanh_rnn, with_output
 
 CELL = asrnn(3, 5)
@@ -251,3 +255,69 @@ def test_forward_over_reverse_gives_the_hessian():
         return jax.hessian(lambda p: (asrnn_jax.run(cell, p, XS, gradient=gradient)[1] ** 2).sum())(params)
 
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), hessian("fused"), hessian("plain"))
+
+
+@pytest.mark.parametrize("outputs", ["all", "last"])
+def test_lengths_out_of_range_give_nan_where_nothing_can_be_raised(outputs):
+    """Under jit, of their own batch elements alone."""
+    lengths = jnp.array([-1, 3, 7, 8])
+    xs = jnp.ones((4, 7, 3), jnp.float32)
+    run = partial(asrnn_jax.run, CELL, PARAMS, outputs=outputs)
+    for f in (run, lambda xs, lengths: run(jnp.moveaxis(xs, 1, 0), lengths=lengths, time_major=True)):
+        end, ys = jax.jit(lambda xs, lengths, f=f: f(xs, lengths=lengths))(xs, lengths)
+        if f is not run and outputs == "all":
+            ys = jnp.moveaxis(ys, 0, 1)
+        expected = [True, False, False, True]
+        np.testing.assert_array_equal(jnp.isnan(end).all(-1), expected)
+        np.testing.assert_array_equal(jnp.isnan(ys).reshape(4, -1).all(-1), expected)
+        good = run(xs[1:3], lengths=lengths[1:3])
+        chex.assert_trees_all_close((end[1:3], ys[1:3]), good, rtol=1e-6)
+
+
+@pytest.mark.parametrize("cell", [CELL, lstm(3, 5), CELLS["urnn"](3, 5), CELLS["lru"](3, 5)], ids=lambda c: c.name)
+def test_run_keeps_the_type_of_its_carry(cell):
+    """So that it can be the body of a scan, whatever it computes in."""
+    params, xs = cell.init(jax.random.key(0)), jnp.ones((4, 2, 7, 3), jnp.float32)
+    for start in (jnp.float32, jnp.bfloat16, jnp.float64):
+        carry = cell.initial_carry((2,), start)
+
+        def body(carry, xs):
+            return asrnn_jax.run(cell, params, xs, carry=carry, dtype=jnp.bfloat16)
+
+        end, _ = jax.lax.scan(body, carry, xs)
+        chex.assert_trees_all_equal_shapes_and_dtypes(end, carry)
+    end, ys = asrnn_jax.run(cell, params, xs[0], dtype=jnp.bfloat16)
+    chex.assert_trees_all_equal_dtypes(end, cell.initial_carry((2,), jnp.bfloat16))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: asrnn_jax.run(CELL, PARAMS, np.ma.masked_array(np.ones((2, 7, 3)))), TypeError, "mask=~numpy.ma"),
+        (lambda: asrnn_jax.run(CELL, PARAMS, [np.ones((7, 3)), np.ones((5, 3))]), TypeError, "pad them .* lengths="),
+        (lambda: asrnn_jax.run(CELL, PARAMS, [[[1.0, 2, 3]], [[1.0, 2, 3]] * 2]), TypeError, "pad them .* lengths="),
+        (lambda: asrnn_jax.run(CELL, PARAMS, "text"), TypeError, "xs is str"),
+        (lambda: asrnn_jax.run(asrnn, PARAMS, XS), TypeError, r"call it: asrnn\(inputs, hidden\)"),
+        (lambda: asrnn_jax.run("asrnn", PARAMS, XS), TypeError, "cells.make"),
+        (lambda: asrnn_jax.run(nn.GRUCell(5), PARAMS, XS), TypeError, "flax cell"),
+        (lambda: asrnn_jax.run(asrnn_jax.linen.RNN(CELL), PARAMS, XS), TypeError, r"pass its \.cell"),
+        (lambda: asrnn_jax.run(CELL, {"params": PARAMS}, XS), ValueError, r"pass variables\['params'\]"),
+        (lambda: asrnn_jax.run(CELL, jax.tree.map(boxed, PARAMS), XS), ValueError, r"flax\.linen\.meta\.unbox"),
+        (lambda: asrnn_jax.step(asrnn, PARAMS, None, XS[:, 0]), TypeError, "call it"),
+    ],
+)
+def test_what_is_easily_mistaken_for_a_cell_params_or_inputs(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def boxed(leaf):
+    return nn.Partitioned(leaf, (None,) * leaf.ndim)
+
+
+@pytest.mark.parametrize("convert", [lambda a: a.astype(">f4"), lambda a: a.tolist(), np.asfortranarray])
+def test_inputs_of_other_kinds_are_taken_as_they_are_meant(convert):
+    xs = np.random.default_rng(0).normal(size=(2, 7, 3)).astype(np.float32)
+    chex.assert_trees_all_close(
+        asrnn_jax.run(CELL, PARAMS, convert(xs)), asrnn_jax.run(CELL, PARAMS, jnp.asarray(xs)), rtol=1e-6
+    )

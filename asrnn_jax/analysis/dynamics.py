@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_inputs, as_weights, check_carry
 from asrnn_jax.dtypes import at_least_float32, compute_dtype
 from asrnn_jax.dtypes import cast as cast_weights
+from asrnn_jax.placement import beside
 
 Coordinates = Literal["state", "carry"]
 Function = TypeVar("Function", bound=Callable)
@@ -76,7 +77,7 @@ def driven(
     weights = as_weights(cell, params)
     dtype = at_least_float32(compute_dtype(weights, xs))  # decompositions have no narrower type
     weights, xs = cast_weights(weights, dtype), xs.astype(dtype).reshape(math.prod(batch), steps, cell.inputs)
-    start = cell.start(weights, (len(xs),), dtype)
+    _, weights, start = beside(jnp.moveaxis(xs, 1, 0), weights, (cell.start(weights, (len(xs),), dtype), 0))
     if carry is not None:
         check_carry(cell, carry, tuple(batch), dtype)
         start = jax.tree.map(lambda c, s: jnp.reshape(c, s.shape).astype(s.dtype), carry, start)

@@ -222,7 +222,7 @@ def residual(
         weights_of=lambda weights: (weights.cell,),
         through=through,
         rebase=rebase_within(cell.rebase, "cell"),
-    )._replace(dropout=dropout > 0 or cell.dropout)
+    ).replace(dropout=dropout > 0 or cell.dropout)
 
 
 def normalise(x: jax.Array, scale: jax.Array, bias: jax.Array | None = None) -> jax.Array:

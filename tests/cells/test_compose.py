@@ -167,3 +167,30 @@ def test_a_cell_says_whether_it_drops(rate, around):
     params, xs = cell.init(jax.random.key(0)), XS[..., : cell.inputs]
     plain, keyed = (asrnn_jax.run(cell, params, xs, key=key)[1] for key in (None, jax.random.key(1)))
     assert cell.dropout == bool((plain != keyed).any()) == (rate > 0)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_last_output_of_a_stack_in_both_directions_is_each_directions_own_end(wrapped):
+    """As Keras and the h_n of torch give it: here from the parts, each run by itself, with lengths."""
+    lower, upper = (cells.bidirectional(cells.gru(i, 4), cells.lstm(i, 5)) for i in (3, 9))
+    cell = cells.stack([lower, upper])
+    cell = cells.with_output(cells.residual(cell), 2) if wrapped else cell
+    params = cell.init(jax.random.key(0))
+    lengths = jnp.array([6, 2, 1])
+    xs = jax.random.normal(jax.random.key(1), (3, 6, 3), jnp.float32)
+    own = params["cell"]["cell"] if wrapped else params
+    hidden = xs
+    if wrapped:
+        hidden = (xs - xs.mean(-1, keepdims=True)) / jnp.sqrt(xs.var(-1, keepdims=True) + 1e-6)
+    between = asrnn_jax.run(lower, own["layers_0"], hidden, lengths=lengths)[1]
+    (forward, backward), own = upper.parts, own["layers_1"]
+    _, there = asrnn_jax.run(forward, own["forward"], between, lengths=lengths, outputs="last")
+    _, back = asrnn_jax.run(backward, own["backward"], between, lengths=lengths, outputs="last", reverse=True)
+    expected = jnp.concatenate([there, back], -1)
+    if wrapped:
+        gate, output = params["cell"]["gate"], params["output"]
+        value, opening = jnp.split(jax.nn.gelu(expected) @ gate["kernel"], 2, axis=-1)
+        at_end = xs[jnp.arange(3), lengths - 1]
+        expected = (at_end + value * jax.nn.sigmoid(opening)) @ output["kernel"]
+    found = asrnn_jax.run(cell, params, xs, lengths=lengths, outputs="last")[1]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
