@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 PAPERS_PERMUTATION = 92916
@@ -30,8 +31,8 @@ def of(card: Mapping[str, Any]) -> Callable[..., jax.Array]:
     """The function that makes the inputs of a trained network.
 
     Args:
-      card: what `asrnn_jax.pretrained.load` returns with the network. ``card["features"]`` has the name of a function of
-        this module as its "kind", and the settings that the network was trained with.
+      card: what `asrnn_jax.pretrained.load` returns with the network. ``card["features"]`` has the name of a function
+        of this module as its "kind", and the settings that the network was trained with.
 
     Returns:
       A function of what is not on the card: ``(sound, rate)`` for log_mel, which raises ValueError for another rate
@@ -43,9 +44,9 @@ def of(card: Mapping[str, Any]) -> Callable[..., jax.Array]:
     """
     entry = card.get("features")
     if not isinstance(entry, Mapping):
-        raise ValueError(f"card['features'] is {entry!r}: this network does not say what its inputs are; ask its author.")
+        raise ValueError(f"card['features'] is {entry!r}: this network does not name its inputs; ask its author.")
     settings = dict(entry)
-    make = _KINDS.get(settings.pop("kind", None))
+    make = _KINDS.get(str(settings.pop("kind", None)))
     known = inspect.signature(make).parameters.values() if make else ()
     if make is None or settings.keys() != {p.name for p in known if p.kind == p.KEYWORD_ONLY}:
         raise ValueError(f"card['features'] is {dict(entry)}, which this version does not know: update asrnn_jax.")
@@ -87,8 +88,8 @@ def log_mel(
 ) -> jax.Array:
     """Log-mel features ``(*B, T, bands)`` of sound ``(*B, N)`` in [-1, 1): 0 for silence, about 6 at the loudest.
 
-    ``log10(1 + mel / floor)``, where mel is the power spectrum of a frame under a Hann window, the power of a full-scale
-    sine taken as 1, through `mel_filters`.
+    ``log10(1 + mel / floor)``, where mel is the power spectrum of a frame under a Hann window, the power of a
+    full-scale sine taken as 1, through `mel_filters`.
 
     Args:
       sound: of any dtype of real numbers; computed in it.
@@ -109,7 +110,7 @@ def log_mel(
     size, step = round(frame * rate), round(hop * rate)
     if bands < 1 or size < 2 or step < 1 or not 0 <= lowest < rate / 2 or floor <= 0:
         given = f"rate={rate}, bands={bands}, frame={frame}, hop={hop}, lowest={lowest}, floor={floor}"
-        raise ValueError(f"{given}: give seconds of some samples, at least one band, 0 <= lowest < rate / 2, floor > 0.")
+        raise ValueError(f"{given}: give at least 2 samples a frame, 1 a hop, 1 band, lowest < rate / 2, floor > 0.")
     if x.ndim < 1 or x.shape[-1] < (1 if pad else size):
         raise ValueError(f"sound has shape {x.shape}: a frame has {size} samples; give a longer one, (*B, N).")
     return _log_mel(x, rate, bands, size, step, lowest, floor, pad)
@@ -127,8 +128,10 @@ def _log_mel(x, rate, bands, size, step, lowest, floor, pad):
 
 
 def mel_filters(rate: int, frame: int, bands: int, lowest: float) -> np.ndarray:
-    """``(frame // 2 + 1, bands)`` triangles, evenly spaced on the mel scale ``2595 log10(1 + f / 700)`` from `lowest` Hz
-    to half the rate; `frame` is in samples."""
+    """``(frame // 2 + 1, bands)`` triangles from `lowest` Hz to half the rate; `frame` is in samples.
+
+    They are evenly spaced on the mel scale ``2595 log10(1 + f / 700)`` (O'Shaughnessy 1987, Speech Communication).
+    """
 
     def mel(f):
         return 2595 * np.log10(1 + f / 700)
@@ -139,13 +142,11 @@ def mel_filters(rate: int, frame: int, bands: int, lowest: float) -> np.ndarray:
     return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
 
 
-def pixels(
-    images: ArrayLike, *, rows: bool = False, permutation: int | None = None, scale: float = 255.0
-) -> jax.Array:
-    """Images ``(*B, height, width)`` as float32 sequences ``(*B, height * width, 1)``, or ``(*B, height, width)`` by rows.
+def pixels(images: ArrayLike, *, rows: bool = False, permutation: int | None = None, scale: float = 255.0) -> jax.Array:
+    """Images ``(*B, height, width)`` as float32 ``(*B, height * width, 1)``, or ``(*B, height, width)`` by rows.
 
     Args:
-      images: numbers from 0 to `scale`.
+      images: numbers from 0 to `scale`. NumPy divides its own arrays; XLA divides others, and may differ in the last bit.
       rows: a step is a row, not a pixel.
       permutation: of the pixels, ``np.random.RandomState(permutation).permutation(height * width)``; in permuted MNIST
         `PAPERS_PERMUTATION`. None: as they are.
@@ -154,14 +155,15 @@ def pixels(
     Raises:
       ValueError: images without two axes.
     """
-    x = jnp.asarray(images)
+    numbers = np if isinstance(images, np.ndarray) else jnp
+    x = numbers.asarray(images)
     if x.ndim < 2:
         raise ValueError(f"images have shape {x.shape}: give (*B, height, width).")
     *batch, height, width = x.shape
     flat = x.reshape(*batch, height * width)
     if permutation is not None:
         flat = flat[..., np.random.RandomState(permutation).permutation(height * width)]
-    return (flat.astype(jnp.float32) / scale).reshape(*batch, -1, width if rows else 1)
+    return jnp.asarray((flat.astype(np.float32) / np.float32(scale)).reshape(*batch, -1, width if rows else 1))
 
 
 def one_hot(symbols: ArrayLike, *, count: int) -> jax.Array:
@@ -170,7 +172,7 @@ def one_hot(symbols: ArrayLike, *, count: int) -> jax.Array:
     Raises:
       ValueError: a number outside; not inside `jax.jit`, where it becomes all 0.
     """
-    if not isinstance(symbols, jax.core.Tracer):
+    if not isinstance(symbols, Tracer):
         found = np.asarray(symbols)
         if found.size and not 0 <= found.min() <= found.max() < count:
             raise ValueError(f"symbols range over [{found.min()}, {found.max()}], not 0..{count - 1}.")

@@ -15,7 +15,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     _programs = tempfile.TemporaryDirectory()
     os.environ["ASRNN_TEST_PROGRAMS"] = _programs.name
 
-import jax
+import jax  # noqa: E402
 
 jax.config.update("jax_compilation_cache_dir", os.environ["ASRNN_TEST_PROGRAMS"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

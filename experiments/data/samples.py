@@ -59,8 +59,8 @@ def _load(dataset: str, data_dir: str | None, download: bool, by: str) -> tuple[
 
 
 def stream_of(samples: Samples, seed: int, gaps: streaming.Gaps, **disturbances: float) -> streaming.Stream:
-    options = {"lengths": samples.lengths, "gaps": gaps, "background": samples.background, "seed": seed}
-    return streaming.Stream(samples.xs, samples.labels, **options, **disturbances)
+    xs, labels, lengths, background = samples[:4]
+    return streaming.Stream(xs, labels, lengths=lengths, gaps=gaps, background=background, seed=seed, **disturbances)
 
 
 def gaps_of(config: Stream, samples: Samples) -> streaming.Gaps:
