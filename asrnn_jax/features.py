@@ -146,7 +146,7 @@ def pixels(images: ArrayLike, *, rows: bool = False, permutation: int | None = N
     """Images ``(*B, height, width)`` as float32 ``(*B, height * width, 1)``, or ``(*B, height, width)`` by rows.
 
     Args:
-      images: numbers from 0 to `scale`. NumPy divides its own arrays; XLA divides others, and may differ in the last bit.
+      images: numbers from 0 to `scale`. NumPy divides its own arrays, XLA others; the last bit may differ.
       rows: a step is a row, not a pixel.
       permutation: of the pixels, ``np.random.RandomState(permutation).permutation(height * width)``; in permuted MNIST
         `PAPERS_PERMUTATION`. None: as they are.
