@@ -126,10 +126,10 @@ def test_every_network_of_the_package_says_what_it_takes():
     assert permuted == straight | {"permutation": 92916}
 
 
-@pytest.mark.parametrize("dataset", ["digits", "speech"])
+@pytest.mark.parametrize("dataset", ["digits", "speech", "text"])
 def test_the_card_names_what_training_used(dataset, tmp_path):
-    """A recipe's own inputs of a batch, beside what its card says of the same images and sounds."""
-    from experiments.config import Pixels, Stream, Training
+    """A recipe's own inputs of a batch, beside what its card says of the same images, sounds and characters."""
+    from experiments.config import Pixels, Stream, Text, Training
     from experiments.tasks import make_task
 
     if dataset == "digits":
@@ -139,6 +139,16 @@ def test_the_card_names_what_training_used(dataset, tmp_path):
         np.testing.assert_array_equal(task.xs((images, None)), expected)
         np.testing.assert_array_equal(features.of({"features": task.features})(images), expected)
         assert task.labels == tuple("0123456789")
+        return
+    if dataset == "text":
+        for part in ("train", "valid", "test"):
+            (tmp_path / f"{part}.txt").write_text("to be or not to be")
+        task = make_task(Text(data_dir=str(tmp_path), window=5, training=Training(batch=1)))
+        make = features.of({"features": task.features})
+        np.testing.assert_array_equal(task.xs(task.batch(0))[0], make("to be"))
+        np.testing.assert_array_equal(
+            make("be!").argmax(-1), [*(sorted(set("to be or not")).index(c) for c in "be"), 7]
+        )
         return
     for digit, index in ((0, 1), (1, 1), (0, 9), (1, 9)):
         write(tmp_path / f"{digit}_jo_{index}.wav", tone(400 + 300 * digit, 0.2))
