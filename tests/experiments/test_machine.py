@@ -200,10 +200,10 @@ def test_without_linux_the_machine_says_its_cores_and_memory_stays_as_it_is(monk
     machine._keep_memory()
 
 
-# What other systems lack: macOS affinity, mallopt and /proc; Windows also locks of files and sysconf.
+# macOS has no affinity, mallopt or /proc; locks of files are missing elsewhere.
 OTHER_SYSTEM = """
 import ctypes, os, pathlib, sys
-del os.sched_getaffinity, os.sysconf
+del os.sched_getaffinity
 library = ctypes.CDLL
 ctypes.CDLL = lambda name, *rest, **options: object() if name is None else library(name, *rest, **options)
 sys.modules["fcntl"] = sys.modules["resource"] = None
