@@ -204,6 +204,7 @@ def test_without_linux_the_machine_says_its_cores_and_memory_stays_as_it_is(monk
 OTHER_SYSTEM = """
 import ctypes, os, pathlib, sys
 del os.sched_getaffinity
+os.process_cpu_count = os.cpu_count  # as Python 3.13 has it there
 library = ctypes.CDLL
 ctypes.CDLL = lambda name, *rest, **options: object() if name is None else library(name, *rest, **options)
 sys.modules["fcntl"] = sys.modules["resource"] = None
