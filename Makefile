@@ -1,25 +1,30 @@
 # make demo    asRNN beside a tanh RNN on copy memory: a table and a figure, in about three minutes
-# make test    the whole test suite
+# make test    the whole test suite; TESTS="tests/test_laws.py ..." runs a part of it
 # make notebooks   runs the notebooks and keeps what they show, and brings .py and .ipynb in step
 # make faults  hurts small runs in every way that machines do and says what was lost, in about ten minutes
 # make lint    formatting, lint, types
+# make dist    the sdist and the wheel, checked, in dist/
+#
+# All of them install what they need into .venv, or with PYTHON=python3.13 into .venv-3.13, beside it.
 
+VENV := .venv$(if $(PYTHON),-$(patsubst python%,%,$(notdir $(PYTHON))))
 PYTHON ?= python3
-VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test notebooks faults lint clean
+.PHONY: demo test notebooks faults lint dist clean
 
-$(VENV)/experiments: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[experiments]'
+$(BIN)/python:
+	python=$$(.ci/python $(PYTHON)) && "$$python" -m venv $(VENV)
+
+$(VENV)/experiments: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[experiments]'
 	@touch $@
 
-$(VENV)/dev: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps jax2onnx  # it names an orbax it does not use
+$(VENV)/dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[dev]'
+	$(PIP) --no-deps jax2onnx  # it names an orbax it does not use
 	@touch $@ $(VENV)/experiments
 
 demo: $(VENV)/experiments
@@ -30,7 +35,7 @@ demo: $(VENV)/experiments
 	$(BIN)/python -m experiments report demo/asrnn demo/tanh_rnn --figure demo/report.png
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 $(TESTS)
 
 notebooks: $(VENV)/dev
 	$(BIN)/jupytext --sync notebooks/*.py
@@ -45,5 +50,10 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+dist: $(VENV)/dev
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf .venv .venv-* demo dist

@@ -9,7 +9,7 @@ from asrnn_jax.checks import checked
 from asrnn_jax.run import run, step
 
 # Imported when first asked for: what they need takes time to load, or may not be installed.
-_LATER = ("analysis", "export", "interop", "linen", "losses", "nnx", "plot", "pretrained", "streaming")
+_LATER = ("analysis", "export", "features", "interop", "linen", "losses", "nnx", "plot", "pretrained", "streaming")
 
 __all__ = ["Cell", "cells", "checked", "optim", "orthogonal", "run", "step"]
 __version__ = "0.1.0"

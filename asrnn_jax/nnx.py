@@ -25,10 +25,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import flax
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jax.typing import ArrayLike
+
+try:
+    from flax import nnx
+except AttributeError as e:  # flax 0.12.8 beside jax 0.11.1 or later, a pair that pip lets one install
+    raise ImportError(
+        f"flax {flax.__version__} has no nnx with jax {jax.__version__} ({e}): pip install --upgrade flax."
+    ) from e
 
 from asrnn_jax import linen, optim
 from asrnn_jax.cell import Cell, Params, PyTree, as_weights

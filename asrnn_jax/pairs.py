@@ -99,12 +99,19 @@ RULES: dict[str, Callable[..., Any]] = {
 
 def _scan(params: dict[str, Any], values: list[Any]) -> list[Any]:
     """The loop over time with pairs in its carry and its inputs."""
-    constants, carried = params["num_consts"], params["num_carry"]
-    fixed, start, xs = values[:constants], values[constants : constants + carried], values[constants + carried :]
+    fixed, start, xs = _parts(params, values)
 
     def body(carry, x):
         outs = _evaluate(params["jaxpr"], [*fixed, *carry, *x])
-        return outs[:carried], outs[carried:]
+        return outs[: len(start)], outs[len(start) :]
 
     end, ys = jax.lax.scan(body, start, xs, length=params["length"], reverse=params["reverse"])
     return [*end, *ys]
+
+
+def _parts(params: dict[str, Any], values: list[Any]) -> list[list[Any]]:
+    """The inputs of a scan: constants, the carry at its start, and what it goes over."""
+    if "ft_in" in params:  # jax from 0.11 on keeps the inputs as a tree
+        return [list(part) for part in params["ft_in"].update(values).unpack()]
+    constants, others = params["num_consts"], params["num_consts"] + params["num_carry"]
+    return [values[:constants], values[constants:others], values[others:]]

@@ -34,7 +34,7 @@ def prepare(training: Training | None = None) -> None:
     _keep_memory()
     import jax
 
-    devices = training.devices if training and training.devices else len(os.sched_getaffinity(0))
+    devices = training.devices if training and training.devices else cores()
     try:
         jax.config.update("jax_num_cpu_devices", devices)
     except RuntimeError:  # JAX has started, in a program that calls this one
@@ -52,14 +52,22 @@ def prepare(training: Training | None = None) -> None:
             raise UsageError(f"--coordinator {training.coordinator}: the processes did not meet ({e}).") from e
 
 
+def cores() -> int:
+    """Cores that this process may use; those of the machine where the system gives a process no fewer (macOS)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _keep_memory() -> None:
     """Large blocks from the heap and never returned (glibc only)."""
     trim_threshold, mmap_max = -1, -4  # names in malloc.h: M_TRIM_THRESHOLD, M_MMAP_MAX
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(trim_threshold, 2**31 - 1)
-            mallopt(mmap_max, 0)
+    if sys.platform != "linux":
+        return
+    with suppress(AttributeError, OSError):  # a C library without it (musl), or one that cannot be opened
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_max, 0)
 
 
 def first() -> bool:

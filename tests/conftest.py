@@ -2,19 +2,20 @@
 
 import os
 import tempfile
+from importlib.metadata import version
 
 # The suite compiles a thousand small programs and runs each once or twice.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
-)
+QUICK = "--xla_backend_optimization_level=0"
+if version("jax") < "0.11":  # later ones know no other emitters, and end the process that asks for them
+    QUICK += " --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", f"{QUICK} --xla_llvm_disable_expensive_passes=true")
 
 # What one test compiled another takes from disk: all processes of a run share a folder that goes away with it.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     _programs = tempfile.TemporaryDirectory()
     os.environ["ASRNN_TEST_PROGRAMS"] = _programs.name
 
-import jax
+import jax  # noqa: E402
 
 jax.config.update("jax_compilation_cache_dir", os.environ["ASRNN_TEST_PROGRAMS"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

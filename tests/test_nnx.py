@@ -1,5 +1,8 @@
 """The flax.nnx adapters. That they compute what `run` computes, for every cell, is in test_linen.py."""
 
+import re
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -325,3 +328,22 @@ def test_second_call_does_not_compile(caplog):
         again = asrnn_jax.cells.make("tanh_rnn", I, 6, dtype=jnp.float64)
         f(RNN(again, params=params, gradient="plain", block=3), xs)
     assert len(calls) == 1
+
+
+def test_a_flax_without_nnx_for_this_jax_is_named():
+    """What flax 0.12.8 beside jax 0.11.1 and later raises; linen works with that pair."""
+    program = """
+import sys
+import asrnn_jax.linen
+
+class Older:
+    def find_spec(self, name, path=None, target=None):
+        if name == "flax.nnx":
+            raise AttributeError("module 'jax.experimental.hijax' has no attribute 'HiPrimitive'")
+
+sys.meta_path.insert(0, Older())
+import asrnn_jax.nnx
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    message = r"ImportError: flax \S+ has no nnx with jax \S+ \(.*HiPrimitive.*\): pip install --upgrade flax\."
+    assert re.fullmatch(message, done.stderr.splitlines()[-1])

@@ -2,7 +2,7 @@
 
 All are computed in at least float32 and in full matrix precision on every backend, and end with one
 Newton-Schulz step, which squares what orthogonality error the solve or the squarings of the exponential
-left (an error of 1e-4 becomes 1e-8).
+left (an error of 1e-4 becomes 1e-8). All matrices are ``(n, n)``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 Map = Callable[[jax.Array], jax.Array]
 
@@ -22,23 +21,23 @@ def size(n: int) -> int:
     return n * (n - 1) // 2
 
 
-def skew(entries: Float[Array, " k"], n: int) -> Float[Array, "n n"]:
-    """The skew-symmetric ``A`` whose strict upper triangle, row by row, holds `entries`."""
+def skew(entries: jax.Array, n: int) -> jax.Array:
+    """The skew-symmetric ``A (n, n)`` whose strict upper triangle, row by row, holds `entries`, ``(size(n),)``."""
     upper = jnp.zeros((n, n), entries.dtype).at[np.triu_indices(n, 1)].set(entries)
     return upper - upper.T
 
 
-def entries(A: Float[Array, "n n"]) -> Float[Array, " k"]:
-    """Inverse of `skew`: the strict upper triangle of ``A``, row by row."""
+def entries(A: jax.Array) -> jax.Array:
+    """Inverse of `skew`: the strict upper triangle of ``A``, row by row, ``(size(n),)``."""
     return A[np.triu_indices(A.shape[0], 1)]
 
 
-def polish(Q: Float[Array, "n n"]) -> Float[Array, "n n"]:
+def polish(Q: jax.Array) -> jax.Array:
     """One Newton-Schulz step ``Q (3 I - Q^T Q) / 2`` towards the nearest orthogonal matrix."""
     return 1.5 * Q - 0.5 * Q @ (Q.T @ Q)
 
 
-def cayley(A: Float[Array, "n n"]) -> Float[Array, "n n"]:
+def cayley(A: jax.Array) -> jax.Array:
     """Cayley transform ``(I + A)^{-1} (I - A)`` of a skew-symmetric ``A``.
 
     Reaches every rotation without eigenvalue -1. An entry ``a`` of a 2x2 block turns by ``2 arctan(a)``.
@@ -49,7 +48,7 @@ def cayley(A: Float[Array, "n n"]) -> Float[Array, "n n"]:
         return polish(jnp.linalg.solve(eye + A, eye - A))
 
 
-def expm(A: Float[Array, "n n"]) -> Float[Array, "n n"]:
+def expm(A: jax.Array) -> jax.Array:
     """Matrix exponential of a skew-symmetric ``A``: every rotation; a 2x2 block of entry ``a`` turns by ``a``.
 
     In float32 it is good up to norms of about 1e4 and not a number from 1e6: let the base move
@@ -59,14 +58,14 @@ def expm(A: Float[Array, "n n"]) -> Float[Array, "n n"]:
         return polish(jax.scipy.linalg.expm(A))
 
 
-def cayley_inverse(Q: Float[Array, "n n"]) -> Float[Array, "n n"]:
+def cayley_inverse(Q: jax.Array) -> jax.Array:
     """The ``A`` with ``cayley(A) = Q``; the transform is its own inverse."""
     eye = jnp.eye(Q.shape[0], dtype=Q.dtype)
     A = jnp.linalg.solve(eye + Q, eye - Q)
     return (A - A.T) / 2
 
 
-def logm(Q: Float[Array, "n n"]) -> Float[Array, "n n"]:
+def logm(Q: jax.Array) -> jax.Array:
     """The skew ``A`` with ``expm(A) = Q`` for a rotation without eigenvalue -1.
 
     ``K = (Q - Q^T)/2`` and ``S = (Q + Q^T)/2`` commute and have sin and cos of the same angles, hence
@@ -80,7 +79,7 @@ def logm(Q: Float[Array, "n n"]) -> Float[Array, "n n"]:
     return (A - A.T) / 2
 
 
-def nearest(Q: Float[Array, "n n"]) -> Float[Array, "n n"]:
+def nearest(Q: jax.Array) -> jax.Array:
     """The orthogonal matrix nearest to ``Q`` in the Frobenius norm (its polar factor)."""
     U, _, Vh = jnp.linalg.svd(Q, full_matrices=False)
     return polish(U @ Vh)

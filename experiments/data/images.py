@@ -14,6 +14,9 @@ import numpy as np
 from experiments.errors import UsageError, unknown
 
 DATASETS = ("mnist", "fashion_mnist", "digits")
+DIGITS = tuple("0123456789")
+CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+LABELS = {"mnist": DIGITS, "fashion_mnist": CLOTHES, "digits": DIGITS}
 FIRST_LABELS = {  # of the training images: files do not say which data set they are of
     "mnist": (5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3, 5, 3, 6, 1, 7),
     "fashion_mnist": (9, 0, 0, 3, 0, 2, 7, 2, 5, 5, 0, 9, 5, 5, 7, 9),

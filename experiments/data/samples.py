@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from asrnn_jax import streaming
+from asrnn_jax import features, streaming
 from experiments.config import Stream
-from experiments.data.images import load_images
+from experiments.data.images import LABELS, load_images
 from experiments.errors import UsageError
 
 
@@ -21,6 +21,10 @@ class Samples(NamedTuple):
     lengths: np.ndarray
     background: np.ndarray | None = None
     """``(steps, I)`` of recorded noise, where the data have some."""
+    features: dict[str, Any] | None = None
+    """What `asrnn_jax.features.of` makes xs by."""
+    names: tuple[str, ...] | None = None
+    """Of the classes."""
 
 
 def load_samples(config: Stream) -> tuple[Samples, Samples, int]:
@@ -38,22 +42,24 @@ def _load(dataset: str, data_dir: str | None, download: bool, by: str) -> tuple[
         from experiments.data.audio import load_speech
 
         speech = load_speech(data_dir)
-        train = Samples(speech.train, speech.train_labels, speech.train_lengths, speech.background)
-        test = Samples(speech.test, speech.test_labels, speech.test_lengths, speech.background)
+        about = (speech.background, speech.features, speech.classes)
+        train = Samples(speech.train, speech.train_labels, speech.train_lengths, *about)
+        test = Samples(speech.test, speech.test_labels, speech.test_lengths, *about)
         return train, test, len(speech.classes)
     images = load_images(dataset, data_dir, download)
+    settings = {"kind": "pixels", "rows": by == "rows", "permutation": None, "scale": 255.0}
 
     def sequences(pixels, labels):
-        xs = pixels.astype(np.float32) / 255
-        xs = xs.reshape(len(xs), -1, 1) if by == "pixels" else xs
-        return Samples(xs, labels.astype(np.int32), np.full(len(labels), xs.shape[1]))
+        xs = np.asarray(features.of({"features": settings})(pixels))
+        lengths = np.full(len(labels), xs.shape[1])
+        return Samples(xs, labels.astype(np.int32), lengths, features=settings, names=LABELS[dataset])
 
     train, test = sequences(images.train_images, images.train_labels), sequences(images.test_images, images.test_labels)
     return train, test, images.classes
 
 
 def stream_of(samples: Samples, seed: int, gaps: streaming.Gaps, **disturbances: float) -> streaming.Stream:
-    xs, labels, lengths, background = samples
+    xs, labels, lengths, background = samples[:4]
     return streaming.Stream(xs, labels, lengths=lengths, gaps=gaps, background=background, seed=seed, **disturbances)
 
 

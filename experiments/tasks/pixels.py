@@ -11,8 +11,9 @@ import numpy as np
 import optax
 
 import asrnn_jax
+from asrnn_jax import features
 from experiments.config import Pixels
-from experiments.data.images import load_images
+from experiments.data.images import LABELS, load_images
 from experiments.errors import UsageError
 from experiments.tasks.task import Batch, Task, cross_entropy
 
@@ -25,9 +26,9 @@ def pixels_task(config: Pixels) -> Task:
     """
     images = load_images(config.dataset, config.data_dir, config.download)
     height, width = images.train_images.shape[1:]
-    order = np.arange(height * width)
-    if config.permute:
-        order = np.random.RandomState(92916).permutation(height * width)
+    permutation = features.PAPERS_PERMUTATION if config.permute else None
+    settings = {"kind": "pixels", "rows": config.rows, "permutation": permutation, "scale": 255.0}
+    make = features.of({"features": settings})
     size, total = config.training.batch, len(images.train_labels)
     if total - config.validation < size:
         raise UsageError(
@@ -48,8 +49,7 @@ def pixels_task(config: Pixels) -> Task:
         return _in_order(images.train_images[held_out], images.train_labels[held_out])
 
     def xs(batch):
-        pixels = batch[0].reshape(len(batch[0]), -1)[:, order].astype(jnp.float32) / 255
-        return pixels.reshape(len(pixels), -1, width if config.rows else 1)
+        return make(batch[0])
 
     teacher = _teacher(config, width if config.rows else 1, images.classes)
 
@@ -78,6 +78,8 @@ def pixels_task(config: Pixels) -> Task:
         metric="accuracy",
         better="max",
         baseline=("chance", 1 / images.classes),
+        features=settings,
+        labels=LABELS[config.dataset],
     )
 
 

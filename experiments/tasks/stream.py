@@ -78,6 +78,8 @@ def stream_task(config: Stream) -> Task:
         better="max",
         baseline=("chance", 1 / classes),
         memory=None if separate else lambda cell, params: cell.start(cell.prepare(params), (size,), jnp.float32),
+        features=train.features,
+        labels=train.names,
         control=Control(dual.init, follow) if follows else None,
         evaluate=partial(_evaluate, test, gaps, config.samples),
     )

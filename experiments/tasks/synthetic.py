@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from asrnn_jax import features
 from experiments.config import Adding, Config, CopyMemory
 from experiments.tasks.task import Batch, Task, cross_entropy
 
@@ -42,8 +43,10 @@ def copy_batch(key: jax.Array, batch: int, symbols: int, delay: int) -> tuple[ja
 def copy_memory_task(config: CopyMemory) -> Task:
     """Cross-entropy over all T = delay + 2 symbols steps, 10 inputs and 9 outputs (one-hot); accuracy of the recall."""
 
+    settings = {"kind": "one_hot", "count": 10}
+
     def xs(batch):
-        return jax.nn.one_hot(batch[0], 10)
+        return features.of({"features": settings})(batch[0])
 
     def loss(apply, params, batch, memory=(), control=()):
         targets = batch[1]
@@ -61,6 +64,7 @@ def copy_memory_task(config: CopyMemory) -> Task:
         steps=config.steps,
         epoch=None,
         xs=xs,
+        features=settings,
         loss=loss,
         metric="loss",
         better="min",

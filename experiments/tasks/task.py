@@ -64,6 +64,10 @@ class Task(NamedTuple):
     """What the loss is given beside the batch and follows the metrics, for example a weight that sets itself."""
     test_loss: Callable[..., tuple[jax.Array, dict[str, jax.Array], Memory]] | None = None
     """`loss` as it is evaluated, where that is not as it is trained."""
+    features: dict[str, Any] | None = None
+    """What `asrnn_jax.features.of` makes the inputs by, for the cards of networks; None where they are made up."""
+    labels: tuple[str, ...] | None = None
+    """Names of the classes."""
     evaluate: Callable[[Cell, Any], dict[str, float]] | None = None
     """``(cell, params) -> {"test_metric": value}``, also "valid_metric", in place of the means of `loss` over `tests`
     and `valid`."""

@@ -114,6 +114,7 @@ def text_task(config: Text) -> Task:
         batch=batch,
         tests=lambda: iter([(batch(0), np.ones(size, np.float32))]),
         xs=xs,
+        features={"kind": "characters", "alphabet": "".join(corpus.characters)},
         loss=loss,
         metric="bpc",
         better="min",

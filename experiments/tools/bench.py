@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 import asrnn_jax
 from asrnn_jax.cells import CELLS
+from experiments import machine
 from experiments.errors import UsageError, unknown
 from experiments.folder import made, write_json
 from experiments.report import figures
@@ -128,7 +128,7 @@ def machine_facts() -> dict[str, Any]:
     versions = {"asrnn_jax": asrnn_jax.__version__, "jax": jax.__version__, "python": platform.python_version()}
     return {
         "processor": names[0] if names else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": machine.cores(),
         "devices": [str(device.device_kind) for device in jax.devices()],
         **versions,
     }

@@ -22,6 +22,7 @@ from experiments.folder import placeless, read_json
 from experiments.presets import command_line
 from experiments.report.tables import table
 from experiments.tasks import make_task
+from experiments.tasks.task import Task
 from experiments.training.steps import make_evaluate
 
 
@@ -106,7 +107,7 @@ def evaluate(settings: Evaluate) -> str:
       UsageError: an unknown name, a damaged file, a network that is not of its card's task, data that are missing.
     """
     model, params, card = loaded(settings.pretrained)
-    found = tested(config_of(card, settings.data_dir), model, params)
+    found = tested(make_task(config_of(card, settings.data_dir)), model, params)
     before = card.get("result") or {}
     rows = [("result", "now", "card", "equal")]
     for name, value in found.items():
@@ -121,9 +122,8 @@ def _equal(value: float, was: float | None) -> str:
     return "to rounding" if math.isclose(value, was, rel_tol=1e-5) else "no"
 
 
-def tested(config: Config, model: Any, params: Any) -> dict[str, float]:
-    """Results on the test set, and on held-out data where the config has some."""
-    task = make_task(config)
+def tested(task: Task, model: Any, params: Any) -> dict[str, float]:
+    """Results on the test set, and on held-out data where the task has some."""
     if (model.inputs, model.outputs) != (task.inputs, task.outputs):
         raise UsageError(
             f"--pretrained: the network has {model.inputs} inputs and {model.outputs} outputs, but its card's task "
@@ -146,6 +146,7 @@ def save(settings: Save) -> str:
     model, params, card = loaded(str(folder / "best.safetensors"))
     stored = from_json(card["config"])
     config = config_of(card, settings.data_dir or getattr(stored, "data_dir", None))
+    task = make_task(config)
     timing = folder / "timing.json"
     card |= {
         "name": settings.name,
@@ -154,7 +155,9 @@ def save(settings: Save) -> str:
         "command": command_line(stored),
         "parameters": count(params),
         "seed": config.training.seed,
-        "result": tested(config, model, params),
+        "result": tested(task, model, params),
+        "features": task.features,
+        "labels": task.labels,
         "best_by": "held-out data" if result.get("selected") else "test data",
         "seconds": read_json(timing)["seconds"] if timing.exists() else None,
         "date": datetime.date.today().isoformat(),

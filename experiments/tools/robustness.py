@@ -145,7 +145,7 @@ def _samples(networks: list[tuple[Cell, Any, dict[str, Any]]], settings: Robustn
         raise UsageError("--pretrained: these networks are of several tasks; give those of one.")
     # Files are often in the order of their classes, so the first would be of one.
     chosen = np.sort(np.random.default_rng(0).permutation(len(test.labels))[: settings.samples])
-    return Samples(*(part[chosen] for part in test[:3]))
+    return Samples(test.xs[chosen], test.labels[chosen], test.lengths[chosen])
 
 
 def _sequences(config: Pixels) -> Samples:

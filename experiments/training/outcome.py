@@ -43,6 +43,7 @@ class Best:
         self._best = value
         arguments = network(self._config.model, self._task.inputs, self._task.outputs)
         card = {"config": to_json(self._config), "step": step, "result": tested}
+        card |= {"features": self._task.features, "labels": self._task.labels}
         pretrained.save(self._file, arguments, jax.device_get(params), card)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import QUICK
+
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 PROGRAMS = tempfile.TemporaryDirectory()  # compiled once for all these processes
@@ -33,7 +35,7 @@ def environment():
         "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
         # Light programs; the same for every process of a comparison, so that bits can be compared.
-        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+        "XLA_FLAGS": QUICK,
         "JAX_COMPILATION_CACHE_DIR": PROGRAMS.name,
     }
 

@@ -7,6 +7,7 @@ import asrnn_jax
 from asrnn_jax import pretrained
 from experiments.config import Pixels, to_json
 from experiments.errors import UsageError
+from experiments.tasks import make_task
 from experiments.tools import evaluate as module
 from experiments.tools.evaluate import Evaluate, Save, evaluate, save
 
@@ -22,7 +23,7 @@ def written(path, card, inputs=8):
 def test_a_result_is_equal_to_the_last_bit_or_to_rounding_or_not(tmp_path):
     config = Pixels(rows=True)
     model, params = written(tmp_path / "a.safetensors", {})
-    found = module.tested(config, model, params)
+    found = module.tested(make_task(config), model, params)
     loss = found["test_loss"]
     for was, said in ((loss, "yes"), (loss * (1 + 3e-6), "to rounding"), (loss * 1.001, "no"), (None, "-")):
         written(tmp_path / "a.safetensors", {"config": to_json(config), "result": {**found, "test_loss": was}})

@@ -1,11 +1,14 @@
 """One batch shared among devices and processes gives what one device gives."""
 
+import ctypes
 import json
 import os
 import re
 import shlex
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import jax
@@ -20,6 +23,7 @@ from experiments.tasks import make_task
 from experiments.training.model import make_model
 from experiments.training.optimizer import make_optimizer
 from experiments.training.steps import initial, make_evaluate, make_step
+from tests.experiments.conftest import environment
 
 
 def after_three_steps(monkeypatch, devices):
@@ -174,3 +178,51 @@ def test_a_process_alone_needs_a_coordinator(cli):
     refused = cli("adding", "--process", "1")
     assert refused.returncode == 2
     assert "--coordinator" in refused.stderr
+
+
+def test_without_linux_the_machine_says_its_cores_and_memory_stays_as_it_is(monkeypatch):
+    """macOS has no affinity of processes; other C libraries than glibc have no mallopt."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    assert machine.cores() == 5
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert machine.cores() == 1
+
+    def no_library(name):
+        raise OSError("no C library to be opened")
+
+    for library in (no_library, lambda name: object()):
+        monkeypatch.setattr(ctypes, "CDLL", library)
+        monkeypatch.setattr(sys, "platform", "linux")
+        machine._keep_memory()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(ctypes, "CDLL", None)
+    machine._keep_memory()
+
+
+# macOS has no affinity, mallopt or /proc; locks of files are missing elsewhere.
+OTHER_SYSTEM = """
+import ctypes, os, pathlib, sys
+del os.sched_getaffinity
+os.process_cpu_count = os.cpu_count  # as Python 3.13 has it there
+library = ctypes.CDLL
+ctypes.CDLL = lambda name, *rest, **options: object() if name is None else library(name, *rest, **options)
+sys.modules["fcntl"] = sys.modules["resource"] = None
+exists = pathlib.Path.exists
+pathlib.Path.exists = lambda path, **options: not str(path).startswith("/proc") and exists(path, **options)
+from experiments.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "copy-memory --delay 5 --symbols 2 --steps 2 --batch 16 --log-every 1 --cell tanh_rnn --hidden 8 --out run",
+        "bench --cells tanh_rnn --shapes 8x16x4 --repeats 1 --against naive --out bench",
+    ],
+)
+def test_commands_on_a_system_without_what_only_linux_has(command, tmp_path):
+    line = [sys.executable, "-c", OTHER_SYSTEM, *shlex.split(command)]
+    done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
