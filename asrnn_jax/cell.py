@@ -316,16 +316,17 @@ def _shapes(params: PyTree) -> dict[str, Shape]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf) for path, leaf in leaves}
 
 
-def as_numbers(name: str, values: ArrayLike, what: str) -> np.ndarray | jax.Array:
+MASKED = "pass {0}.filled(0), and mask=~numpy.ma.getmaskarray({0}).any(-1)"
+
+
+def as_numbers(name: str, values: Any, what: str, masked: str = MASKED) -> np.ndarray | jax.Array:
     """Floating-point numbers as a plain array of this machine, or an error that names what is wrong with them.
 
     The one conversion of what users pass: `asrnn_jax.run`, `asrnn_jax.step`, the analyses and streams.
     """
     if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} is a masked array, and what is masked would be taken for data: pass {name}.filled(0), and "
-            f"mask=~numpy.ma.getmaskarray({name}).any(-1)."
-        )
+        remedy = masked.format(name)
+        raise TypeError(f"{name} is a masked array, and what is masked would be taken for data: {remedy}.")
     array: Any = values
     if isinstance(values, np.ndarray) and not values.dtype.isnative:
         array = values.astype(values.dtype.newbyteorder("="))

@@ -262,6 +262,8 @@ class Pass(NamedTuple):
     reset: jax.Array | None
     between: list[jax.Array] | None
     """Receives ``(T, *B)`` where outputs of a part were not finite; they are 0 then. None: not a composite."""
+    ends: bool = False
+    """Whether only the last outputs of what goes this way are asked for."""
 
 
 def _evaluate(cell: Cell, static: Static, weights, start, xs, mask, reset, key, between) -> tuple[PyTree, Any]:
@@ -277,7 +279,7 @@ def _evaluate(cell: Cell, static: Static, weights, start, xs, mask, reset, key, 
         return end, ys
     if steps == 0:  # one held step, so that there is something to read out
         xs, mask, reset = jnp.zeros((1, *xs.shape[1:]), xs.dtype), jnp.zeros((1, *xs.shape[1:-1]), bool), None
-    go = partial(_over_time, Pass(static, mask, reset, between))
+    go = partial(_over_time, Pass(static, mask, reset, between, ends=not everything))
     end, ys = cell.through(go, weights, start, xs, key)
     return end, ys[:steps] if everything else last_valid(ys, mask, static.reverse)
 
@@ -287,13 +289,13 @@ def _over_time(way: Pass, cell: Cell, weights, start, xs, key=None, reverse=Fals
     if reverse:
         static = way.static._replace(reverse=not way.static.reverse)
         way = way._replace(static=static, reset=starts_of_the_other_way(way.reset, way.static.reverse))
-    static = way.static
+    way = way._replace(ends=way.ends and top)
     if cell.through is None:
         end, ys = _leaf(way, cell, weights, start, xs, True)
     else:
         end, ys = cell.through(partial(_over_time, way), weights, start, xs, key)
-    if reverse and top and static.outputs == "last":  # each direction's own end, at whatever step it is looked for
-        ys = jnp.broadcast_to(last_valid(ys, way.mask, static.reverse), ys.shape)
+    if reverse and way.ends:  # each direction's own end, at whatever step it is looked for
+        ys = jnp.broadcast_to(last_valid(ys, way.mask, way.static.reverse), ys.shape)
     return end, ys
 
 

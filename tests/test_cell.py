@@ -106,10 +106,8 @@ def matrices(name, cell, params):
     """The orthogonal (unitary) matrices that a cell computes with, found in its weights without its own maps."""
     weights = cell.prepare(params)
     if name == "asrnn":
-        return [
-            weights.W_f @ weights.M.T @ weights.W_f_inv,
-            weights.W_f / jnp.linalg.norm(weights.W_f, axis=0, keepdims=True),
-        ]
+        U_f = weights.W_f / jnp.linalg.norm(weights.W_f, axis=0, keepdims=True)
+        return [weights.W_f_inv @ weights.M.T @ weights.W_f, U_f]
     if name == "nnrnn":
         flat = {**params, "gamma": jnp.ones_like(params["gamma"]), "T": jnp.zeros_like(params["T"])}
         return [cell.prepare(flat).W_hh]

@@ -3,14 +3,12 @@
 from functools import partial
 
 import chex
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import asrnn_jax
-import asrnn_jax.linen
 from asrnn_jax.cells import CELLS, asrnn, lstm, tanh_rnn, with_output
 
 CELL = asrnn(3, 5)
@@ -286,38 +284,5 @@ def test_run_keeps_the_type_of_its_carry(cell):
 
         end, _ = jax.lax.scan(body, carry, xs)
         chex.assert_trees_all_equal_shapes_and_dtypes(end, carry)
-    end, ys = asrnn_jax.run(cell, params, xs[0], dtype=jnp.bfloat16)
+    end, _ = asrnn_jax.run(cell, params, xs[0], dtype=jnp.bfloat16)
     chex.assert_trees_all_equal_dtypes(end, cell.initial_carry((2,), jnp.bfloat16))
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: asrnn_jax.run(CELL, PARAMS, np.ma.masked_array(np.ones((2, 7, 3)))), TypeError, "mask=~numpy.ma"),
-        (lambda: asrnn_jax.run(CELL, PARAMS, [np.ones((7, 3)), np.ones((5, 3))]), TypeError, "pad them .* lengths="),
-        (lambda: asrnn_jax.run(CELL, PARAMS, [[[1.0, 2, 3]], [[1.0, 2, 3]] * 2]), TypeError, "pad them .* lengths="),
-        (lambda: asrnn_jax.run(CELL, PARAMS, "text"), TypeError, "xs is str"),
-        (lambda: asrnn_jax.run(asrnn, PARAMS, XS), TypeError, r"call it: asrnn\(inputs, hidden\)"),
-        (lambda: asrnn_jax.run("asrnn", PARAMS, XS), TypeError, "cells.make"),
-        (lambda: asrnn_jax.run(nn.GRUCell(5), PARAMS, XS), TypeError, "flax cell"),
-        (lambda: asrnn_jax.run(asrnn_jax.linen.RNN(CELL), PARAMS, XS), TypeError, r"pass its \.cell"),
-        (lambda: asrnn_jax.run(CELL, {"params": PARAMS}, XS), ValueError, r"pass variables\['params'\]"),
-        (lambda: asrnn_jax.run(CELL, jax.tree.map(boxed, PARAMS), XS), ValueError, r"flax\.linen\.meta\.unbox"),
-        (lambda: asrnn_jax.step(asrnn, PARAMS, None, XS[:, 0]), TypeError, "call it"),
-    ],
-)
-def test_what_is_easily_mistaken_for_a_cell_params_or_inputs(call, error, message):
-    with pytest.raises(error, match=message):
-        call()
-
-
-def boxed(leaf):
-    return nn.Partitioned(leaf, (None,) * leaf.ndim)
-
-
-@pytest.mark.parametrize("convert", [lambda a: a.astype(">f4"), lambda a: a.tolist(), np.asfortranarray])
-def test_inputs_of_other_kinds_are_taken_as_they_are_meant(convert):
-    xs = np.random.default_rng(0).normal(size=(2, 7, 3)).astype(np.float32)
-    chex.assert_trees_all_close(
-        asrnn_jax.run(CELL, PARAMS, convert(xs)), asrnn_jax.run(CELL, PARAMS, jnp.asarray(xs)), rtol=1e-6
-    )

@@ -3,6 +3,7 @@
 The error names the argument, its value and the remedy. Wrong options of one function are tested beside that function.
 """
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,8 @@ XS = jnp.ones((2, 20, 3))
 
 
 def of_one_step(p, xs):
-    return asrnn_jax.step(CELL, p, CELL.initial_carry((2,)), xs[:, 0] if np.ndim(xs) == 3 and xs.shape[1] else xs)
+    whole = isinstance(xs, np.ndarray | jax.Array) and np.ndim(xs) == 3 and xs.shape[1]
+    return asrnn_jax.step(CELL, p, CELL.initial_carry((2,)), xs[:, 0] if whole else xs)
 
 
 # name -> call(params, xs)
@@ -52,6 +54,8 @@ CALLS = {
     "norm_drift": lambda p, xs: analysis.norm_drift(CELL, p, xs),
     "asrnn_bounds": lambda p, xs: analysis.asrnn_bounds(CELL, p, xs),
 }
+ANALYSES = ("jacobian_spectrum", "temporal_spectrum", "temporal_jacobian", "top_singular_values", "gradient_norms")
+ANALYSES += ("lyapunov_spectrum", "saturation", "settling", "norm_drift", "asrnn_bounds")
 ADAPTERS = ("linen", "flax's own loop")  # flax itself looks at what it is given first
 # what -> (params, xs, error, message, calls that answer otherwise: name -> message, or None where nothing is wrong)
 WRONG = {
@@ -60,7 +64,21 @@ WRONG = {
     "integers": (PARAMS, XS.astype(int), TypeError, "has dtype int.*floating", {}),
     "bool": (PARAMS, XS > 0, TypeError, "has dtype bool", {}),
     "complex": (PARAMS, XS + 0j, TypeError, "has dtype complex", {}),
-    "nothing": (PARAMS, None, TypeError, "xs is NoneType", {"session": "chunk has dtype object"}),
+    "nothing": (PARAMS, None, TypeError, "(xs|chunk) is NoneType", {}),
+    "a masked array": (
+        PARAMS,
+        np.ma.masked_array(XS),
+        TypeError,
+        "(xs|chunk) is a masked array.*filled",
+        dict.fromkeys(ANALYSES, "masked arrays are not supported.*filled"),
+    ),  # JAX looks first: they are compiled
+    "sequences of different lengths": (
+        PARAMS,
+        [np.ones((20, 3)), np.ones((5, 3))],
+        TypeError,
+        "(xs|chunk) is list.*pad them .* lengths=",
+        {},
+    ),
     "params of another cell": (
         cells.gru(3, 12).init(jax.random.key(0)),
         XS,
@@ -116,11 +134,21 @@ WRONG = {
 }
 
 
+LOOKED_AT_FIRST = (
+    "no time",
+    "too few axes",
+    "nothing",
+    "another width",
+    "a masked array",
+    "sequences of different lengths",
+)
+
+
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("what", WRONG)
 def test_the_message_names_what_is_wrong(what, call):
     params, xs, error, message, otherwise = WRONG[what]
-    if call == "flax's own loop" and what in ("no time", "too few axes", "nothing", "another width"):
+    if call == "flax's own loop" and what in LOOKED_AT_FIRST:
         pytest.skip("flax's loop looks at the inputs first, and has messages of its own")
     if call in otherwise:
         error, message = Exception, otherwise[call]
@@ -238,3 +266,33 @@ def test_checked_finds_where_outputs_overflow():
 def test_checked_says_when_there_is_nothing_to_check():
     with pytest.raises(ValueError, match="nothing in it can be checked"):
         asrnn_jax.checked(lambda x: x + 1)(jnp.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: asrnn_jax.run(CELL, PARAMS, "text"), TypeError, "xs is str"),
+        (lambda: asrnn_jax.run(cells.asrnn, PARAMS, XS), TypeError, r"call it: asrnn\(inputs, hidden\)"),
+        (lambda: asrnn_jax.run("asrnn", PARAMS, XS), TypeError, "cells.make"),
+        (lambda: asrnn_jax.run(nn.GRUCell(12), PARAMS, XS), TypeError, "flax cell"),
+        (lambda: asrnn_jax.run(asrnn_jax.linen.RNN(CELL), PARAMS, XS), TypeError, r"pass its \.cell"),
+        (lambda: asrnn_jax.run(CELL, {"params": PARAMS}, XS), ValueError, r"pass variables\['params'\]"),
+        (lambda: asrnn_jax.run(CELL, jax.tree.map(boxed, PARAMS), XS), ValueError, r"flax\.linen\.meta\.unbox"),
+        (lambda: asrnn_jax.step(cells.asrnn, PARAMS, None, XS[:, 0]), TypeError, "call it"),
+    ],
+)
+def test_what_is_easily_mistaken_for_a_cell_params_or_inputs(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def boxed(leaf):
+    return nn.Partitioned(leaf, (None,) * leaf.ndim)
+
+
+@pytest.mark.parametrize("convert", [lambda a: a.astype(">f4"), lambda a: a.tolist(), np.asfortranarray])
+def test_inputs_of_other_kinds_are_taken_as_they_are_meant(convert):
+    xs = np.random.default_rng(0).normal(size=(2, 20, 3)).astype(np.float32)
+    chex.assert_trees_all_close(
+        asrnn_jax.run(CELL, PARAMS, convert(xs)), asrnn_jax.run(CELL, PARAMS, jnp.asarray(xs)), atol=1e-6
+    )

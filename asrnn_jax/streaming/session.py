@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 
 from asrnn_jax import saved
 from asrnn_jax.analysis.saturation import saturated_share
-from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights
+from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_numbers, as_weights, check_cell
 from asrnn_jax.loop import where
 from asrnn_jax.losses import energy, entropy_share
 from asrnn_jax.run import cast, compute_dtype, run
@@ -105,6 +105,7 @@ class Session:
         monitor_every: int = 256,
         non_finite: NonFinite = "raise",
     ):
+        check_cell(cell)
         if cell.both_directions:
             raise ValueError(f"cell {cell.name!r} runs in both directions: it cannot run on a stream.")
         batch = (batch,) if isinstance(batch, int) else tuple(batch)
@@ -373,24 +374,8 @@ def _as_samples(chunk: Any, dtype: Any) -> Any:
     """A chunk as an array of this dtype, in the byte order of this machine; as it is, where that is what it is."""
     if (type(chunk) is np.ndarray or isinstance(chunk, jax.Array)) and chunk.dtype == dtype:
         return chunk
-    if isinstance(chunk, np.ma.MaskedArray):
-        raise TypeError(
-            "chunk is a masked array, whose masked values would be used: pass chunk.filled(np.nan) to a session made "
-            "with non_finite='missing' or 'hold'."
-        )
-    try:
-        xs = np.asarray(chunk)
-    except (TypeError, ValueError) as e:
-        raise TypeError(
-            f"chunk is {type(chunk).__name__} that makes no array of numbers (of sequences of one length?): pass "
-            "(*B, T, I)."
-        ) from e
-    if not jnp.issubdtype(xs.dtype, jnp.floating):
-        raise TypeError(
-            f"chunk has dtype {xs.dtype}: pass floating-point samples, scaled as in training; of complex ones real and "
-            "imaginary parts as inputs."
-        )
-    return xs.astype(dtype)
+    masked = "pass {0}.filled(numpy.nan) to a session made with non_finite='missing' or 'hold'"
+    return np.asarray(as_numbers("chunk", chunk, "pass (*B, T, I)", masked)).astype(dtype)
 
 
 def _cut(flags: np.ndarray | None, at: int, steps: int) -> np.ndarray | None:
