@@ -21,18 +21,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, ParamSpec, cast
+from typing import Any, Literal, ParamSpec
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from asrnn_jax.dtypes import at_least_float32
+from asrnn_jax.made import Made, remembered
 
 PyTree = Any
 Shape = tuple[Any, ...]  # of ints, or of the symbolic dimensions of `jax.export`
@@ -52,8 +51,8 @@ class Units:
     """``(..., H)``, what came out of it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Cell:
+@dataclass(frozen=True, eq=False, repr=False)
+class Cell(Made):
     """A recurrent cell: pure functions on pytrees, made by a factory of `asrnn_jax.cells`.
 
     Every function works on any number of leading axes (batch, or time and batch), so the same
@@ -131,31 +130,9 @@ class Cell:
     """Whether ys at a step also depend on later steps."""
     dropout: bool = False
     """Whether `asrnn_jax.run` drops anything when it is given a `key`."""
-    made_by: tuple[Callable[..., Cell], tuple[tuple[str, Any], ...]] | None = field(default=None, repr=False)
-    """The factory and its arguments; None for a cell made or changed in another way."""
-
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        return isinstance(other, Cell) and self.made_by is not None and self.made_by == other.made_by
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    @functools.cached_property
-    def _hash(self) -> int:
-        return object.__hash__(self) if self.made_by is None else hash(self.made_by)
 
     def __repr__(self) -> str:
         return f"Cell({self.name}, inputs={self.inputs}, hidden={self.hidden}, outputs={self.outputs})"
-
-    def __reduce__(self):
-        if self.made_by is None:
-            raise pickle.PicklingError(
-                f"cell {self.name!r} was not made by a factory with @asrnn_jax.cell.factory: pickle what it is made "
-                "from, and make it again."
-            )
-        return _made_again, self.made_by
 
     def replace(self, **changes: Any) -> Cell:
         """The cell with other functions or sizes, by name."""
@@ -172,55 +149,28 @@ class Cell:
         return self.trained_start(weights, batch_shape, dtype)
 
 
-CELLS_KEPT = 32  # by each factory, of those made last; one that is forgotten and made again equals the one before
-
-
 def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
     """Makes a function that returns a cell a factory: cells of equal arguments are equal, and can be pickled.
 
-    Cells are static arguments of jitted functions: the same cell made twice must not compile twice. Arguments may be
-    numbers of any library; the function gets plain ones. A function with a `dtype` draws in at least float32 (values
-    near a limit, like logarithms of decays, do not survive narrow arithmetic) and its params are cast at the end.
+    Cells are static arguments of jitted functions: the same cell made twice must not compile twice. A function with a
+    `dtype` draws in at least float32 (values near a limit, like logarithms of decays, do not survive narrow arithmetic)
+    and its params are cast at the end.
     """
-    signature = inspect.signature(make)
-    own_params = "dtype" in signature.parameters and "cell" not in signature.parameters
+    parameters = inspect.signature(make).parameters
+    own_params = "dtype" in parameters and "cell" not in parameters
 
-    @functools.lru_cache(CELLS_KEPT, typed=True)
-    def made(*values: Any) -> Cell:
-        arguments: Any = dict(zip(signature.parameters, values))
-        dtype = arguments["dtype"] if own_params else None
-        wide = {} if dtype is None else {"dtype": at_least_float32(dtype)}
+    def build(**arguments: Any) -> Cell:
+        dtype = arguments.get("dtype")
+        if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(f"dtype={dtype}: params are floating-point numbers, for example jnp.float32.")
+        wide = {"dtype": at_least_float32(dtype)} if own_params else {}
         cell = make(**{**arguments, **wide})
-        cell = cell.replace(init=_checked_init(cell.init, dtype), made_by=(once, tuple(arguments.items())))
-        if dtype == jnp.float16:  # the only type with a narrower range than float32
+        cell = cell.replace(init=_checked_init(cell.init, dtype if own_params else None))
+        if own_params and dtype == jnp.float16:  # the only type with a narrower range than float32
             _check_fits(cell)
         return cell
 
-    @functools.wraps(make)
-    def once(*args, **kwargs) -> Cell:
-        call = signature.bind(*args, **kwargs)
-        call.apply_defaults()
-        return made(*(_plain(name, value) for name, value in call.arguments.items()))
-
-    return cast("Callable[Options, Cell]", once)
-
-
-def _made_again(factory: Callable[..., Cell], arguments: tuple[tuple[str, Any], ...]) -> Cell:
-    return factory(**dict(arguments))
-
-
-def _plain(name: str, value: Any) -> Any:
-    """A factory's argument as Python's own number, or as a dtype: what is equal must also be the same."""
-    if name == "dtype":
-        dtype = jnp.dtype(value)
-        if not jnp.issubdtype(dtype, jnp.floating):
-            raise TypeError(f"dtype={dtype}: params are floating-point numbers, for example jnp.float32.")
-        return dtype
-    if isinstance(value, Tracer):
-        raise TypeError(f"{name}={value}: options of a cell are static, pass a plain number.")
-    if isinstance(value, np.generic | np.ndarray | jax.Array) and np.ndim(value) == 0:
-        return value.item()
-    return tuple(value) if isinstance(value, list) else value
+    return remembered(make, build)
 
 
 def _checked_init(init: Callable[[jax.Array], Params], dtype: Any) -> Callable[[jax.Array], Params]:

@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 import asrnn_jax
 import asrnn_jax.linen
 import asrnn_jax.nnx
-from asrnn_jax import analysis, cells
+from asrnn_jax import analysis, cells, streaming
 from tests.test_laws import EVERY, LOOP_SUBJECTS, LOOPS, I, T, close, flags, inputs, make, scalar, some_carry
 
 # One of each kind: own pullback, `keep`, neither, complex, spiking, other coordinates, deep, both directions.
@@ -236,6 +236,33 @@ def test_modules_can_be_pickled():
     )
     other = asrnn_jax.nnx.RNN(cell, rngs=nnx.Rngs(0))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(other))(xs)[1], other(xs)[1])
+
+
+POLICIES = {
+    "never": streaming.never(),
+    "oracle": streaming.oracle(),
+    "periodic": streaming.periodic(7),
+    "on_energy": streaming.on_energy(jnp.float32(-2.0)),
+    "on_entropy": streaming.on_entropy(0.8),
+    "on_saturation": streaming.on_saturation(patience=3),
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_policies_and_sessions_can_be_pickled(name):
+    """A session goes on where it was, with its monitors."""
+    policy = POLICIES[name]
+    assert pickle.loads(pickle.dumps(policy)) == policy
+    model = cells.with_output(cells.asrnn(I, 4), 5)
+    params, xs = model.init(jax.random.key(0)), np.random.default_rng(0).normal(size=(2, 40, I)).astype(np.float32)
+    session = streaming.Session(
+        model, params, batch=2, policy=policy, reference=streaming.reference(model, params, xs), monitor_every=8
+    )
+    session.push(xs[:, :15])
+    again = pickle.loads(pickle.dumps(session))
+    np.testing.assert_array_equal(again.push(xs[:, 15:]), session.push(xs[:, 15:]))
+    assert again.steps == session.steps == 40
+    chex.assert_trees_all_equal(again.readings, session.readings)
 
 
 def test_a_changed_cell_says_that_it_cannot_be_pickled():

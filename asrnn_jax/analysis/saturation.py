@@ -99,7 +99,9 @@ def saturation(
     }
 
 
-def _record(found: list[tuple[str, dict[str, Units]]], cell: Cell, weights, carry, xs, key=None, reverse=False):
+def _record(
+    found: list[tuple[str, dict[str, Units]]], cell: Cell, weights, carry, xs, key=None, reverse=False, top=False
+):
     """Runs a cell over ``xs (T, *B, I)``, its parts one by one, and adds what their units do to `found`."""
     if cell.through is not None:
         return cell.through(partial(_record, found), weights, carry, xs, None)

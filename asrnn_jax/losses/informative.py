@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 
 from asrnn_jax import cells
 from asrnn_jax.cell import Cell
+from asrnn_jax.dtypes import at_least_float32
 
 LEAST = 1e-12  # power below which there is only silence
 
@@ -29,7 +30,7 @@ def given(labels: ArrayLike) -> jax.Array:
 def energy(xs: ArrayLike) -> jax.Array:
     """log10 of the mean square of each step's input, ``(..., I) -> (...)``; silence is -12."""
     xs = jnp.asarray(xs)
-    wide = xs.astype(jnp.promote_types(xs.dtype, jnp.float32))  # squares of narrow types overflow
+    wide = xs.astype(at_least_float32(xs.dtype))  # squares of narrow types overflow
     return jnp.log10(jnp.mean(jnp.square(wide), axis=-1) + LEAST)
 
 
@@ -45,7 +46,7 @@ def change(xs: ArrayLike, before: ArrayLike | None = None) -> jax.Array:
       ``(*B, T)``, of one step ``(*B,)``.
     """
     xs = jnp.asarray(xs)
-    xs = xs.astype(jnp.promote_types(xs.dtype, jnp.float32))
+    xs = xs.astype(at_least_float32(xs.dtype))
     if before is not None and jnp.ndim(before) == xs.ndim:
         return energy(xs - jnp.asarray(before))
     first = xs[..., :1, :] if before is None else jnp.asarray(before)[..., None, :]
@@ -70,7 +71,7 @@ def surprisal(
     if predictions.shape != xs.shape:
         raise ValueError(f"predictions has shape {predictions.shape}, xs {xs.shape}: pass one prediction an input.")
     if prediction == "gaussian":
-        return energy(xs.astype(jnp.promote_types(xs.dtype, jnp.float32)) - predictions)
+        return energy(xs.astype(at_least_float32(xs.dtype)) - predictions)
     if prediction == "softmax":
         return -jnp.sum(xs * jax.nn.log_softmax(predictions, axis=-1), axis=-1)
     raise ValueError(f"prediction={prediction!r}: choose 'gaussian' or 'softmax'.")

@@ -12,6 +12,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from asrnn_jax import checks
+from asrnn_jax.dtypes import at_least_float32
+from asrnn_jax.loop import nan_where
 
 KL = Literal["uniform_first", "model_first"]
 
@@ -101,7 +103,7 @@ def reset_free(
     ce = optax.softmax_cross_entropy(logits, targets, where=where)
     # By where, not by 0 * x: an infinite loss on the other side of the switch must not reach this one.
     loss = jnp.where(m > 0, m * ce, 0) + jnp.where(m < 1, weight * (1 - m) * _kl(logits, kl, where), 0)
-    return jnp.where(good, loss, jnp.nan)
+    return nan_where(~good, loss)
 
 
 def kl_to_uniform(
@@ -147,7 +149,7 @@ def _wide(logits: ArrayLike, axis: int) -> jax.Array:
     logits = jnp.asarray(logits)
     if not jnp.issubdtype(logits.dtype, jnp.floating) or logits.ndim == 0:
         raise ValueError(f"logits has dtype {logits.dtype}, shape {logits.shape}: pass floating-point (..., C).")
-    return jnp.moveaxis(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), axis, -1)
+    return jnp.moveaxis(logits.astype(at_least_float32(logits.dtype)), axis, -1)
 
 
 def _counted(where: ArrayLike | None, logits: jax.Array, axis: int) -> jax.Array | None:

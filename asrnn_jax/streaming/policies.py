@@ -10,8 +10,8 @@ what `asrnn_jax.streaming.Session` falls back on when a monitor trips.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +20,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from asrnn_jax.cells import checks
+from asrnn_jax.made import Made, remembered
 
 MOST_STEPS = np.iinfo(np.int32).max
 
@@ -37,7 +38,10 @@ class Signals(NamedTuple):
     """Share of the units that the step before left saturated; 0 at the start."""
 
 
-class Policy(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Policy(Made):
+    """Policies of equal arguments are equal, have one hash and can be pickled."""
+
     name: str
     init: Callable[[tuple[int, ...]], Any]
     """``batch_shape -> state``, leaves ``(*B,)``."""
@@ -64,18 +68,19 @@ def _counted(count: jax.Array, enough: int) -> jax.Array:
     return jnp.where(count < enough, count + 1, enough)
 
 
-@functools.cache  # the same policy for the same arguments: it is static where it is compiled
+@remembered
 def never() -> Policy:
     """No reset, ever."""
     return Policy("never", lambda batch: (), lambda signals, state: (jnp.zeros_like(signals.boundary), state))
 
 
-@functools.cache
+@remembered
 def oracle() -> Policy:
     """At the true beginning of every sample, which in real life nobody knows."""
     return Policy("oracle", lambda batch: (), lambda signals, state: (signals.boundary, state))
 
 
+@remembered
 def periodic(k: int) -> Policy:
     """Every k steps.
 
@@ -83,11 +88,8 @@ def periodic(k: int) -> Policy:
       TypeError: k that is no whole number.
       ValueError: k below 1, or above what 32 bits count.
     """
-    return _periodic(_steps("k", k))
+    k = _steps("k", k)
 
-
-@functools.cache
-def _periodic(k: int) -> Policy:
     def update(signals, count):
         reset = count >= k
         return reset, jnp.where(reset, 1, _counted(count, k))
@@ -95,6 +97,7 @@ def _periodic(k: int) -> Policy:
     return Policy(f"periodic({k})", _no_steps, update)
 
 
+@remembered
 def on_energy(threshold: ArrayLike, quiet: int = 5) -> Policy:
     """When something comes after silence: the energy rises above a threshold after at least so many steps below it.
 
@@ -106,11 +109,8 @@ def on_energy(threshold: ArrayLike, quiet: int = 5) -> Policy:
       TypeError: quiet that is no whole number.
       ValueError: quiet below 1, or above what 32 bits count.
     """
-    return _on_energy(np.asarray(threshold).item(), _steps("quiet", quiet))  # a threshold may come as an array
+    quiet = _steps("quiet", quiet)
 
-
-@functools.cache
-def _on_energy(threshold: float, quiet: int) -> Policy:
     def update(signals, count):
         loud = signals.energy > threshold
         return loud & (count >= quiet), jnp.where(loud, 0, _counted(count, quiet))
@@ -132,7 +132,7 @@ def _when_high(name: str, signal: str, threshold: float, patience: int) -> Polic
     return Policy(f"{name}({threshold!r}, {patience})", _no_steps, update, looks_back=True)
 
 
-@functools.cache
+@remembered
 def on_entropy(threshold: float = 0.9, patience: int = 5) -> Policy:
     """When the network has not known what to say for some steps: the entropy share of its outputs stays high.
 
@@ -143,7 +143,7 @@ def on_entropy(threshold: float = 0.9, patience: int = 5) -> Policy:
     return _when_high("on_entropy", "entropy", threshold, patience)
 
 
-@functools.cache
+@remembered
 def on_saturation(threshold: float = 0.5, patience: int = 5) -> Policy:
     """When the share of saturated units stays high. Cells without saturating units are never reset.
 

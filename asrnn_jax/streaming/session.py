@@ -159,7 +159,7 @@ class Session:
 
     @property
     def _never(self) -> bool:
-        return all(policy is never() for policy in self._policies)
+        return all(policy == never() for policy in self._policies)
 
     @property
     def policy(self) -> Policy:
@@ -294,6 +294,14 @@ class Session:
         self.events.append(event)
         if self.on_event is not None:
             self.on_event(event)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickling, the model included: programs are compiled again, and who listens has to listen anew."""
+        return {**self.__dict__, "_plain": None, "on_event": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._plain = _plain(self.cell) if self._never else None
 
     # ---------------------------------------------------------------------------------------- on disk
 
@@ -432,7 +440,7 @@ def _advance(cell: Cell, policies: tuple[Policy, Policy], weights: Weights, stat
             return state, reset
 
         resets = None
-        if any(policy is not never() for policy in policies):
+        if any(policy != never() for policy in policies):
             state, resets = jax.lax.scan(body, state, (powers, boundary, here))
         carry, ys = run(cell, weights, xs, carry=state.carry, mask=there, reset=resets, time_major=True)
         return state._replace(carry=carry, entropy=entropy_share(ys[-1])), jnp.moveaxis(ys, 0, -2)

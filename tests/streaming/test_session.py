@@ -142,7 +142,7 @@ def test_samples_are_converted_by_one_rule(warm):
         np.testing.assert_allclose(s.push(same), expected, atol=1e-6)
         s.reset()
     masked = np.ma.masked_array(xs, xs > 1)
-    with pytest.raises(TypeError, match=r"masked array.*pass chunk.filled\(np.nan\)"):
+    with pytest.raises(TypeError, match=r"masked array.*pass chunk.filled\(numpy.nan\)"):
         s.push(masked)
     with pytest.raises(TypeError, match=r"makes no array of numbers .of sequences of one length"):
         module._as_samples([[1.0, 2.0, 3.0], [1.0]], np.float32)
