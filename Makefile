@@ -2,6 +2,7 @@
 # make test    the whole test suite
 # make notebooks   runs the notebooks and keeps what they show, and brings .py and .ipynb in step
 # make faults  hurts small runs in every way that machines do and says what was lost, in about ten minutes
+# make accelerator   laws and times on this machine's GPU or TPU, in at most eight minutes
 # make lint    formatting, lint, types
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test notebooks faults lint clean
+.PHONY: demo test notebooks faults accelerator lint clean
 
 $(VENV)/experiments: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -39,6 +40,11 @@ notebooks: $(VENV)/dev
 faults: $(VENV)/experiments
 	rm -rf faults
 	$(BIN)/python -m experiments faults --out faults
+
+# A machine with an accelerator has an environment of its own; ARGS='--out FOLDER' for another folder.
+accelerator:
+	@if $(PYTHON) -c 'import asrnn_jax' 2>/dev/null; then $(PYTHON) -m experiments.tools.accelerator $(ARGS); \
+	else $(MAKE) $(VENV)/experiments && $(BIN)/python -m experiments.tools.accelerator $(ARGS); fi
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
