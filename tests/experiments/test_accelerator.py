@@ -48,7 +48,7 @@ def test_a_rehearsal_measures_all_and_prints_the_times_last(accelerator, tmp_pat
         here = row["who"] not in ("torch", "jax.experimental.rnn")
         assert row["train_us"] > 0 if here else row["train_us"] or row["note"].startswith("not here: ")
     (ours,) = (row for row in results["speed"] if row["who"] == "ours")
-    assert [loop["steps"] for loop in ours["launches"]["loops"]] == [12, 12]
+    assert [loop["steps"] for loop in ours["launches"]["loops"]].count(12) == 2  # forward and backward
     assert "- 12x4x8, lstm, ours: " in text
 
 

@@ -12,11 +12,10 @@ import jax
 import asrnn_jax
 from experiments.tools.accelerator.program import words
 
-NOTES = """Times are microseconds a step of the sequence, medians over rounds in which every contender runs once. Training:
-one step of cross-entropy of a linear layer on the last output, gradient, RMSprop. naive scan: the equation in one
-`lax.scan`. torch: `nn.RNN`, `nn.GRU`, `nn.LSTM`, on a GPU by cuDNN. asrnn is to be compared with others' tanh_rnn. Matrix
-products at each library's default precision (on GPUs of today TF32). MiB: temporary memory of the training step, by the
-compiler."""
+NOTES = """Times are microseconds a step of the sequence, medians over rounds of one run each. Training: one step of
+cross-entropy of a linear layer on the last output, gradient, RMSprop. naive scan: the equation in one `lax.scan`.
+torch: `nn.RNN`, `nn.GRU`, `nn.LSTM`, on a GPU by cuDNN. asrnn is to be compared with others' tanh_rnn. Matrix products
+at each library's default precision (on GPUs of today TF32). MiB: temporary memory of training, by the compiler."""
 
 
 def facts() -> dict[str, Any]:
