@@ -114,9 +114,9 @@ def test_wrong_flags_get_one_line(accelerator, flags, said):
 
 def test_what_took_long_is_expected_to_take_long_again():
     budget = Budget(100)
-    budget._took["scan"] = (40.0, 10)
+    budget._took["scan"] = (40.0, 30.0, 10)  # 10 s of compiling
     assert budget.refusal("scan", 20) is None
-    assert budget.refusal("scan", 30) == "skipped: 120 s expected, 100 s left"
+    assert budget.refusal("scan", 40) == "skipped: 130 s expected, 100 s left"
     assert budget.refusal("scan", 1) is None
     assert Budget(0).refusal("scan") == "skipped: 0 s expected, 0 s left"
 

@@ -13,6 +13,7 @@ from experiments.tools.accelerator.contenders import NotHereError, Shape, Subjec
 from experiments.tools.accelerator.program import launches
 
 KINDS = ("train", "infer")
+SHARE = 0.05  # of the budget, for the rounds of one cell and shape: a slow contender costs repeats, not other shapes
 
 
 def planned(name: str, shape: Shape, whos: Iterable[str]) -> list[dict[str, Any]]:
@@ -53,34 +54,39 @@ def _ready(row: dict[str, Any], make: Callable[[], Subject], shape: Shape, budge
         row["note"] = reason
         return None
     try:
-        subject = budget.timed(row["who"], partial(_warm, make, kinds), shape.time)
+        subject, running = budget.timed(row["who"], partial(_warm, make, kinds))
     except NotHereError as e:
         row["note"] = f"not here: {e}"
         return None
     except Exception as e:  # what one lacks the memory or the kernels for must not cost the others their numbers
         row["note"] = f"failed: {type(e).__name__}: {str(e).strip()}".splitlines()[0][:120]
         return None
+    budget.grows(row["who"], 2 * running, shape.time)
     row |= {"compile_s": subject.compile_s, "temporary_MiB": subject.memory, "note": "compiled"}
     if row["who"] == "ours" and subject.program:
         row["launches"] = launches(subject.program)
     return subject
 
 
-def _warm(make: Callable[[], Subject], kinds: tuple[str, ...]) -> Subject:
+def _warm(make: Callable[[], Subject], kinds: tuple[str, ...]) -> tuple[Subject, float]:
+    """Compiled, and the seconds of one call of each kind; the calls before it may compile and allocate."""
     subject = make()
-    for kind in (*kinds, *kinds):
-        getattr(subject, kind)()
-    return subject
+    for _ in range(2):
+        start = time.perf_counter()
+        for kind in kinds:
+            getattr(subject, kind)()
+    return subject, time.perf_counter() - start  # pyright: ignore[reportPossiblyUnbound]
 
 
 def _rounds(
     ready: dict[str, Subject], budget: Budget, repeats: int, kinds: tuple[str, ...]
 ) -> dict[str, dict[str, list[float]]]:
-    """Seconds by contender and kind; as many rounds as there is time for."""
+    """Seconds by contender and kind; as many rounds as there is time for, and after the first no more than a share."""
     seconds: dict[str, dict[str, list[float]]] = {who: {kind: [] for kind in kinds} for who in ready}
-    took = 0.0
-    for _ in range(repeats):
-        if budget.left() <= took:
+    took, begun = 0.0, budget.spent()
+    for repeat in range(repeats):
+        share_left = begun + SHARE * budget.seconds - budget.spent() if repeat else budget.left()
+        if min(budget.left(), share_left) <= took:
             break
         began = time.monotonic()
         for who, subject in ready.items():
