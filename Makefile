@@ -2,6 +2,7 @@
 # make test    the whole test suite; TESTS="tests/test_laws.py ..." runs a part of it
 # make notebooks   runs the notebooks and keeps what they show, and brings .py and .ipynb in step
 # make faults  hurts small runs in every way that machines do and says what was lost, in about ten minutes
+# make accelerator   laws and times on this machine's GPU or TPU, in at most eight minutes
 # make lint    formatting, lint, types
 # make dist    the sdist and the wheel, checked, in dist/
 #
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test notebooks faults lint dist clean
+.PHONY: demo test notebooks faults accelerator lint dist clean
 
 $(BIN)/python:
 	python=$$(.ci/python $(PYTHON)) && "$$python" -m venv $(VENV)
@@ -44,6 +45,11 @@ notebooks: $(VENV)/dev
 faults: $(VENV)/experiments
 	rm -rf faults
 	$(BIN)/python -m experiments faults --out faults
+
+# A machine with an accelerator has an environment of its own; ARGS='--out FOLDER' for another folder.
+accelerator:
+	@if $(PYTHON) -c 'import asrnn_jax' 2>/dev/null; then $(PYTHON) -m experiments.tools.accelerator $(ARGS); \
+	else $(MAKE) $(VENV)/experiments && $(BIN)/python -m experiments.tools.accelerator $(ARGS); fi
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

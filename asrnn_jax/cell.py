@@ -23,7 +23,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, ParamSpec
+from typing import Any, Literal, ParamSpec, cast
 
 import jax
 import jax.numpy as jnp
@@ -164,7 +164,7 @@ def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
         if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
             raise TypeError(f"dtype={dtype}: params are floating-point numbers, for example jnp.float32.")
         wide = {"dtype": at_least_float32(dtype)} if own_params else {}
-        cell = make(**{**arguments, **wide})
+        cell = cast("Callable[..., Cell]", make)(**{**arguments, **wide})
         cell = cell.replace(init=_checked_init(cell.init, dtype if own_params else None))
         if own_params and dtype == jnp.float16:  # the only type with a narrower range than float32
             _check_fits(cell)
