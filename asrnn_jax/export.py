@@ -5,7 +5,7 @@ Both formats hold one function, with the prepared weights in it::
     (state, x, reset) -> (state, y)
 
     state   a tuple of arrays (B, ...), float32; complex ones as (B, ..., 2), real and imaginary part
-    x       (B, I) float32: one step; or (B, T, I) where the file was made for T steps at a time
+    x       (B, I) float32: one step; or (B, T, I) where the file was made for T steps at a time, or for any number
     reset   (B,) bool: where True that stream starts afresh before x; all True at the very first call,
             whatever the state then holds
     y       (B, O) or (B, T, O)
@@ -84,7 +84,7 @@ def stablehlo(
     cell: Cell,
     params: Params | Weights,
     *,
-    steps: int | None = None,
+    steps: int | Literal["any"] | None = None,
     weights: Narrow = "float32",
     batch: int | None = None,
     platforms: tuple[str, ...] = PLATFORMS,
@@ -94,7 +94,8 @@ def stablehlo(
     Args:
       cell: made by a factory of `asrnn_jax.cells`, or a model of `asrnn_jax.pretrained`.
       params: its params or prepared weights.
-      steps: T of a function that takes so many steps at a time; None: of one that takes one.
+      steps: T of a function that takes so many steps at a time; "any": one that takes any number of them; None: one
+        that takes one.
       weights: type that matrices are kept in, see `narrow`; everything is computed in float32.
       batch: B; None: any.
       platforms: where it is to run. Making it needs none of them.
@@ -119,9 +120,10 @@ def stablehlo(
     from jax import export as jax_export
 
     _needs("flatbuffers", "export")
-    (b,) = (batch,) if batch is not None else jax_export.symbolic_shape("b")
+    b, t = jax_export.symbolic_shape("b, t")
     function = _function(cell, params, steps, weights)
-    exported = jax_export.export(jax.jit(function), platforms=platforms)(*_arguments(cell, params, steps, b))
+    arguments = _arguments(cell, params, t if steps == "any" else steps, b if batch is None else batch)
+    exported = jax_export.export(jax.jit(function), platforms=platforms)(*arguments)
     return bytes(exported.serialize())
 
 
@@ -129,14 +131,14 @@ def onnx(
     cell: Cell,
     params: Params | Weights,
     *,
-    steps: int | None = None,
+    steps: int | Literal["any"] | None = None,
     weights: Narrow = "float32",
     batch: int | None = None,
 ) -> bytes:
     """The network as ONNX, for onnxruntime; see the head of this module for the function.
 
     Args:
-      cell, params, steps, weights, batch: as in `stablehlo`.
+      cell, params, steps, weights, batch: as in `stablehlo`, but for steps "any".
 
     Returns:
       What to write to a file.
@@ -148,6 +150,8 @@ def onnx(
     """
     from jax import export as jax_export
 
+    if steps == "any":
+        raise ValueError("steps='any' is of StableHLO files: give ONNX a number of steps, or None for one at a time.")
     with _quiet("jax2onnx"):
         _needs("jax2onnx", "onnx")
         import jax2onnx
@@ -187,12 +191,12 @@ def _needs(module: str, extra: str) -> None:
         raise ImportError(f"{module} is not installed: pip install 'asrnn_jax[{extra}]'.") from e
 
 
-def _function(cell: Cell, params: Params | Weights, steps: int | None, weights: Narrow) -> Any:
+def _function(cell: Cell, params: Params | Weights, steps: int | Literal["any"] | None, weights: Narrow) -> Any:
     """``(state, x, reset) -> (state, y)`` with the weights in it, of which only those that are used."""
     from jax import export as jax_export
 
-    if steps is not None and steps < 1:
-        raise ValueError(f"steps={steps}: give at least 1, or None for one step at a time.")
+    if steps not in (None, "any") and not (isinstance(steps, int) and steps >= 1):
+        raise ValueError(f"steps={steps!r}: give at least 1, 'any' for StableHLO, or None for one step at a time.")
     if cell.both_directions and steps is None:
         raise ValueError(f"cell {cell.name!r} runs in both directions: give the number of steps.")
     prepared = cast(as_weights(cell, params), jnp.float32)
@@ -208,10 +212,10 @@ def _function(cell: Cell, params: Params | Weights, steps: int | None, weights: 
         if steps is None:
             after, y = step(cell, wide, carry, x)
         else:
-            after, y = run(cell, wide, x, carry=carry, how="sequential", gradient="plain", block=steps)
+            after, y = run(cell, wide, x, carry=carry, how="sequential", gradient="plain", block=x.shape[1] if isinstance(x.shape[1], int) else None)
         return _packed(after), y
 
-    trial = jax_export.export(jax.jit(function))(leaves, *_arguments(cell, params, steps, 1))
+    trial = jax_export.export(jax.jit(function))(leaves, *_arguments(cell, params, 1 if steps == "any" else steps, 1))
 
     def with_weights(state, x, reset):
         kept = [
@@ -223,7 +227,7 @@ def _function(cell: Cell, params: Params | Weights, steps: int | None, weights: 
     return with_weights
 
 
-def _arguments(cell: Cell, params: Params | Weights, steps: int | None, b: Any) -> tuple[Any, Any, Any]:
+def _arguments(cell: Cell, params: Params | Weights, steps: Any, b: Any) -> tuple[Any, Any, Any]:
     def start():
         return _packed(cell.start(cast(as_weights(cell, params), jnp.float32), (1,), jnp.float32))
 

@@ -57,13 +57,14 @@ def run(
       xs: inputs ``(*B, T, I)``, or ``(T, *B, I)`` when `time_major`; any number of batch axes, none included.
       carry: where to start, leaves ``(*B, ...)``; by default ``cell.initial_carry``. Feeding the returned
         carry to the next call continues the sequence: chunks equal the whole.
-      lengths: integers ``(*B,)``: steps from there on hold the state. 0 returns the initial carry.
+      lengths: integers ``(*B,)``: steps from there on hold the state. 0 returns the initial carry. Out of range they
+        are an error, and NaN for their element where that can only be seen under `jax.jit`.
       mask: bool ``(*B, T)`` (``(T, *B)`` when `time_major`): where False the state is held and ``xs`` ignored.
       reset: bool, like `mask`: where True that batch element starts afresh before the step.
       reverse: run from the last step to the first; ``ys`` keep the order of ``xs``.
       time_major: axis order of ``xs``, `mask`, `reset` and ``ys``.
       outputs: "all" returns ``ys (*B, T, O)``; "last" only the final ``y (*B, O)``, of the last valid step of each
-        element, and never builds the rest.
+        element, and never builds the rest; of a bidirectional cell each direction's own end.
       how: "sequential"; "parallel", an associative scan, which only linear cells have; "auto" takes the parallel way
         for them on accelerators, where it is faster.
       gradient: "fused" (fast reverse mode) or "plain": JAX's own differentiation of the scan, which is
@@ -76,10 +77,13 @@ def run(
         cast to it, orthogonal maps in at least float32. By default the promoted dtype of ``xs`` and the weights.
 
     Returns:
-      ``(carry, ys)``: the carry after the last step and the outputs.
+      ``(carry, ys)``: the carry after the last step, in the type of a carry that was passed, and the outputs.
 
     NaN and infinities in masked steps reach nothing. With `reset`, a non-finite input makes its own batch
-    element NaN until that element's next reset; nothing after it, in values or gradients, is touched.
+    element NaN until that element's next reset; nothing after it, in values or gradients, is touched. So too
+    where a state overflows by itself.
+
+    Inputs may be sharded over a mesh along batch axes; params that lie on no mesh are copied to its devices.
 
     Raises:
       ValueError: shapes that do not fit, params or a carry of another cell, an unknown option.

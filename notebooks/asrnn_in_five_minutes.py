@@ -40,7 +40,7 @@ from asrnn_jax import analysis, cells, plot
 plt.rcParams["figure.dpi"] = 80
 
 # %% [markdown]
-# ## A cell is a tuple of pure functions
+# ## A cell is a record of pure functions
 
 # %%
 cell = cells.asrnn(inputs=1, hidden=64)

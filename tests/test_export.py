@@ -67,6 +67,17 @@ def test_stablehlo_of_many_steps_at_a_time_goes_on_from_call_to_call(name):
     close(np.concatenate(ys, axis=1), asrnn_jax.run(model, params, XS)[1])
 
 
+@pytest.mark.parametrize("name", ["asrnn", "lru", "blocks"])
+def test_stablehlo_of_any_number_of_steps(name):
+    model, params = MODELS[name], made(MODELS[name])
+    exported = jax.export.deserialize(bytearray(export.stablehlo(model, params, steps="any")))
+    state, first = exported.call(states(exported, 2), XS[:, :4], np.ones(2, bool))
+    _, second = exported.call(state, XS[:, 4:], np.zeros(2, bool))
+    close(np.concatenate([first, second], axis=1), asrnn_jax.run(model, params, XS)[1])
+    with pytest.raises(ValueError, match="give ONNX a number"):
+        export.onnx(model, params, steps="any")
+
+
 def test_both_directions_only_for_a_whole_sequence():
     model = cells.bidirectional(cells.gru(3, 4))
     params = made(model)
