@@ -18,8 +18,8 @@ from tests.naive import orthogonal
 from tests.test_features import by_definition
 
 ROOT = Path(__file__).parents[1]
-DIRECT = {"jax", "flax", "optax", "numpy"}
-# What those four ask for; flax itself wants a checkpoint library and a printer.
+DIRECT = {"jax", "flax", "optax", "numpy", "safetensors"}
+# What those ask for; flax itself wants a checkpoint library and a printer.
 THEIRS = {
     *("jaxlib", "ml-dtypes", "opt-einsum", "scipy"),
     *("msgpack", "rich", "typing-extensions", "pyyaml", "treescope", "markdown-it-py", "mdurl", "pygments"),
