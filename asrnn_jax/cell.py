@@ -267,9 +267,10 @@ def _shapes(params: PyTree) -> dict[str, Shape]:
 
 
 MASKED = "pass {0}.filled(0), and mask=~numpy.ma.getmaskarray({0}).any(-1)"
+RAGGED = "pad them to one length and give lengths="
 
 
-def as_numbers(name: str, values: Any, what: str, masked: str = MASKED) -> np.ndarray | jax.Array:
+def as_numbers(name: str, values: Any, what: str, masked: str = MASKED, ragged: str = RAGGED) -> np.ndarray | jax.Array:
     """Floating-point numbers as a plain array of this machine, or an error that names what is wrong with them.
 
     The one conversion of what users pass: `asrnn_jax.run`, `asrnn_jax.step`, the analyses and streams.
@@ -284,8 +285,8 @@ def as_numbers(name: str, values: Any, what: str, masked: str = MASKED) -> np.nd
         try:
             array = jnp.asarray(array)
         except (TypeError, ValueError) as e:
-            ragged = isinstance(values, list | tuple) and len({np.shape(v)[:1] for v in _parts_of(values)}) > 1
-            remedy = "sequences of different lengths: pad them to one length and give lengths=" if ragged else what
+            uneven = isinstance(values, list | tuple) and len({np.shape(v)[:1] for v in _parts_of(values)}) > 1
+            remedy = f"sequences of different lengths: {ragged}" if uneven else what
             raise TypeError(f"{name} is {type(values).__name__} that makes no array of numbers: {remedy}.") from e
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(

@@ -212,7 +212,15 @@ def _function(cell: Cell, params: Params | Weights, steps: int | Literal["any"] 
         if steps is None:
             after, y = step(cell, wide, carry, x)
         else:
-            after, y = run(cell, wide, x, carry=carry, how="sequential", gradient="plain", block=x.shape[1] if isinstance(x.shape[1], int) else None)
+            after, y = run(
+                cell,
+                wide,
+                x,
+                carry=carry,
+                how="sequential",
+                gradient="plain",
+                block=x.shape[1] if isinstance(x.shape[1], int) else None,
+            )
         return _packed(after), y
 
     trial = jax_export.export(jax.jit(function))(leaves, *_arguments(cell, params, 1 if steps == "any" else steps, 1))

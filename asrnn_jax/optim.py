@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax.core import meta
 
 from asrnn_jax.cell import Cell, Params, PyTree
 
@@ -90,8 +89,8 @@ def rebase(cell: Cell, params: Params, step: jax.Array, every: int, project_ever
     project = (step % every == 0) & (step // every % project_every == 0)  # of both, the product could overflow
 
     def moved(params):
-        plain = meta.unbox(params)
-        new = jax.tree.unflatten(jax.tree.structure(plain), jax.tree.leaves(move(plain, project)))
-        return meta.replace_boxed(params, new)
+        plain = jax.tree.structure(jax.eval_shape(cell.init, jax.random.key(0)))  # without boxes, leaves in one order
+        new = move(jax.tree.unflatten(plain, jax.tree.leaves(params)), project)
+        return jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(new))
 
     return jax.lax.cond(step % every == 0, moved, lambda params: params, params)

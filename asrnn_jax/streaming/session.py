@@ -383,7 +383,8 @@ def _as_samples(chunk: Any, dtype: Any) -> Any:
     if (type(chunk) is np.ndarray or isinstance(chunk, jax.Array)) and chunk.dtype == dtype:
         return chunk
     masked = "pass {0}.filled(numpy.nan) to a session made with non_finite='missing' or 'hold'"
-    return np.asarray(as_numbers("chunk", chunk, "pass (*B, T, I)", masked)).astype(dtype)
+    ragged = "all streams of a session go on together, pad what is missing with NaN and non_finite='missing'"
+    return np.asarray(as_numbers("chunk", chunk, "pass (*B, T, I)", masked, ragged)).astype(dtype)
 
 
 def _cut(flags: np.ndarray | None, at: int, steps: int) -> np.ndarray | None:

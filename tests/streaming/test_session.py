@@ -144,7 +144,7 @@ def test_samples_are_converted_by_one_rule(warm):
     masked = np.ma.masked_array(xs, xs > 1)
     with pytest.raises(TypeError, match=r"masked array.*pass chunk.filled\(numpy.nan\)"):
         s.push(masked)
-    with pytest.raises(TypeError, match=r"makes no array of numbers .of sequences of one length"):
+    with pytest.raises(TypeError, match=r"makes no array of numbers: sequences of different lengths.*NaN"):
         module._as_samples([[1.0, 2.0, 3.0], [1.0]], np.float32)
     np.testing.assert_array_equal(module._as_samples(xs.tolist(), np.dtype("float32")), xs)
     with pytest.raises(TypeError, match="scaled as in training"):
