@@ -290,7 +290,7 @@ def as_numbers(name: str, values: Any, what: str, masked: str = MASKED, ragged: 
             raise TypeError(f"{name} is {type(values).__name__} that makes no array of numbers: {remedy}.") from e
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(
-            f"{name} has dtype {array.dtype}: a recurrent cell needs floating-point inputs; convert with "
+            f"{name} has dtype {array.dtype}: a recurrent cell needs floating-point inputs, scaled as in training: "
             f"{name}.astype(jnp.float32), or jax.nn.one_hot for symbols; of complex ones pass real and imaginary parts "
             "as inputs."
         )
