@@ -50,6 +50,12 @@ def beside(xs: jax.Array, weights: Any, *per_batch: Any) -> tuple[Any, ...]:
     return xs, jax.tree.map(copied, weights), *(sharded(tree, before) for tree, before in per_batch)
 
 
+def may_be_sharded(a: jax.Array) -> bool:
+    """Whether `a` lies on a mesh whose axes may divide it: within `jax.shard_map` it is a part, and whole by itself."""
+    mesh = jax.typeof(a).sharding.mesh
+    return bool(mesh.explicit_axes or mesh.auto_axes)
+
+
 def sharded_as(a: jax.Array, like: jax.Array) -> jax.Array:
     """`a` with the sharding of `like`, which has its shape."""
     sharding = jax.typeof(like).sharding

@@ -83,7 +83,7 @@ def test_sharded_in_other_ways_equals_unsharded(subject):
     close(jax.device_get(f(params, *sharded)), jax.device_get(f(params, *given)))
 
 
-@LOOPS
+@REPRESENTATIVES
 def test_shard_map_with_its_checks_equals_unsharded(subject):
     cell, params = make(subject)
     given = given_to(cell, 4)
