@@ -18,9 +18,11 @@ from jax.typing import ArrayLike
 from asrnn_jax import saved
 from asrnn_jax.analysis.saturation import saturated_share
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_numbers, as_weights, check_cell
+from asrnn_jax.dtypes import cast, compute_dtype
 from asrnn_jax.loop import where
 from asrnn_jax.losses import energy, entropy_share
-from asrnn_jax.run import cast, compute_dtype, run
+from asrnn_jax.made import KEPT
+from asrnn_jax.run import run
 from asrnn_jax.saved import named
 from asrnn_jax.streaming.monitors import Limits, Readings, Reference, Watch, vitals
 from asrnn_jax.streaming.policies import Policy, Signals, never
@@ -396,7 +398,7 @@ def _prepare(cell: Cell, params: Params | Weights) -> Weights:
     return as_weights(cell, params)
 
 
-@functools.cache
+@functools.lru_cache(KEPT)  # not for ever: each holds a cell and its programs
 def _plain(cell: Cell) -> Any:
     """The program of a session that never resets, ``(weights, carry, xs) -> (carry, ys)``, with as little as can be.
 
