@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from asrnn_jax.dtypes import at_least_float32
+from asrnn_jax.dtypes import at_least_float32, precisely
 from asrnn_jax.made import Made, remembered
 
 PyTree = Any
@@ -154,7 +154,7 @@ def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
 
     Cells are static arguments of jitted functions: the same cell made twice must not compile twice. A function with a
     `dtype` draws in at least float32 (values near a limit, like logarithms of decays, do not survive narrow arithmetic)
-    and its params are cast at the end.
+    and its params are cast at the end. Params are drawn and prepared in full matrix precision on every device.
     """
     parameters = inspect.signature(make).parameters
     own_params = "dtype" in parameters and "cell" not in parameters
@@ -165,7 +165,8 @@ def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
             raise TypeError(f"dtype={dtype}: params are floating-point numbers, for example jnp.float32.")
         wide = {"dtype": at_least_float32(dtype)} if own_params else {}
         cell = cast("Callable[..., Cell]", make)(**{**arguments, **wide})
-        cell = cell.replace(init=_checked_init(cell.init, dtype if own_params else None))
+        init = _checked_init(cell.init, dtype if own_params else None)
+        cell = cell.replace(init=precisely(init), prepare=precisely(cell.prepare))
         if own_params and dtype == jnp.float16:  # the only type with a narrower range than float32
             _check_fits(cell)
         return cell

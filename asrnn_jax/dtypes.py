@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+
+Function = TypeVar("Function", bound=Callable)
+
+
+def precisely(function: Function) -> Function:
+    """Decorator: matrix products in full precision.
+
+    On accelerators the default is coarser (TF32: three digits), good for a step of a network, not for what an
+    orthogonal matrix, an initial value or a spectrum is computed from.
+    """
+    return jax.default_matmul_precision("highest")(function)
 
 
 def promoted(*dtypes: Any) -> Any:

@@ -22,11 +22,14 @@ from asrnn_jax.reverse_only import reverse_only
 
 CPU_BLOCK_BYTES = 1 << 20  # what one block works on should stay in a second-level cache
 
+ACCELERATOR_UNROLL = 8  # measured: experiments/results/bench/accelerator
+
 
 class Options(NamedTuple):
     readout: bool  # compute ys for every step
     reverse: bool
     block: Any  # steps a block, an int or a symbolic dimension
+    unroll: int = 1  # steps a trip through the loop
     keep: bool = False  # also return the residuals of the backward pass: the carry entering each step, `Cell.keep`
     contain: bool = False  # for autodiff with resets: derivatives of steps that overflow are 0, see `_contained`
 
@@ -94,7 +97,7 @@ def _forward(cell: Cell, options: Options, weights, carry, fresh, xs, mask, rese
     def over_block(carry, inputs):
         xs, mask, reset = inputs
         zs = _by_row(cell.project, xs)(weights, xs)
-        end, (raw, kept) = lax.scan(body, carry, (zs, mask, reset), reverse=options.reverse)
+        end, (raw, kept) = lax.scan(body, carry, (zs, mask, reset), reverse=options.reverse, unroll=options.unroll)
         ys = None
         if options.readout:
             ys = _read(cell, weights, _after(raw, end, options.reverse), xs, reset if contain else None)
@@ -247,7 +250,9 @@ def _fused_bwd(cell, options, residuals, cotangents):
             return (d_prev, d_fresh), _unique(jax.tree.leaves((d_z, d_a)), same)
 
         inputs = (prev, after, (zs, a) if cell.keep is None else kept, mask, reset, bad, d_after)
-        (d_carry, d_fresh), d_za = lax.scan(body, (d_carry, d_fresh), inputs, reverse=not options.reverse)
+        (d_carry, d_fresh), d_za = lax.scan(
+            body, (d_carry, d_fresh), inputs, reverse=not options.reverse, unroll=options.unroll
+        )
         d_za = jax.tree.unflatten(jax.tree.structure((zs, a)), [d_za[i] for i in same])
         d_w_project, d_xs_project = project_vjp(d_za[0])
         d_weights = _into(_into(d_weights, d_w_project), mix_vjp(d_za[1])[0])
@@ -320,6 +325,11 @@ def _scan_blocks(f, init, xs, size: Any, reverse: bool):
     carry, second = (main if reverse else rest)(carry)
     head, tail = (second, first) if reverse else (first, second)
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), head, tail)
+
+
+def choose_unroll() -> int:
+    """Steps a trip through the loop. On a GPU a step is about ten short kernels, and most of the time goes between."""
+    return 1 if jax.default_backend() == "cpu" else ACCELERATOR_UNROLL
 
 
 def choose_block(cell: Cell, weights, carry: PyTree, xs: jax.Array) -> Any:

@@ -47,6 +47,7 @@ def run(
     key: jax.Array | None = None,
     remat: bool = False,
     block: int | None = None,
+    unroll: int | None = None,
     dtype: Any = None,
 ) -> tuple[PyTree, jax.Array]:
     """Runs a cell over a sequence and returns ``(carry, ys)`` like `jax.lax.scan`.
@@ -73,6 +74,8 @@ def run(
       remat: for the backward pass keep only about ``sqrt(T)`` carries and compute the rest again, one forward pass
         more: memory grows with ``sqrt(T)`` instead of T (`xs`, and `ys` when asked for, are there as ever).
       block: steps evaluated together; by default chosen for the cache on CPU, everything on accelerators.
+      unroll: steps a trip through the loop, as in `jax.lax.scan`; by default 1 on CPU, and 8 on accelerators, where a
+        step is short beside what starting it takes.
       dtype: compute in this dtype (for example ``jnp.bfloat16``). Weights are prepared before they are
         cast to it, orthogonal maps in at least float32. By default the promoted dtype of ``xs`` and the weights.
 
@@ -105,6 +108,8 @@ def run(
         raise ValueError(f"how={how!r}: choose 'auto', 'sequential' or 'parallel' (linear cells).")
     if block is not None and (not isinstance(block, int) or block < 1):
         raise ValueError(f"block={block}: give a positive number of steps, or None to have it chosen.")
+    if unroll is not None and (not isinstance(unroll, int) or unroll < 1):
+        raise ValueError(f"unroll={unroll}: give a positive number of steps, or None to have it chosen.")
     xs = as_inputs(cell, xs, 2, "pass (T, *B, I)" if time_major else "pass (*B, T, I)")
     steps = xs.shape[0] if time_major else xs.shape[-2]
     batch = xs.shape[1:-1] if time_major else xs.shape[:-2]
@@ -120,7 +125,7 @@ def run(
     dtype = None if dtype is None else jnp.dtype(dtype)
     if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype={dtype}: compute in a floating-point type, for example jnp.bfloat16.")
-    static = Static(outputs, how, gradient, reverse, time_major, remat, block, dtype, checks.wanted())
+    static = Static(outputs, how, gradient, reverse, time_major, remat, block, unroll, dtype, checks.wanted())
     return _run(cell, static, params, xs, carry, lengths, mask, reset, key)
 
 
@@ -134,6 +139,7 @@ class Static(NamedTuple):
     time_major: bool
     remat: bool
     block: int | None
+    unroll: int | None
     dtype: Any
     check: bool
 
@@ -308,7 +314,8 @@ def _leaf(way: Pass, cell: Cell, weights, start, xs, readout: bool) -> tuple[PyT
     fresh = cell.start(weights, xs.shape[1:-1], static.dtype)
     _, weights, fresh = beside(xs, weights, (fresh, 0))
     block = static.block or loop.choose_block(cell, weights, fresh, xs)
-    options = loop.Options(readout, static.reverse, block, contain=static.gradient == "plain")
+    unroll = (static.unroll or loop.choose_unroll()) if isinstance(xs.shape[0], int) else 1
+    options = loop.Options(readout, static.reverse, block, unroll, contain=static.gradient == "plain")
     end, ys = _engine(cell, static, xs.shape[0])(cell, options, weights, start, fresh, xs, mask, reset)
     if ys is None:
         return end, None

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import asrnn_jax
-from asrnn_jax import cells, orthogonal
+from asrnn_jax import analysis, cells, orthogonal
 from asrnn_jax.cells import CELLS
 from asrnn_jax.made import KEPT
 
@@ -170,3 +170,117 @@ def test_a_base_that_decay_has_shrunk_was_not_orthogonal():
     shrunk = {**params, "W_hh": {**params["W_hh"], "base": 0.37 * params["W_hh"]["base"]}}
     assert orthogonal.error(shrunk["W_hh"]["base"]) > 0.5
     np.testing.assert_allclose(cell.prepare(shrunk).W_hh, cell.prepare(params).W_hh, atol=1e-6)
+
+
+def precisions(f, *arguments):
+    """Of every matrix product that `f` computes."""
+
+    def within(jaxpr):
+        for eqn in jaxpr.eqns:
+            if eqn.primitive.name == "dot_general":
+                yield eqn.params["precision"]
+            for inner in jax.tree.leaves(eqn.params, is_leaf=lambda p: hasattr(p, "eqns") or hasattr(p, "jaxpr")):
+                if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                    yield from within(getattr(inner, "jaxpr", inner))
+
+    return set(within(jax.make_jaxpr(f)(*arguments).jaxpr))
+
+
+FULL = {(jax.lax.Precision.HIGHEST,) * 2}
+"""On accelerators the default has three digits; on CPUs, where these tests run, there is no difference to see."""
+
+
+def learned(cell, params):
+    """A gradient through what is prepared: its products count too."""
+    weights = cell.prepare(params)
+    return jax.grad(lambda p: sum(jnp.sum(w.real) for w in jax.tree.leaves(cell.prepare(p))))(params), weights
+
+
+@NAMES
+def test_params_are_drawn_and_prepared_in_full_precision(name):
+    cell = CELLS[name](3, 6)
+    assert precisions(cell.init, jax.random.key(0)) <= FULL
+    assert precisions(lambda p: learned(cell, p), cell.init(jax.random.key(0))) <= FULL
+
+
+def test_folded_output_layers_are_prepared_in_full_precision():
+    cell = cells.with_output(cells.asrnn(3, 6), 2)
+    assert precisions(cell.prepare, cell.init(jax.random.key(0))) == FULL
+
+
+@pytest.mark.parametrize("map", ["cayley", "scaled_cayley", "expm"])
+@pytest.mark.parametrize("init", ["henaff", "haar"])
+def test_orthogonal_matrices_are_computed_in_full_precision(map, init):
+    for dynamic in (False, True):
+        Q = orthogonal.parametrization(6, map, init, dynamic=dynamic)
+        params = Q.init(jax.random.key(0))
+        assert precisions(Q.init, jax.random.key(0)) <= FULL
+        assert precisions(Q.matrix, params) == FULL
+        if Q.rebase:
+            assert precisions(lambda p, rebase=Q.rebase: rebase(p, project=True), params) == FULL
+
+
+def test_public_maps_of_matrices_are_in_full_precision():
+    Q = jnp.eye(6)
+    for f in (orthogonal.nearest, orthogonal.polish, orthogonal.error, analysis.numerical_range):
+        assert precisions(f, Q) == FULL, f
+
+
+@pytest.mark.parametrize("name", ["asrnn", "lru"])
+def test_spectra_are_computed_in_full_precision(name):
+    cell, xs = CELLS[name](3, 6), jnp.ones((2, 12, 3))
+    params = cell.init(jax.random.key(0))
+    for f in (analysis.jacobian_spectrum, analysis.lyapunov_spectrum, analysis.settling):
+        assert precisions(lambda p, f=f: f(cell, p, xs), params) <= FULL, f
+    top = precisions(lambda p: analysis.top_singular_values(cell, p, xs, s=0, t=4, k=1), params)
+    whole = precisions(lambda p: analysis.temporal_jacobian(cell, p, xs, s=0, t=4), params)
+    assert (top | whole) == FULL
+
+
+def test_s5_holds_its_input_without_cancellation():
+    """Slow units: (exp(z) - 1) / z near z = 0, values and gradients in float32 beside float64."""
+    cell = cells.s5(2, 64, dt_min=1e-4, dt_max=1.0)
+    params = cell.init(jax.random.key(0))
+    weigh = jax.random.normal(jax.random.key(1), (2, 64), jnp.float32)
+
+    def total(params):
+        return sum((part * weigh).sum() for part in cell.prepare(params).B)
+
+    wide = jax.tree.map(lambda p: p.astype(jnp.float64), params)
+    got, want = jax.grad(total)(params), jax.grad(total)(wide)
+    for name in ("Lambda_re", "Lambda_im", "log_step"):
+        np.testing.assert_allclose(got[name], want[name], rtol=1e-3, err_msg=name)
+    (re, im), (wide_re, wide_im) = cell.prepare(params).B, cell.prepare(wide).B
+    assert float(jnp.abs((re + 1j * im) / (wide_re + 1j * wide_im) - 1).max()) < 1e-5  # phases of 200 in float32
+
+
+@pytest.mark.parametrize("block", [None, 5])
+@pytest.mark.parametrize("gradient", ["fused", "plain"])
+def test_unrolled_loops_compute_the_same(block, gradient):
+    cell, xs = cells.lstm(3, 4), jax.random.normal(jax.random.key(1), (2, 13, 3), jnp.float64)
+    params = CELLS["lstm"](3, 4, dtype=jnp.float64).init(jax.random.key(0))
+    reset = jax.random.bernoulli(jax.random.key(2), 0.2, (2, 13))
+
+    def loss(params, unroll):
+        return (
+            asrnn_jax.run(cell, params, xs, reset=reset, gradient=gradient, block=block, unroll=unroll)[1] ** 2
+        ).sum()
+
+    want = jax.grad(loss)(params, 1)
+    for unroll in (None, 4, 100):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), jax.grad(loss)(params, unroll), want)
+
+
+def test_on_accelerators_loops_are_unrolled(monkeypatch):
+    cell, xs = cells.lstm(3, 4), jnp.ones((2, 16, 3))
+    params = cell.init(jax.random.key(0))
+
+    def unrolled():
+        jax.clear_caches()
+        return "unroll=8" in str(jax.make_jaxpr(lambda p: asrnn_jax.run(cell, p, xs)[1])(params))
+
+    assert not unrolled()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert unrolled()
+    monkeypatch.undo()
+    jax.clear_caches()

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_inputs, as_weights, check_carry
-from asrnn_jax.dtypes import at_least_float32, compute_dtype
+from asrnn_jax.dtypes import at_least_float32, compute_dtype, precisely
 from asrnn_jax.dtypes import cast as cast_weights
 from asrnn_jax.placement import beside
 
@@ -21,8 +21,8 @@ Function = TypeVar("Function", bound=Callable)
 
 
 def compiled(*static: str) -> Callable[[Function], Function]:
-    """`jax.jit` with the cell and these arguments static; to type checkers the function as it was."""
-    return lambda function: cast("Function", jax.jit(function, static_argnames=("cell", *static)))
+    """`jax.jit` with the cell and these arguments static, in full matrix precision; to type checkers as it was."""
+    return lambda function: cast("Function", jax.jit(precisely(function), static_argnames=("cell", *static)))
 
 
 class Dynamics(NamedTuple):

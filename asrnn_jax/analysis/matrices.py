@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from asrnn_jax import orthogonal
-from asrnn_jax.dtypes import at_least_float32
+from asrnn_jax.dtypes import at_least_float32, precisely
 
 
 def orthogonality_error(W: ArrayLike) -> jax.Array:
@@ -50,6 +50,7 @@ def spectral_radius(W: ArrayLike) -> jax.Array:
 
 
 @partial(jax.jit, static_argnames="angles")
+@precisely
 def numerical_range(W: ArrayLike, angles: int = 64) -> jax.Array:
     """Boundary points of the numerical range ``{v* W v, |v| = 1}`` of one real or complex ``W (n, n)``.
 

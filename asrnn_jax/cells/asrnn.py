@@ -109,10 +109,9 @@ def asrnn(
 
     def prepare(params):
         W, U, D = W_hh.matrix(params["W_hh"]), U_f.matrix(params["U_f"]), diagonal(params["D_f"])
-        with jax.default_matmul_precision("highest"):
-            W_f, W_f_inv = U * D[None, :], U.T / D[:, None]
-            M = W_f @ W @ W_f_inv
-            return Weights(params["W_xh"] @ W_f.T, W_f @ params["b"], M.T, W_f, W_f_inv)
+        W_f, W_f_inv = U * D[None, :], U.T / D[:, None]
+        M = W_f @ W @ W_f_inv
+        return Weights(params["W_xh"] @ W_f.T, W_f @ params["b"], M.T, W_f, W_f_inv)
 
     def to_state(weights, g):
         return g @ weights.W_f_inv.T

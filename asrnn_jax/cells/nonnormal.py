@@ -56,8 +56,7 @@ def nnrnn(inputs: int, hidden: int, *, map: str = "expm", init: str = "henaff", 
         Q = P.matrix(params["P"])
         S = schur_form(params["theta"], params["gamma"], hidden).astype(Q.dtype)
         S = S.at[rows, columns].set(params["T"].astype(Q.dtype))
-        with jax.default_matmul_precision("highest"):
-            return Weights(params["W_xh"], params["b"], (Q @ S @ Q.T).T)
+        return Weights(params["W_xh"], params["b"], (Q @ S @ Q.T).T)
 
     return modrelu_rnn("nnrnn", inputs, hidden, init_params, prepare)
 

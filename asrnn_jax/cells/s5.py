@@ -10,7 +10,6 @@ import numpy as np
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks, diagonal
-from asrnn_jax.cells.lru import exp_complex
 from asrnn_jax.dtypes import at_least_float32, complex_of
 
 
@@ -80,13 +79,24 @@ def s5(
     def prepare(params):
         wide = {name: p.astype(at_least_float32(p.dtype)) for name, p in params.items()}
         re, im, step = jnp.minimum(wide["Lambda_re"], -1e-4), wide["Lambda_im"], jnp.exp(wide["log_step"])
-        decay = exp_complex(re * step, im * step)
-        B = jax.lax.complex(wide["B_re"], wide["B_im"]) * ((decay - 1) / jax.lax.complex(re, im))[None]
+        z = jax.lax.complex(re * step, im * step)
+        B = jax.lax.complex(wide["B_re"], wide["B_im"]) * (step.astype(z.dtype) * held(z))[None]
         C = (2 * params["C_re"], -2 * params["C_im"])
         narrow = params["B_re"].dtype
-        return diagonal.Weights(decay, (B.real.astype(narrow), B.imag.astype(narrow)), C, params["D"])
+        return diagonal.Weights(jnp.exp(z), (B.real.astype(narrow), B.imag.astype(narrow)), C, params["D"])
 
     return diagonal.state_space("s5", inputs, hidden, outputs, init, prepare)
+
+
+def held(z: jax.Array) -> jax.Array:
+    """``(exp(z) - 1) / z``, what a constant input adds up to, without the cancellation near 0: there by its series."""
+    near = jnp.abs(z.real) + jnp.abs(z.imag) < 0.5
+    small = jnp.where(near, z, 0)
+    series = jnp.ones_like(z)
+    for k in range(15, 1, -1):  # 0.5^15 / 16! is below the last bit of float64
+        series = 1 + small * series * (1 / k)
+    far = jnp.where(near, 1, z)
+    return jnp.where(near, series, (jnp.exp(far) - 1) / far)
 
 
 def hippo(half: int) -> tuple[np.ndarray, np.ndarray]:

@@ -112,8 +112,7 @@ def unitary(params, permutation: np.ndarray) -> jax.Array:
         scale = 2 / jnp.sum(v.real**2 + v.imag**2)
         return h - jnp.outer(h @ v.conj(), v) * scale.astype(h.dtype)
 
-    with jax.default_matmul_precision("highest"):
-        h = jnp.eye(n, dtype=phase.dtype) * phase[:1]
-        h = reflect(jnp.fft.fft(h, norm="ortho"), v[0])
-        h = h[:, permutation] * phase[1:2]
-        return reflect(jnp.fft.ifft(h, norm="ortho"), v[1]) * phase[2:]
+    h = jnp.eye(n, dtype=phase.dtype) * phase[:1]
+    h = reflect(jnp.fft.fft(h, norm="ortho"), v[0])
+    h = h[:, permutation] * phase[1:2]
+    return reflect(jnp.fft.ifft(h, norm="ortho"), v[1]) * phase[2:]

@@ -52,8 +52,7 @@ def with_output(cell: Cell, outputs: int, *, dtype=jnp.float32) -> Cell:
         weights, kernel = cell.prepare(params["cell"]), params["output"]["kernel"]
         if cell.linear_readout:
             eye = jnp.eye(cell.hidden, dtype=kernel.dtype)
-            with jax.default_matmul_precision("highest"):
-                kernel = cell.readout(weights, eye, jnp.zeros((cell.hidden, cell.inputs), kernel.dtype)) @ kernel
+            kernel = cell.readout(weights, eye, jnp.zeros((cell.hidden, cell.inputs), kernel.dtype)) @ kernel
         return Layer(weights, kernel, params["output"]["bias"])
 
     def readout(weights, carries, xs):

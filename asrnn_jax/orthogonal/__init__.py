@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from asrnn_jax.dtypes import at_least_float32
+from asrnn_jax.dtypes import at_least_float32, precisely
 from asrnn_jax.orthogonal import maps
 from asrnn_jax.orthogonal.inits import INITS
 from asrnn_jax.orthogonal.maps import cayley, entries, expm, nearest, polish, size, skew
@@ -93,12 +93,12 @@ def parametrization(
             return {"skew": start}
         return {"skew": jnp.zeros_like(start), "base": moving(start).astype(dtype) * jnp.asarray(signs, dtype)[None]}
 
+    @precisely
     def matrix(params):
         Q = moving(params["skew"])
         if not dynamic:
             return Q * jnp.asarray(signs, Q.dtype)[None]
-        with jax.default_matmul_precision("highest"):
-            return _orthogonal(lax.stop_gradient(params["base"]).astype(Q.dtype)) @ Q
+        return _orthogonal(lax.stop_gradient(params["base"]).astype(Q.dtype)) @ Q
 
     def rebase(params, project=False):
         Q = lax.cond(project, nearest, polish, matrix(params))
@@ -112,9 +112,9 @@ def _orthogonal(B: jax.Array) -> jax.Array:
     return lax.cond(error(B) <= len(B) * jnp.finfo(B.dtype).eps, lambda B: B, nearest, B)
 
 
+@precisely
 def error(Q: jax.Array) -> jax.Array:
     """Largest entry of ``|Q^T Q - I|``, batched over leading axes."""
-    with jax.default_matmul_precision("highest"):
-        gram = jnp.swapaxes(Q, -1, -2) @ Q
+    gram = jnp.swapaxes(Q, -1, -2) @ Q
     eye = jnp.broadcast_to(jnp.eye(Q.shape[-1], dtype=Q.dtype), gram.shape)
     return jnp.abs(gram - eye).max((-2, -1))

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from asrnn_jax.dtypes import precisely
+
 Map = Callable[[jax.Array], jax.Array]
 
 
@@ -32,11 +34,13 @@ def entries(A: jax.Array) -> jax.Array:
     return A[np.triu_indices(A.shape[0], 1)]
 
 
+@precisely
 def polish(Q: jax.Array) -> jax.Array:
     """One Newton-Schulz step ``Q (3 I - Q^T Q) / 2`` towards the nearest orthogonal matrix."""
     return 1.5 * Q - 0.5 * Q @ (Q.T @ Q)
 
 
+@precisely
 def cayley(A: jax.Array) -> jax.Array:
     """Cayley transform ``(I + A)^{-1} (I - A)`` of a skew-symmetric ``A``.
 
@@ -44,20 +48,20 @@ def cayley(A: jax.Array) -> jax.Array:
     Source: Helfrich et al. 2018, arXiv:1707.09520, eq. 3.
     """
     eye = jnp.eye(A.shape[0], dtype=A.dtype)
-    with jax.default_matmul_precision("highest"):
-        return polish(jnp.linalg.solve(eye + A, eye - A))
+    return polish(jnp.linalg.solve(eye + A, eye - A))
 
 
+@precisely
 def expm(A: jax.Array) -> jax.Array:
     """Matrix exponential of a skew-symmetric ``A``: every rotation; a 2x2 block of entry ``a`` turns by ``a``.
 
     In float32 it is good up to norms of about 1e4 and not a number from 1e6: let the base move
     (``dynamic=True``) for long training. Source: Lezcano-Casado, Martinez-Rubio 2019, arXiv:1901.08428.
     """
-    with jax.default_matmul_precision("highest"):
-        return polish(jax.scipy.linalg.expm(A))
+    return polish(jax.scipy.linalg.expm(A))
 
 
+@precisely
 def cayley_inverse(Q: jax.Array) -> jax.Array:
     """The ``A`` with ``cayley(A) = Q``; the transform is its own inverse."""
     eye = jnp.eye(Q.shape[0], dtype=Q.dtype)
@@ -65,6 +69,7 @@ def cayley_inverse(Q: jax.Array) -> jax.Array:
     return (A - A.T) / 2
 
 
+@precisely
 def logm(Q: jax.Array) -> jax.Array:
     """The skew ``A`` with ``expm(A) = Q`` for a rotation without eigenvalue -1.
 
@@ -79,6 +84,7 @@ def logm(Q: jax.Array) -> jax.Array:
     return (A - A.T) / 2
 
 
+@precisely
 def nearest(Q: jax.Array) -> jax.Array:
     """The orthogonal matrix nearest to ``Q`` in the Frobenius norm (its polar factor)."""
     U, _, Vh = jnp.linalg.svd(Q, full_matrices=False)

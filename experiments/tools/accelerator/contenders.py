@@ -25,6 +25,7 @@ CELLS = ("lstm", "asrnn", "gru", "tanh_rnn")
 LINEAR = ("lru", "rg_lru", "min_gru")
 FLAX = {"tanh_rnn": "SimpleCell", "gru": "GRUCell", "lstm": "OptimizedLSTMCell"}
 TORCH = {"tanh_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
+UNROLLED = (1, 4, 8, 16)
 RATE, DECAY, SMALL = 1e-3, 0.99, 1e-8
 
 
@@ -67,12 +68,19 @@ def contenders(name: str, shape: Shape) -> dict[str, Callable[[], Subject]]:
 
 
 def variants(name: str, shape: Shape) -> dict[str, Callable[[], Subject]]:
-    """The same training step in other ways: block sizes, remat, and the naive scan unrolled (`run` has no unroll)."""
+    """The same training step in other ways: block sizes, unrolled loops, full matrix precision, remat."""
     sizes = {32, 128, shape.time} if jax.default_backend() == "cpu" else {32, 128}  # elsewhere None is all of them
     blocks = {f"block={block}": {"block": block} for block in sorted(sizes) if block <= shape.time}
-    options: dict[str, dict[str, Any]] = {"block=None": {}, **blocks, "remat": {"remat": True}}
+    unrolled = {f"unroll={k}": {"unroll": k} for k in UNROLLED}
+    options: dict[str, dict[str, Any]] = {"default": {}, **blocks, **unrolled, "remat": {"remat": True}}
     found = {label: partial(_ours, name, shape, **chosen) for label, chosen in options.items()}
-    return found | {f"naive, unroll={k}": partial(_naive, name, shape, unroll=k) for k in (1, 4, 16)}
+    found["highest precision"] = partial(_precisely, name, shape)
+    return found | {f"naive, unroll={k}": partial(_naive, name, shape, unroll=k) for k in UNROLLED}
+
+
+def _precisely(name: str, shape: Shape) -> Subject:
+    with jax.default_matmul_precision("highest"):
+        return _ours(name, shape)
 
 
 def _data(shape: Shape) -> tuple[jax.Array, jax.Array]:
@@ -115,7 +123,7 @@ def _in_jax(last: Callable[[Any, jax.Array], jax.Array], params: Any, shape: Sha
     start = time.perf_counter()
     train = step.lower(*arguments).compile()
     seconds = time.perf_counter() - start
-    infer = jax.jit(logits)
+    infer = jax.jit(logits).lower(everything, xs).compile()  # here: what is set around may not be set later
     memory: Any = train.memory_analysis()
     return Subject(
         lambda: jax.block_until_ready(train(*arguments)),

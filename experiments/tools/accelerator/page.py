@@ -74,7 +74,7 @@ def best(rows: list[dict[str, Any]]) -> str:
     lines = []
     for shape, cell in dict.fromkeys((row["shape"], row["cell"]) for row in rows):
         times = {r["who"]: r["train_us"] for r in rows if (r["shape"], r["cell"]) == (shape, cell) and r["train_us"]}
-        for title, default, own in (("ours", "block=None", False), ("naive scan", "naive, unroll=1", True)):
+        for title, default, own in (("ours", "default", False), ("naive scan", "naive, unroll=1", True)):
             some = {who: time for who, time in times.items() if who.startswith("naive") == own}
             if default in some:
                 who = min(some, key=some.__getitem__)
