@@ -122,7 +122,7 @@ class Cell(Made):
 
     An element is ``(decay, drive)``, both like the carry: ``carry = decay * carry + drive``.
     """
-    through: Callable[..., tuple[PyTree, jax.Array]] | None = None
+    apply_parts: Callable[..., tuple[PyTree, jax.Array]] | None = None
     """``(go, weights, carry, xs, key) -> (carry, ys)``: a cell made of cells, see `asrnn_jax.composite`."""
     parts: tuple[Cell, ...] = ()
     """The cells that a cell is made of, see `asrnn_jax.composite`."""

@@ -17,14 +17,14 @@ def composite(
     init: Callable[[jax.Array], Params],
     prepare: Callable[[Params], Weights],
     weights_of: Callable[[Weights], tuple[Weights, ...]],
-    through: Callable[..., tuple[PyTree, jax.Array]],
+    apply_parts: Callable[..., tuple[PyTree, jax.Array]],
     rebase: Callable[..., Params] | None = None,
 ) -> Cell:
     """A cell made of `cells`, from one function that says how data go through them.
 
-    ``through(go, weights, carry, xs, key) -> (carry, ys)`` calls
-    ``go(cell, weights, carry, xs, key=None, reverse=False, top=False) -> (carry, ys)`` for each of its cells, with
-    `top` for the one whose outputs follow no other cell's. There are three `go`: over a whole sequence
+    ``apply_parts(run_part, weights, carry, xs, key) -> (carry, ys)`` calls
+    ``run_part(cell, weights, carry, xs, key=None, reverse=False, top=False) -> (carry, ys)`` for each of its cells,
+    with `top` for the one whose outputs follow no other cell's. There are three `run_part`: over a whole sequence
     (`asrnn_jax.run`: every cell with its own projection, fused gradient or parallel scan), one step, and reading out
     carries that are already there. So one definition serves all phases of the contract.
 
@@ -32,7 +32,7 @@ def composite(
       cells: the parts; the carry is a tuple with one of each.
       sizes: (I, O).
       weights_of: from the composite's weights, those of each part.
-      through: as above. `key` is a PRNG key for dropout, None where there is none.
+      apply_parts: as above. `key` is a PRNG key for dropout, None where there is none.
     """
 
     def each(function: str, weights: Weights, trees: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
@@ -59,15 +59,15 @@ def composite(
         ),
         project=lambda weights, xs: xs,
         mix=lambda weights, carry: weights,
-        update=lambda carry, z, a: through(one_step, a, carry, z, None)[0],
-        readout=lambda weights, carries, xs: through(reading, weights, carries, xs, None)[1],
+        update=lambda carry, z, a: apply_parts(one_step, a, carry, z, None)[0],
+        readout=lambda weights, carries, xs: apply_parts(reading, weights, carries, xs, None)[1],
         to_state=lambda weights, carry: each("to_state", weights, carry),
         to_carry=lambda weights, state: each("to_carry", weights, state),
         rebase=rebase,
         trained_start=lambda weights, batch_shape=(), dtype=jnp.float32: tuple(
             cell.start(w, batch_shape, dtype) for cell, w in zip(cells, weights_of(weights))
         ),
-        through=through,
+        apply_parts=apply_parts,
         parts=cells,
         differentiable=all(cell.differentiable for cell in cells),
         both_directions=any(cell.both_directions for cell in cells),
@@ -77,7 +77,7 @@ def composite(
 
 def within(cell: Cell, inner: Callable[[Weights], Weights]) -> Cell:
     """The cell with all its functions taking weights that hold its own as ``inner(weights)``; for wrappers."""
-    elements, through = cell.elements, cell.through
+    elements, apply_parts = cell.elements, cell.apply_parts
     return cell.replace(
         project=lambda weights, xs: cell.project(inner(weights), xs),
         mix=lambda weights, carry: cell.mix(inner(weights), carry),
@@ -86,9 +86,9 @@ def within(cell: Cell, inner: Callable[[Weights], Weights]) -> Cell:
         to_carry=lambda weights, state: cell.to_carry(inner(weights), state),
         trained_start=lambda weights, batch_shape=(), dtype=jnp.float32: cell.start(inner(weights), batch_shape, dtype),
         elements=None if elements is None else lambda weights, zs: elements(inner(weights), zs),
-        through=None
-        if through is None
-        else lambda go, weights, carry, xs, key: through(go, inner(weights), carry, xs, key),
+        apply_parts=None
+        if apply_parts is None
+        else lambda run_part, weights, carry, xs, key: apply_parts(run_part, inner(weights), carry, xs, key),
     )
 
 

@@ -217,8 +217,8 @@ def _function(cell: Cell, params: Params | Weights, steps: int | Literal["any"] 
                 wide,
                 x,
                 carry=carry,
-                how="sequential",
-                gradient="plain",
+                method="sequential",
+                gradient="autodiff",
                 block=x.shape[1] if isinstance(x.shape[1], int) else None,
             )
         return _packed(after), y

@@ -65,18 +65,18 @@ def finite(tree: PyTree, axes: int) -> jax.Array:
     return jnp.stack([jnp.isfinite(leaf).all(tuple(range(axes, leaf.ndim))) for leaf in jax.tree.leaves(tree)]).all(0)
 
 
-def hold(mask: jax.Array | None, new: PyTree, old: PyTree) -> PyTree:
+def where_valid(mask: jax.Array | None, new: PyTree, old: PyTree) -> PyTree:
     """The new carry where the step is valid."""
     return new if mask is None else where(mask, new, old)
 
 
-def restart(reset: jax.Array | None, fresh: PyTree, carry: PyTree) -> PyTree:
+def where_reset(reset: jax.Array | None, fresh: PyTree, carry: PyTree) -> PyTree:
     """The fresh carry where a reset is asked for."""
     return carry if reset is None else where(reset, fresh, carry)
 
 
-def plain(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
-    """``-> (end, ys | None)``"""
+def autodiff(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
+    """The loop as JAX differentiates it: ``-> (end, ys | None)``."""
     return _forward(cell, options, weights, carry, fresh, xs, mask, reset)[:2]
 
 
@@ -87,12 +87,12 @@ def _forward(cell: Cell, options: Options, weights, carry, fresh, xs, mask, rese
 
     def body(carry, inputs):
         z, valid, afresh = inputs
-        start = restart(afresh, fresh, carry)
+        start = where_reset(afresh, fresh, carry)
         if contain:
-            return hold(valid, _contained(cell, weights, start, z, afresh.ndim), start), (carry, None)
+            return where_valid(valid, _contained(cell, weights, start, z, afresh.ndim), start), (carry, None)
         a = cell.mix(weights, start)
         kept = cell.keep(z, a) if options.keep and cell.keep else None
-        return hold(valid, cell.update(start, z, a), start), (carry, kept)
+        return where_valid(valid, cell.update(start, z, a), start), (carry, kept)
 
     def over_block(carry, inputs):
         xs, mask, reset = inputs
@@ -127,8 +127,8 @@ def _read(cell: Cell, weights, carries, xs, reset):
     return where(bad, lax.stop_gradient(ys), readout(weights, zeros_where(bad, carries), xs))
 
 
-def parallel(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
-    """`plain` for a linear cell in about 2 log2(T) parallel steps: ``-> (end, ys | None)``.
+def associative_scan(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
+    """For a linear cell, in about 2 log2(T) parallel stages: ``-> (end, ys | None)``.
 
     A masked step becomes the element (1, 0); the start goes into the first drive, and the fresh one into that of a
     reset.
@@ -192,14 +192,14 @@ def _then(first, second):
 
 
 def fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
-    """`plain` with a gradient of its own, which has no forward mode."""
+    """As `autodiff`, with a gradient of its own, which has no forward mode."""
     weights, carry, fresh, xs = jax.tree.map(reverse_only, (weights, carry, fresh, xs))
     return _fused(cell, options, weights, carry, fresh, xs, mask, reset)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
-    return plain(cell, options, weights, carry, fresh, xs, mask, reset)
+    return autodiff(cell, options, weights, carry, fresh, xs, mask, reset)
 
 
 def _fused_fwd(cell, options, weights, carry, fresh, xs, mask, reset):
@@ -221,7 +221,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
     def over_block(state, inputs):
         d_carry, end, d_fresh, d_weights = state
         (raw, kept), xs, mask, reset, d_ys = inputs
-        prev, after = restart(reset, fresh, raw), _after(raw, end, options.reverse)
+        prev, after = where_reset(reset, fresh, raw), _after(raw, end, options.reverse)
         bad = None
         if reset is not None:  # an overflow goes no further than the next reset, see `_contained`
             bad = ~finite((prev, after), reset.ndim)
@@ -240,7 +240,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
             prev, after, kept, valid, afresh, bad, d_after = inputs
             total = d_carry if d_after is None else _add(d_carry, d_after)
             total = total if bad is None else zeros_where(bad, total)
-            d_prev, d_z, d_a = pullback(prev, after, kept, hold(valid, total, zeros(total)))
+            d_prev, d_z, d_a = pullback(prev, after, kept, where_valid(valid, total, zeros(total)))
             d_prev = _add(d_prev, jax.vjp(lambda c: cell.mix(weights, c), prev)[1](d_a)[0])
             if valid is not None:
                 d_prev = _add(d_prev, where(valid, zeros(total), total))

@@ -4,7 +4,7 @@ import jax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-MESSAGE = "gradient='fused' has no forward mode (jax.jvp, jax.jacfwd): use gradient='plain', or jax.jacrev."
+MESSAGE = "gradient='fused' has no forward mode (jax.jvp, jax.jacfwd): use gradient='autodiff', or jax.jacrev."
 
 
 def _refuse(*_, **__):

@@ -22,12 +22,12 @@ from asrnn_jax.flags import (
     reached,
     starts_of_the_other_way,
 )
-from asrnn_jax.loop import finite, hold, nan_where, restart, zeros_where
+from asrnn_jax.loop import finite, nan_where, where_reset, where_valid, zeros_where
 from asrnn_jax.placement import beside
 
 Outputs = Literal["all", "last"]
-Gradient = Literal["fused", "plain"]
-How = Literal["auto", "sequential", "parallel"]
+Gradient = Literal["fused", "autodiff"]
+Method = Literal["auto", "sequential", "associative_scan"]
 
 
 def run(
@@ -42,7 +42,7 @@ def run(
     reverse: bool = False,
     time_major: bool = False,
     outputs: Outputs = "all",
-    how: How = "auto",
+    method: Method = "auto",
     gradient: Gradient = "fused",
     key: jax.Array | None = None,
     remat: bool = False,
@@ -66,9 +66,9 @@ def run(
       time_major: axis order of ``xs``, `mask`, `reset` and ``ys``.
       outputs: "all" returns ``ys (*B, T, O)``; "last" only the final ``y (*B, O)``, of the last valid step of each
         element, and never builds the rest; of a bidirectional cell each direction's own end.
-      how: "sequential"; "parallel", an associative scan, which only linear cells have; "auto" takes the parallel way
-        for them on accelerators, where it is faster.
-      gradient: "fused" (fast reverse mode) or "plain": JAX's own differentiation of the scan, which is
+      method: "sequential": a loop over time; "associative_scan": all steps at once in about ``2 log2(T)`` parallel
+        stages, for cells that are linear in their state; "auto": the scan for those on accelerators, else the loop.
+      gradient: "fused" (fast reverse mode) or "autodiff": JAX's own differentiation of the scan, which is
         slower and also supports forward mode (`jax.jacfwd`, `jax.jvp`) and higher derivatives.
       key: PRNG key for the dropout of cells that have it; None for none.
       remat: for the backward pass keep only about ``sqrt(T)`` carries and compute the rest again, one forward pass
@@ -102,10 +102,10 @@ def run(
     """
     if outputs not in ("all", "last"):
         raise ValueError(f"outputs={outputs!r}: choose 'all' (every step) or 'last' (the final one).")
-    if gradient not in ("fused", "plain"):
-        raise ValueError(f"gradient={gradient!r}: choose 'fused' (fast reverse mode) or 'plain' (forward mode too).")
-    if how not in ("auto", "sequential", "parallel"):
-        raise ValueError(f"how={how!r}: choose 'auto', 'sequential' or 'parallel' (linear cells).")
+    if gradient not in ("fused", "autodiff"):
+        raise ValueError(f"gradient={gradient!r}: choose 'fused' (fast reverse mode) or 'autodiff' (forward mode too).")
+    if method not in ("auto", "sequential", "associative_scan"):
+        raise ValueError(f"method={method!r}: choose 'auto', 'sequential' or 'associative_scan' (linear cells).")
     if block is not None and (not isinstance(block, int) or block < 1):
         raise ValueError(f"block={block}: give a positive number of steps, or None to have it chosen.")
     if unroll is not None and (not isinstance(unroll, int) or unroll < 1):
@@ -125,7 +125,7 @@ def run(
     dtype = None if dtype is None else jnp.dtype(dtype)
     if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype={dtype}: compute in a floating-point type, for example jnp.bfloat16.")
-    static = Static(outputs, how, gradient, reverse, time_major, remat, block, unroll, dtype, checks.wanted())
+    static = Static(outputs, method, gradient, reverse, time_major, remat, block, unroll, dtype, checks.wanted())
     return _run(cell, static, params, xs, carry, lengths, mask, reset, key)
 
 
@@ -133,7 +133,7 @@ class Static(NamedTuple):
     """Options of `run` that decide what is compiled."""
 
     outputs: Outputs
-    how: How
+    method: Method
     gradient: Gradient
     reverse: bool
     time_major: bool
@@ -181,9 +181,9 @@ def step(
 def _step(cell: Cell, params: Params | Weights, carry: PyTree, x: jax.Array, mask: Any, reset: Any):
     weights = as_weights(cell, params)
     fresh = cell.start(weights, x.shape[:-1], x.dtype) if reset is not None else None
-    start = restart(reset, fresh, carry)
-    x = hold(mask, x, jnp.zeros_like(x))
-    end = hold(mask, cell.step(weights, start, cell.project(weights, x)), start)
+    start = where_reset(reset, fresh, carry)
+    x = where_valid(mask, x, jnp.zeros_like(x))
+    end = where_valid(mask, cell.step(weights, start, cell.project(weights, x)), start)
     y = cell.readout(weights, end, x)
     return jax.tree.map(lambda e, c: e.astype(c.dtype), end, carry), y  # so that a scan over steps can carry it
 
@@ -208,7 +208,7 @@ def _run(cell: Cell, static: Static, params: Params | Weights, xs: jax.Array, ca
     fresh = cell.start(weights, xs.shape[1:-1], dtype)
     xs, weights, fresh, carry, mask, reset = beside(xs, weights, (fresh, 0), (carry, 0), (mask, 1), (reset, 1))
     start = fresh if carry is None else jax.tree.map(lambda c, f: c.astype(f.dtype), carry, fresh)
-    xs = hold(mask, xs, jnp.zeros_like(xs))
+    xs = where_valid(mask, xs, jnp.zeros_like(xs))
     if static.check:
         element = ", ".join(f"{{i{axis}}}" for axis in range(1, len(batch) + 1))
         place = " at step {i0}" + (f" of batch element {element}" if batch else "")
@@ -279,7 +279,7 @@ class Pass(NamedTuple):
 def _evaluate(cell: Cell, static: Static, weights, start, xs, mask, reset, key, between) -> tuple[PyTree, Any]:
     """``-> (end, ys)``, ys for all steps or for the last one."""
     steps, everything = xs.shape[0], static.outputs == "all"
-    if cell.through is None:
+    if cell.apply_parts is None:
         end, ys = _leaf(Pass(static, mask, reset, None), cell, weights, start, xs, everything)
         if not everything:
             bad = None if reset is None or steps == 0 else ~finite(end, xs.ndim - 2)
@@ -289,21 +289,21 @@ def _evaluate(cell: Cell, static: Static, weights, start, xs, mask, reset, key, 
         return end, ys
     if steps == 0:  # one held step, so that there is something to read out
         xs, mask, reset = jnp.zeros((1, *xs.shape[1:]), xs.dtype), jnp.zeros((1, *xs.shape[1:-1]), bool), None
-    go = partial(_over_time, Pass(static, mask, reset, between, ends=not everything))
-    end, ys = cell.through(go, weights, start, xs, key)
+    run_part = partial(_over_time, Pass(static, mask, reset, between, ends=not everything))
+    end, ys = cell.apply_parts(run_part, weights, start, xs, key)
     return end, ys[:steps] if everything else last_valid(ys, mask, static.reverse)
 
 
 def _over_time(way: Pass, cell: Cell, weights, start, xs, key=None, reverse=False, top=False) -> tuple[PyTree, Any]:
-    """One cell over the whole sequence, the other way round if `reverse`; what composites call `go`."""
+    """One cell over the whole sequence, the other way round if `reverse`; what composites call `run_part`."""
     if reverse:
         static = way.static._replace(reverse=not way.static.reverse)
         way = way._replace(static=static, reset=starts_of_the_other_way(way.reset, way.static.reverse))
     way = way._replace(ends=way.ends and top)
-    if cell.through is None:
+    if cell.apply_parts is None:
         end, ys = _leaf(way, cell, weights, start, xs, True)
     else:
-        end, ys = cell.through(partial(_over_time, way), weights, start, xs, key)
+        end, ys = cell.apply_parts(partial(_over_time, way), weights, start, xs, key)
     if reverse and way.ends:  # each direction's own end, at whatever step it is looked for
         ys = jnp.broadcast_to(last_valid(ys, way.mask, way.static.reverse), ys.shape)
     return end, ys
@@ -315,7 +315,7 @@ def _leaf(way: Pass, cell: Cell, weights, start, xs, readout: bool) -> tuple[PyT
     _, weights, fresh = beside(xs, weights, (fresh, 0))
     block = static.block or loop.choose_block(cell, weights, fresh, xs)
     unroll = (static.unroll or loop.choose_unroll()) if isinstance(xs.shape[0], int) else 1
-    options = loop.Options(readout, static.reverse, block, unroll, contain=static.gradient == "plain")
+    options = loop.Options(readout, static.reverse, block, unroll, contain=static.gradient == "autodiff")
     end, ys = _engine(cell, static, xs.shape[0])(cell, options, weights, start, fresh, xs, mask, reset)
     if ys is None:
         return end, None
@@ -328,18 +328,22 @@ def _leaf(way: Pass, cell: Cell, weights, start, xs, readout: bool) -> tuple[PyT
 
 def _engine(cell: Cell, static: Static, steps: Any) -> Any:
     known = isinstance(steps, int)  # not a symbolic dimension of `jax.export`
-    if static.how == "parallel" and cell.elements is None:
+    if static.method == "associative_scan" and cell.elements is None:
         raise ValueError(
-            f"how='parallel', but cell {cell.name!r} is not linear in its carry: use how='sequential' or 'auto'."
+            f"method='associative_scan', but cell {cell.name!r} is not linear in its carry: use method='sequential' or "
+            "'auto'."
         )
-    for name, asked in (("how='parallel'", static.how == "parallel"), ("remat=True", static.remat)):
+    for name, asked in (
+        ("method='associative_scan'", static.method == "associative_scan"),
+        ("remat=True", static.remat),
+    ):
         if asked and not known:
             raise ValueError(f"{name} with a symbolic number of steps, {steps}: it needs a known one; leave it out.")
     if steps == 0:
-        return loop.plain
-    wanted = static.how == "auto" and cell.elements is not None and jax.default_backend() != "cpu" and known
-    if static.how == "parallel" or wanted:
-        engine = loop.parallel
+        return loop.autodiff
+    wanted = static.method == "auto" and cell.elements is not None and jax.default_backend() != "cpu" and known
+    if static.method == "associative_scan" or wanted:
+        engine = loop.associative_scan
     else:
-        engine = loop.fused if static.gradient == "fused" else loop.plain
+        engine = loop.fused if static.gradient == "fused" else loop.autodiff
     return loop.rematerialised(engine, math.isqrt(steps - 1) + 1) if static.remat else engine

@@ -34,7 +34,7 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   export        a trained network as files that run without this library
   never-reset   cells, training regimes and reset policies on streams, tables
   faults        hurt small runs in every way that machines do, and say what was lost
-  bench         a training step beside its rivals
+  bench         a training step beside its baselines
   scaling       bytes exchanged a step, and what to expect of many accelerators
 
   python -m experiments COMMAND --help explains every flag.

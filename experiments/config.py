@@ -13,7 +13,7 @@ import tyro
 from experiments.errors import UsageError, unknown
 
 # Fields that say where and how a run is carried out, not what it computes.
-CIRCUMSTANCES = (
+RUNTIME_FIELDS = (
     *("out", "resume", "data_dir", "download", "checkpoint_every", "preset"),
     *("devices", "coordinator", "processes", "process", "probe", "probe_every"),
 )
@@ -377,12 +377,12 @@ def from_json(values: dict[str, Any]) -> Config:
         raise UsageError(f"config.json was made by another version or program ({e}).") from e
 
 
-def essence(config: Config) -> dict[str, Any]:
+def numerics(config: Config) -> dict[str, Any]:
     """The config flattened to what decides the numbers of a run: ``{field: value}``."""
     flat: dict[str, Any] = {}
     for name, value in to_json(config).items():
         flat |= value if isinstance(value, dict) else {name: value}
-    return {name: value for name, value in flat.items() if name not in CIRCUMSTANCES}
+    return {name: value for name, value in flat.items() if name not in RUNTIME_FIELDS}
 
 
 def differences(stored: dict[str, Any], config: Config) -> list[str]:
@@ -393,6 +393,6 @@ def differences(stored: dict[str, Any], config: Config) -> list[str]:
     Raises:
       UsageError: as `from_json`.
     """
-    before, now = essence(from_json(stored)), essence(config)
+    before, now = numerics(from_json(stored)), numerics(config)
     differ = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     return [f"{name} {before.get(name)!r} -> {now.get(name)!r}" for name in differ]

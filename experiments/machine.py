@@ -163,7 +163,7 @@ def leave(code: int, together: bool = False) -> None:
     os._exit(code)
 
 
-def everywhere(tree: Any) -> Any:
+def replicate(tree: Any) -> Any:
     """Arrays that every process has as a whole, as arrays of all of them together."""
     if processes() == 1:
         return tree
@@ -181,13 +181,13 @@ def everywhere(tree: Any) -> Any:
     return jax.tree.map(one, tree)
 
 
-def from_first(tree: Any) -> Any:
+def broadcast_from_process_0(tree: Any) -> Any:
     """The first process's values in every process."""
     if processes() == 1:
         return tree
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
-    return everywhere(broadcast_one_to_all(tree))
+    return replicate(broadcast_one_to_all(tree))
 
 
 def any_process(flag: bool) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 
-from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Text, Training, command, essence
+from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Text, Training, command, numerics
 from experiments.errors import unknown
 from experiments.report.tables import flags, switches, table
 
@@ -219,6 +219,6 @@ def command_line(config: Config) -> str:
     words = ["python", "-m", "experiments", command(config)]
     words += [] if config.preset is None else ["--preset", config.preset]
     without_value = set().union(*map(switches, (config, config.model, config.optim, config.training)))
-    words += flags(essence(config), essence(base), without_value)
+    words += flags(numerics(config), numerics(base), without_value)
     embedded = getattr(config, "dataset", None) == "digits" or not hasattr(config, "data_dir")
     return shlex.join(words if embedded else [*words, "--data-dir", "FOLDER"])

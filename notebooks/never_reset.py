@@ -74,7 +74,7 @@ def fit(regime, steps=600, length=100):
 
     @jax.jit
     def step(params, state, control, carry, xs, ys):
-        m = losses.given(ys)
+        m = losses.has_label(ys)
 
         def loss(params):
             after, logits = asrnn_jax.run(model, params, xs, carry=carry)

@@ -171,7 +171,7 @@ else:
 from asrnn_jax import pretrained
 
 memory, trained, card = pretrained.load("copy-asrnn")
-print(pretrained.list())
+print(pretrained.names())
 print(f"{card['about']}: {card['parameters']:,} params, test loss {card['result']['test_loss']:.1e}, {card['date']}")
 
 symbols = np.random.default_rng(0).integers(1, 9, size=(2, 10))

@@ -255,7 +255,7 @@ def test_s5_holds_its_input_without_cancellation():
 
 
 @pytest.mark.parametrize("block", [None, 5])
-@pytest.mark.parametrize("gradient", ["fused", "plain"])
+@pytest.mark.parametrize("gradient", ["fused", "autodiff"])
 def test_unrolled_loops_compute_the_same(block, gradient):
     cell, xs = cells.lstm(3, 4), jax.random.normal(jax.random.key(1), (2, 13, 3), jnp.float64)
     params = CELLS["lstm"](3, 4, dtype=jnp.float64).init(jax.random.key(0))

@@ -116,7 +116,7 @@ def test_every_network_of_the_package_says_what_it_takes():
         "pixels": (np.zeros((28, 28), np.uint8),),
         "one_hot": (np.arange(5),),
     }
-    for name in pretrained.list():
+    for name in pretrained.names():
         model, _, card = pretrained.load(name)
         xs = features.of(card)(*given[card["features"]["kind"]])
         assert xs.shape[-1] == model.inputs

@@ -206,7 +206,7 @@ def test_fused_gradient_equals_autodiff_of_the_scan(subject, block, outputs, rev
 
         return jax.value_and_grad(loss, (0, 1, 2))(*arguments)
 
-    close(value_and_gradient("fused", params, xs, carry), value_and_gradient("plain", params, xs, carry))
+    close(value_and_gradient("fused", params, xs, carry), value_and_gradient("autodiff", params, xs, carry))
 
 
 @LINEAR
@@ -218,15 +218,17 @@ def test_parallel_equals_sequential(subject, reverse):
     options = {"mask": flags(5), "reset": flags(6, 0.2), "reverse": reverse}
 
     @partial(jax.jit, static_argnums=0)
-    def value_and_gradient(how, *arguments):
+    def value_and_gradient(method, *arguments):
         def loss(params, xs, carry):
-            result = asrnn_jax.run(cell, params, xs, carry=carry, how=how, **options)
-            last = asrnn_jax.run(cell, params, xs, carry=carry, how=how, outputs="last", **options)
+            result = asrnn_jax.run(cell, params, xs, carry=carry, method=method, **options)
+            last = asrnn_jax.run(cell, params, xs, carry=carry, method=method, outputs="last", **options)
             return scalar((result, last)), result
 
         return jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(*arguments)
 
-    close(value_and_gradient("parallel", params, xs, carry), value_and_gradient("sequential", params, xs, carry))
+    close(
+        value_and_gradient("associative_scan", params, xs, carry), value_and_gradient("sequential", params, xs, carry)
+    )
 
 
 @LOOPS
@@ -419,7 +421,7 @@ def test_a_nan_carry_is_gone_after_a_reset(subject):
 def test_forward_mode_through_the_plain_path(subject):
     cell, params = make(subject)
 
-    def f(xs, gradient="plain"):
+    def f(xs, gradient="autodiff"):
         return asrnn_jax.run(cell, params, xs, gradient=gradient)[1]
 
     xs = inputs(2, 4, I)
@@ -549,7 +551,7 @@ def test_bfloat16_activations_stay_near_float32(subject):
 def test_lowers_for_every_platform(subject):
     cell, params = make(subject, jnp.float32)
     xs = jnp.ones((B, T, I), jnp.float32)
-    for how in ("sequential", "parallel") if subject.linear else ("sequential",):
-        run = jax.jit(lambda p, x: asrnn_jax.run(cell, p, x, how=how)[1])  # noqa: B023
+    for method in ("sequential", "associative_scan") if subject.linear else ("sequential",):
+        run = jax.jit(lambda p, x: asrnn_jax.run(cell, p, x, method=method)[1])  # noqa: B023
         exported = jax.export.export(run, platforms=("cpu", "cuda", "tpu"))
         assert set(exported(params, xs).platforms) == {"cpu", "cuda", "tpu"}

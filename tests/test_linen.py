@@ -227,7 +227,7 @@ def test_every_option_of_run(row):
     cell, variables = made(row)
     xs, mask = inputs(B, T, I), jax.random.bernoulli(jax.random.key(4), 0.6, (B, T))
     options = {"mask": mask, "reset": ~mask, "carry": some_carry(cell, (B,)), "reverse": True, "outputs": "last"}
-    static = {"gradient": "plain", "block": 4}
+    static = {"gradient": "autodiff", "block": 4}
     result = RNN(cell, options=static).apply(variables, xs, **options, time_major=None)
     close(result, asrnn_jax.run(cell, variables["params"], xs, **options, **static))
     close(RNN(cell, return_carry=False).apply(variables, xs, **options), result[1])

@@ -161,7 +161,9 @@ def test_a_symbolic_batch_and_symbolic_time_lower_and_equal_known_ones(subject):
     chex.assert_trees_all_close(exported.call(params, *given), jax.jit(f)(params, *given), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("option", "remedy"), [({"how": "parallel"}, "how='parallel'"), ({"remat": True}, "remat")])
+@pytest.mark.parametrize(
+    ("option", "remedy"), [({"method": "associative_scan"}, "method='associative_scan'"), ({"remat": True}, "remat")]
+)
 def test_what_needs_a_known_number_of_steps_says_so(option, remedy):
     cell = cells.lru(I, 4)
     xs = jax.ShapeDtypeStruct((2, *export.symbolic_shape("t"), I), jnp.float32)
@@ -177,7 +179,12 @@ def test_strict_promotion(subject):
     def results():
         cell.init(jax.random.key(0))
         ends = [asrnn_jax.run(cell, params, xs, lengths=jnp.array([1, 2]), outputs="last")]
-        for option in ({}, {"gradient": "plain"}, {"dtype": jnp.bfloat16}, *([{"how": "parallel"}] * subject.linear)):
+        for option in (
+            {},
+            {"gradient": "autodiff"},
+            {"dtype": jnp.bfloat16},
+            *([{"method": "associative_scan"}] * subject.linear),
+        ):
 
             def loss(params, option=option):
                 return asrnn_jax.run(cell, params, xs, mask=mask, reset=reset, **option)[1].sum()

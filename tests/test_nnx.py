@@ -113,7 +113,7 @@ def test_every_option_of_run():
     cell, params = make(ASRNN)
     xs, mask = inputs(B, T, I), jax.random.bernoulli(jax.random.key(4), 0.6, (B, T))
     options = {"mask": mask, "reset": ~mask, "carry": some_carry(cell, (B,)), "reverse": True, "outputs": "last"}
-    static = {"gradient": "plain", "block": 4}
+    static = {"gradient": "autodiff", "block": 4}
     result = RNN(cell, params=params, **static)(xs, **options, time_major=None)
     close(result, asrnn_jax.run(cell, params, xs, **options, **static))
     close(RNN(cell, params=params, return_carry=False)(xs, **options), result[1])
@@ -326,7 +326,7 @@ def test_second_call_does_not_compile(caplog):
 
     for _ in range(2):
         again = asrnn_jax.cells.make("tanh_rnn", I, 6, dtype=jnp.float64)
-        f(RNN(again, params=params, gradient="plain", block=3), xs)
+        f(RNN(again, params=params, gradient="autodiff", block=3), xs)
     assert len(calls) == 1
 
 

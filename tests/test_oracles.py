@@ -69,7 +69,7 @@ def carry_from_torch(cell, ref, *index):
 
 
 @pytest.mark.parametrize(("kind", "name"), [("lstm", "lstm"), ("rnn", "tanh_rnn"), ("gru", "gru")])
-@pytest.mark.parametrize("gradient", ["fused", "plain"])
+@pytest.mark.parametrize("gradient", ["fused", "autodiff"])
 def test_equals_torch(torch_reference, kind, name, gradient):
     ref, cell = torch_reference(kind), make(name, 3, 5)
 

@@ -69,7 +69,7 @@ SUBJECTS = {
 }
 
 
-@pytest.mark.parametrize("gradient", ["fused", "plain"])
+@pytest.mark.parametrize("gradient", ["fused", "autodiff"])
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_an_overflow_of_the_state_reaches_nothing_after_a_reset(name, gradient):
     cell = SUBJECTS[name]()
@@ -99,7 +99,7 @@ def test_an_overflow_of_the_state_reaches_nothing_after_a_reset(name, gradient):
     np.testing.assert_array_equal(d_xs[:, :RESET], 0)
 
 
-@pytest.mark.parametrize("gradient", ["fused", "plain"])
+@pytest.mark.parametrize("gradient", ["fused", "autodiff"])
 def test_a_growing_relu_network_that_overflows_before_a_reset(gradient):
     """60 growing steps to infinity, then a reset; the loss is of the last 3 steps."""
     cell = cells.irnn(1, 4)
@@ -122,10 +122,10 @@ def test_a_linear_cell_that_overflows_in_parallel():
     xs = jnp.ones((2, 12, 1), jnp.float32).at[0, :6].set(3e38)
     reset = jnp.zeros((2, 12), bool).at[:, 8].set(True)
 
-    def loss(params, how):
-        return asrnn_jax.run(cell, params, xs, reset=reset, how=how)[1][:, 8:].sum()
+    def loss(params, method):
+        return asrnn_jax.run(cell, params, xs, reset=reset, method=method)[1][:, 8:].sum()
 
-    found = jax.value_and_grad(loss)(params, "parallel")
+    found = jax.value_and_grad(loss)(params, "associative_scan")
     expected = jax.value_and_grad(lambda p: asrnn_jax.run(cell, p, xs[:, 8:])[1].sum())(params)
     close(found, expected, rtol=1e-4, atol=1e-5)
     close(jax.value_and_grad(loss)(params, "sequential"), expected, rtol=1e-4, atol=1e-5)

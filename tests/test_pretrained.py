@@ -52,8 +52,8 @@ def test_there_and_back(tmp_path, cell, options):
 def test_every_network_of_the_package_loads_and_is_small():
     from importlib import resources
 
-    assert {"copy-asrnn", "smnist-asrnn", "fashion-asrnn", "keyword-asrnn"} <= set(pretrained.list())
-    for name in pretrained.list():
+    assert {"copy-asrnn", "smnist-asrnn", "fashion-asrnn", "keyword-asrnn"} <= set(pretrained.names())
+    for name in pretrained.names():
         model, params, card = pretrained.load(name)
         xs = jnp.zeros((1, 3, model.inputs))
         assert np.isfinite(asrnn_jax.run(model, params, xs)[1]).all()

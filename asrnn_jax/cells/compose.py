@@ -56,11 +56,11 @@ def _stack(cells: tuple[Cell, ...]) -> Cell:
             )
     names = [f"layers_{i}" for i in range(len(cells))]
 
-    def through(go, weights, carry, xs, key):
+    def apply_parts(run_part, weights, carry, xs, key):
         keys = [None] * len(cells) if key is None else jax.random.split(key, len(cells))
         end = []
         for i, (cell, w, c, k) in enumerate(zip(cells, weights, carry, keys)):
-            c, xs = go(cell, w, c, xs, k, top=i == len(cells) - 1)
+            c, xs = run_part(cell, w, c, xs, k, top=i == len(cells) - 1)
             end.append(c)
         return tuple(end), xs
 
@@ -70,7 +70,7 @@ def _stack(cells: tuple[Cell, ...]) -> Cell:
         (cells[0].inputs, cells[-1].outputs),
         **_parts(names, cells),
         weights_of=lambda weights: weights,
-        through=through,
+        apply_parts=apply_parts,
     )
 
 
@@ -101,10 +101,10 @@ def _bidirectional(forward: Cell, backward: Cell) -> Cell:
         raise ValueError(f"forward takes inputs={forward.inputs}, backward inputs={backward.inputs}: make them equal.")
     cells = (forward, backward)
 
-    def through(go, weights, carry, xs, key):
+    def apply_parts(run_part, weights, carry, xs, key):
         k_forward, k_backward = (None, None) if key is None else jax.random.split(key)
-        one, ys_forward = go(forward, weights[0], carry[0], xs, k_forward, top=True)
-        other, ys_backward = go(backward, weights[1], carry[1], xs, k_backward, reverse=True, top=True)
+        one, ys_forward = run_part(forward, weights[0], carry[0], xs, k_forward, top=True)
+        other, ys_backward = run_part(backward, weights[1], carry[1], xs, k_backward, reverse=True, top=True)
         return (one, other), jnp.concatenate([ys_forward, ys_backward], axis=-1)
 
     return composite(
@@ -113,7 +113,7 @@ def _bidirectional(forward: Cell, backward: Cell) -> Cell:
         (forward.inputs, forward.outputs + backward.outputs),
         **_parts(["forward", "backward"], cells),
         weights_of=lambda weights: weights,
-        through=through,
+        apply_parts=apply_parts,
     ).replace(both_directions=True)
 
 
@@ -201,10 +201,10 @@ def residual(
             tuple(params["gate"][name] for name in gate_names),
         )
 
-    def through(go, weights, carry, xs, key):
+    def apply_parts(run_part, weights, carry, xs, key):
         k_cell, k_inner, k_outer = (None, None, None) if key is None else jax.random.split(key, 3)
         x = normalise(xs, *weights.norm) if weights.norm else xs
-        end, y = go(cell, weights.cell, carry[0], x, k_cell, top=True)
+        end, y = run_part(cell, weights.cell, carry[0], x, k_cell, top=True)
         y = drop(jax.nn.gelu(y), dropout, k_inner)
         if gate == "glu":
             value, opening = jnp.split(affine(y, *weights.gate), 2, axis=-1)
@@ -220,7 +220,7 @@ def residual(
         init,
         prepare,
         weights_of=lambda weights: (weights.cell,),
-        through=through,
+        apply_parts=apply_parts,
         rebase=rebase_within(cell.rebase, "cell"),
     ).replace(dropout=dropout > 0 or cell.dropout)
 

@@ -59,8 +59,8 @@ def with_output(cell: Cell, outputs: int, *, dtype=jnp.float32) -> Cell:
         ys = carries if cell.linear_readout else cell.readout(weights.cell, carries, xs)
         return affine(ys, weights.kernel, weights.bias)
 
-    def through(go, weights, carry, xs, key):
-        carry, ys = go(cell, weights.cell, carry, xs, key, top=True)
+    def apply_parts(run_part, weights, carry, xs, key):
+        carry, ys = run_part(cell, weights.cell, carry, xs, key, top=True)
         return carry, affine(ys, weights.kernel, weights.bias)
 
     return within(cell, lambda weights: weights.cell).replace(
@@ -71,7 +71,7 @@ def with_output(cell: Cell, outputs: int, *, dtype=jnp.float32) -> Cell:
         readout=readout,
         linear_readout=False,
         rebase=rebase_within(cell.rebase, "cell"),
-        through=None if cell.through is None else through,
+        apply_parts=None if cell.apply_parts is None else apply_parts,
     )
 
 
@@ -101,8 +101,8 @@ def with_input(cell: Cell, inputs: int, *, dtype=jnp.float32) -> Cell:
     def before(weights, xs):
         return affine(xs, weights.kernel, weights.bias)
 
-    def through(go, weights, carry, xs, key):
-        return go(cell, weights.cell, carry, before(weights, xs), key, top=True)
+    def apply_parts(run_part, weights, carry, xs, key):
+        return run_part(cell, weights.cell, carry, before(weights, xs), key, top=True)
 
     return within(cell, lambda weights: weights.cell).replace(
         name=f"{cell.name} with input",
@@ -112,7 +112,7 @@ def with_input(cell: Cell, inputs: int, *, dtype=jnp.float32) -> Cell:
         project=lambda weights, xs: cell.project(weights.cell, before(weights, xs)),
         readout=lambda weights, carries, xs: cell.readout(weights.cell, carries, before(weights, xs)),
         rebase=rebase_within(cell.rebase, "cell"),
-        through=None if cell.through is None else through,
+        apply_parts=None if cell.apply_parts is None else apply_parts,
     )
 
 
@@ -140,7 +140,7 @@ def with_trained_start(cell: Cell, *, dtype=jnp.float32) -> Cell:
       TypeError: no cell. ValueError: a cell made of cells.
     """
     checks.cell("cell", cell)
-    if cell.through is not None:
+    if cell.apply_parts is not None:
         raise ValueError(f"cell={cell.name}: it is made of cells; give its parts a trained start each.")
     leaves, structure = jax.tree.flatten(jax.eval_shape(lambda: cell.initial_carry((), dtype)))
 

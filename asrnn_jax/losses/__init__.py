@@ -2,11 +2,11 @@
 
 from asrnn_jax.losses.dual import DualState, DualWeight, entropy_target, gap_entropy
 from asrnn_jax.losses.informative import (
-    above,
     change,
     detector,
     energy,
-    given,
+    exceeds,
+    has_label,
     quantile_threshold,
     surprisal,
 )
@@ -16,14 +16,14 @@ __all__ = [
     "KL",
     "DualState",
     "DualWeight",
-    "above",
     "change",
     "detector",
     "energy",
     "entropy_share",
     "entropy_target",
+    "exceeds",
     "gap_entropy",
-    "given",
+    "has_label",
     "kl_to_uniform",
     "quantile_threshold",
     "reset_free",

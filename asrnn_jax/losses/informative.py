@@ -2,7 +2,7 @@
 
     scores    = energy(xs)                                     or change(xs), surprisal(predictions, xs)
     threshold = quantile_threshold(energy(background), 0.99)   or any number, also a trained one
-    m         = above(scores, threshold, softness=0.5)
+    m         = exceeds(scores, threshold, softness=0.5)
 
 All work on whole sequences in training and on one step live, ``xs (*B, T, I)`` or ``(*B, I)``.
 """
@@ -22,7 +22,7 @@ from asrnn_jax.dtypes import at_least_float32
 LEAST = 1e-12  # power below which there is only silence
 
 
-def given(labels: ArrayLike) -> jax.Array:
+def has_label(labels: ArrayLike) -> jax.Array:
     """m from labels of activity: 1 where a label is at least 0. ``(...)`` integers, returns float32 ``(...)``."""
     return (jnp.asarray(labels) >= 0).astype(jnp.float32)
 
@@ -77,7 +77,7 @@ def surprisal(
     raise ValueError(f"prediction={prediction!r}: choose 'gaussian' or 'softmax'.")
 
 
-def above(scores: ArrayLike, threshold: ArrayLike, softness: float = 0.0) -> jax.Array:
+def exceeds(scores: ArrayLike, threshold: ArrayLike, softness: float = 0.0) -> jax.Array:
     """m from scores: 1 above the threshold, 0 below, or a sigmoid of that width.
 
     Args:

@@ -20,7 +20,7 @@ FORMAT = 2
 SUFFIX = ".safetensors"
 
 
-def list() -> tuple[str, ...]:
+def names() -> tuple[str, ...]:
     """The names of the networks that come with the package."""
     names = (file.name for file in resources.files(__name__).iterdir())
     return tuple(sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)))
@@ -43,13 +43,15 @@ def load(name: str | os.PathLike) -> tuple[Cell, Params, dict[str, Any]]:
 
     Example:
       >>> from asrnn_jax import pretrained
-      >>> for name in pretrained.list():
+      >>> for name in pretrained.names():
       ...     model, params, card = pretrained.load(name)
     """
     path = Path(name)
     if path.suffix not in (SUFFIX, ".npz"):  # what earlier versions wrote, which `saved.read` says
-        if str(name) not in list():
-            raise ValueError(f"name={str(name)!r}: there is {', '.join(list()) or 'none'}; or give the path of a file.")
+        if str(name) not in names():
+            raise ValueError(
+                f"name={str(name)!r}: there is {', '.join(names()) or 'none'}; or give the path of a file."
+            )
         path = Path(str(resources.files(__name__) / f"{name}{SUFFIX}"))
     arrays, card = saved.read(path, "trained network")
     if card.get("format") != FORMAT:

@@ -44,7 +44,7 @@ def stream_task(config: Stream) -> Task:
 
     def loss(apply, params, batch, memory=(), control=()):
         xs, labels, *begins = batch
-        m = losses.given(labels)
+        m = losses.has_label(labels)
         options = {} if separate else {"carry": memory, **afresh(begins, xs.shape[1])}
         carry, logits = apply(params, xs, **options)
         weight = jnp.exp(control.log_weight) if follows else (config.weight or 0.0)

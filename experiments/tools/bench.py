@@ -1,4 +1,4 @@
-"""Training steps and inference beside their rivals: same shapes, same process, interleaved repeats, medians."""
+"""Training steps and inference beside their baselines: same shapes, same process, interleaved repeats, medians."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from experiments.errors import UsageError, unknown
 from experiments.folder import made, write_json
 from experiments.report import figures
 from experiments.report.tables import table
-from experiments.tools.rivals import RIVALS, Shape, installed, subjects
+from experiments.tools.baselines import BASELINES, Shape, installed, subjects
 from experiments.tools.timing import interleaved
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Time training steps (cross-entropy, clipping, RMSprop) and inference of cells and of their rivals."""
+    """Time training steps (cross-entropy, clipping, RMSprop) and inference of cells and of their baselines."""
 
     cells: tuple[str, ...] = ("tanh_rnn", "asrnn", "gru", "lstm")
     """Cells, by name."""
     shapes: tuple[str, ...] = ("784x128x122", "784x128x256", "4096x16x128", "28x512x64")
     """Steps x sequences x hidden units; a fourth number is the width of the input, 1 by default."""
-    against: tuple[str, ...] = RIVALS
+    against: tuple[str, ...] = BASELINES
     """naive (the equation in one scan), flax, nnx, torch (extra "oracles")."""
     repeats: int = 9
     """Timed calls of each, after two that warm up."""
@@ -44,9 +44,9 @@ class Bench:
         for name in self.cells:
             if name not in CELLS:
                 raise unknown("--cells", name, CELLS)
-        for rival in self.against:
-            if rival not in RIVALS:
-                raise unknown("--against", rival, RIVALS)
+        for baseline in self.against:
+            if baseline not in BASELINES:
+                raise unknown("--against", baseline, BASELINES)
         for text in self.shapes:
             if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){2,3}", text):
                 raise UsageError(f"--shapes {text}: give TxBxN, for example 784x128x122.")
@@ -144,9 +144,9 @@ def _cpuinfo() -> list[str]:
 
 def describe(config: Bench) -> str:
     facts = machine_facts()
-    missing = [rival for rival in config.against if not installed(rival)]
+    missing = [baseline for baseline in config.against if not installed(baseline)]
     lines = [
         f"{facts['processor']}, {facts['cores']} cores, JAX {facts['jax']}, {len(facts['devices'])} device(s), float32",
-        *(f"not installed and left out: {rival} (pip install 'asrnn_jax[oracles]')" for rival in missing),
+        *(f"not installed and left out: {baseline} (pip install 'asrnn_jax[oracles]')" for baseline in missing),
     ]
     return "\n".join(lines)

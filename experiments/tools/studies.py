@@ -20,7 +20,7 @@ from asrnn_jax.cell import Cell
 from asrnn_jax.streaming import Session
 from experiments.report import figures
 from experiments.report.tables import table
-from experiments.tools.rivals import Shape, subjects, temporary_MiB
+from experiments.tools.baselines import Shape, subjects, temporary_MiB
 from experiments.tools.timing import interleaved
 
 
@@ -69,12 +69,12 @@ def linear() -> tuple[Any, str]:
     for name in ("lru", "s5", "rg_lru", "min_gru", "min_lstm"):
         cell = asrnn_jax.cells.make(name, 4, 128)
         params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (32, 784, 4))
-        calls = {how: gradient_of(cell, params, xs, how=how)[0] for how in ("sequential", "parallel")}
+        calls = {method: gradient_of(cell, params, xs, method=method)[0] for method in METHODS}
         found = medians(calls, 7)
-        auto = "sequential" if jax.default_backend() == "cpu" else "parallel"
-        result[name] = {how: 1000 * seconds for how, seconds in found.items()}
-        ratio = found["parallel"] / found["sequential"]
-        times = (f"{1000 * found[how]:.1f}" for how in ("sequential", "parallel"))
+        auto = METHODS[jax.default_backend() != "cpu"]
+        result[name] = {method: 1000 * seconds for method, seconds in found.items()}
+        ratio = found["associative_scan"] / found["sequential"]
+        times = (f"{1000 * found[method]:.1f}" for method in METHODS)
         rows.append((name, *times, f"{ratio:.1f}", auto))
     return result, table(rows)
 
@@ -86,8 +86,8 @@ def rematerialisation() -> tuple[Any, str]:
     ways: dict[str, dict[str, Any]] = {
         "fused": {},
         "fused, remat": {"remat": True},
-        "plain": {"gradient": "plain"},
-        "plain, remat": {"gradient": "plain", "remat": True},
+        "autodiff": {"gradient": "autodiff"},
+        "autodiff, remat": {"gradient": "autodiff", "remat": True},
     }
     compiled = {name: gradient_of(cell, params, xs, **options) for name, options in ways.items()}
     seconds = medians({name: call for name, (call, _) in compiled.items()}, 3)
@@ -183,6 +183,7 @@ def start_up() -> tuple[Any, str]:
     return result, f"{table(rows)}\n\n{text}"
 
 
+METHODS = ("sequential", "associative_scan")
 FIRST = """
 import jax, jax.numpy as jnp, asrnn_jax
 cell = asrnn_jax.cells.make({name!r}, 4, 128)

@@ -114,7 +114,7 @@ def make_evaluate(task: Task, cell: Cell) -> Callable[[Any], dict[str, float]]:
         totals: dict[str, float] = {}
         count = 0.0
         for batch, weights in batches:
-            for name, value in sums_of(params, machine.everywhere((batch, weights))).items():
+            for name, value in sums_of(params, machine.replicate((batch, weights))).items():
                 totals[prefix + name] = totals.get(prefix + name, 0.0) + float(value)
             count += float(weights.sum())
         found = of_shares({name.removeprefix(prefix): value / count for name, value in totals.items()}, task)

@@ -69,7 +69,7 @@ def _carry_out(config: Config, task: Task, cell: Cell, optimizer, folder: Path) 
     checkpoints = Checkpoints(folder / "checkpoints", config)
     try:
         found = _restored(checkpoints, folder, state, resuming=True) if config.training.resume else None
-        step, state = machine.from_first(found or (0, state))
+        step, state = machine.broadcast_from_process_0(found or (0, state))
         with _accounted(config, task, folder, checkpoints):
             metrics = Metrics(folder / "metrics.jsonl", step)
             if machine.first() and max(metrics.last, 0) < step // config.training.log_every * config.training.log_every:
@@ -220,7 +220,7 @@ def _loop(
         best = Best(config, task, folder, step)
         probes.at(step, state.params)
         while step < task.steps:
-            batch = jax.block_until_ready(machine.everywhere(task.batch(step)))
+            batch = jax.block_until_ready(machine.replicate(task.batch(step)))
             # One program at a time: XLA's CPU devices, which share threads, can block each other in two of them.
             state, now = jax.block_until_ready(train_step(state, batch))
             step += 1

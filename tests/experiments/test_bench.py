@@ -8,31 +8,31 @@ import pytest
 
 import asrnn_jax
 from experiments.errors import UsageError
-from experiments.tools import rivals
+from experiments.tools import baselines
+from experiments.tools.baselines import Shape
 from experiments.tools.bench import Bench
-from experiments.tools.rivals import Shape
 
 
 @pytest.mark.parametrize("name", ["asrnn", "lstm", "lru"])
-def test_the_naive_rival_computes_the_same_state(name):
+def test_the_naive_baseline_computes_the_same_state(name):
     cell = asrnn_jax.cells.make(name, 2, 6, dtype=jnp.float64)
     params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (3, 9, 2), jnp.float64)
-    naive = rivals.naive_asrnn(params, xs) if name == "asrnn" else rivals.naive(cell, params, xs)
+    naive = baselines.naive_asrnn(params, xs) if name == "asrnn" else baselines.naive(cell, params, xs)
     assert jnp.allclose(naive, asrnn_jax.run(cell, params, xs, outputs="last")[1], rtol=0, atol=1e-10)
 
 
 def test_products_of_a_step_are_counted():
     counts = {"tanh_rnn": 1, "asrnn": 1, "gru": 3, "lstm": 4, "lipschitz": 2, "lru": 0}
-    assert {name: rivals.products(asrnn_jax.cells.make(name, 1, 16)) for name in counts} == counts
+    assert {name: baselines.products(asrnn_jax.cells.make(name, 1, 16)) for name in counts} == counts
 
 
 @pytest.mark.parametrize("devices", [1, 2])
 def test_the_limit_does_all_the_products_it_stands_for(devices):
     """None is left out by the compiler: time cannot be tested, the floating-point operations can."""
     shape = Shape(24, 16, 32)
-    subject = rivals.limit(2, shape, devices)
+    subject = baselines.limit(2, shape, devices)
     subject.train(), subject.infer()
-    jaxpr = str(jax.make_jaxpr(lambda: rivals.limit(2, shape, 1).train())())
+    jaxpr = str(jax.make_jaxpr(lambda: baselines.limit(2, shape, 1).train())())
     assert jaxpr.count("dot_general") == 6
     assert jaxpr.count("length=24") == 2
     assert jaxpr.count("length=3") == 1
@@ -50,7 +50,7 @@ def test_bench_prints_writes_and_draws(cli, tmp_path):
     for text in ("| tanh_rnn | flax", "ours / it", "cores"):
         assert text in done.stdout
         assert text in (tmp_path / "b" / "bench.md").read_text()
-    assert ("not installed" in done.stdout) != rivals.installed("torch")
+    assert ("not installed" in done.stdout) != baselines.installed("torch")
 
 
 @pytest.mark.parametrize(

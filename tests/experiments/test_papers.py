@@ -9,7 +9,7 @@ import pytest
 from asrnn_jax.optim import count
 from experiments import papers as module
 from experiments.__main__ import parse
-from experiments.config import CopyMemory, Model, Optimizer, Pixels, Text, Training, essence
+from experiments.config import CopyMemory, Model, Optimizer, Pixels, Text, Training, numerics
 from experiments.errors import UsageError
 from experiments.papers import Papers, papers, placed, runs
 from experiments.presets import command_line
@@ -60,7 +60,7 @@ def test_every_run_can_be_typed(name):
     words = shlex.split(command_line(config))
     assert words[:3] == ["python", "-m", "experiments"]
     typed = parse(words[3], words[4:])
-    assert essence(typed) == essence(config)
+    assert numerics(typed) == numerics(config)
     assert getattr(typed, "data_dir", None) == getattr(config, "data_dir", None)
 
 

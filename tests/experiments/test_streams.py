@@ -49,7 +49,7 @@ def test_the_state_goes_on_from_window_to_window():
             *asrnn_jax.run(cell, params, xs, carry=carry)
         )
         each, metrics, memory = task.loss(apply, state.params, (xs, labels), memory, state.control)
-        m = losses.given(labels)
+        m = losses.has_label(labels)
         expected = losses.reset_free(logits[-1], labels, m, weight=1.0).mean(-1)
         np.testing.assert_allclose(each, expected, rtol=1e-6)
         np.testing.assert_allclose(metrics["gaps"], (labels < 0).mean(-1), rtol=1e-6)

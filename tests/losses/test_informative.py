@@ -25,14 +25,14 @@ def test_scores_are_what_their_formulas_say():
     np.testing.assert_allclose(losses.surprisal(xs + 0.1, xs), -2, atol=1e-4)
     certain = losses.surprisal(1e3 * jnp.eye(3), jnp.eye(3), prediction="softmax")
     np.testing.assert_allclose(certain, 0, atol=1e-6)
-    np.testing.assert_array_equal(losses.given(jnp.array([-1, 0, 4])), [0, 1, 1])
+    np.testing.assert_array_equal(losses.has_label(jnp.array([-1, 0, 4])), [0, 1, 1])
 
 
 def test_thresholds_hard_soft_and_by_quantile():
     scores = jnp.linspace(-1, 1, 201)
-    np.testing.assert_array_equal(losses.above(scores, 0.5), np.asarray(scores) > 0.5)
-    np.testing.assert_allclose(losses.above(scores, 0.5, 0.1), jax.nn.sigmoid((scores - 0.5) / 0.1), rtol=1e-6)
-    assert jax.grad(lambda t: losses.above(scores, t, 0.1).sum())(0.5) < 0  # a threshold that can be trained
+    np.testing.assert_array_equal(losses.exceeds(scores, 0.5), np.asarray(scores) > 0.5)
+    np.testing.assert_allclose(losses.exceeds(scores, 0.5, 0.1), jax.nn.sigmoid((scores - 0.5) / 0.1), rtol=1e-6)
+    assert jax.grad(lambda t: losses.exceeds(scores, t, 0.1).sum())(0.5) < 0  # a threshold that can be trained
     background = jax.random.normal(jax.random.key(0), (1000,)).at[7].set(jnp.nan)
     q = losses.quantile_threshold(background, 0.9)
     np.testing.assert_allclose((background > q).mean(), 0.1, atol=0.01)
@@ -96,7 +96,7 @@ def test_a_batch_without_gaps_or_with_broken_logits_leaves_the_weight():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: losses.above(jnp.ones(3), 0.0, -1.0),
+        lambda: losses.exceeds(jnp.ones(3), 0.0, -1.0),
         lambda: losses.quantile_threshold(jnp.ones(3), 1.0),
         lambda: losses.surprisal(jnp.ones((3, 2)), jnp.ones((3, 3))),
         lambda: losses.entropy_target(1.0),

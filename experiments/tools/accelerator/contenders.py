@@ -58,7 +58,7 @@ class NotHereError(Exception):
 def contenders(name: str, shape: Shape) -> dict[str, Callable[[], Subject]]:
     """What makes each, by who it is; making compiles. Raises where called: `NotHereError`."""
     if name in LINEAR:
-        return {how: partial(_ours, name, shape, how=how) for how in ("sequential", "parallel")}
+        return {method: partial(_ours, name, shape, method=method) for method in ("sequential", "associative_scan")}
     found = {"ours": partial(_ours, name, shape), "naive scan": partial(_naive, name, shape)}
     if name in FLAX:  # asrnn is to be compared with their tanh RNN
         found |= {"flax linen": partial(_flax, name, shape), "torch": partial(_torch, name, shape)}

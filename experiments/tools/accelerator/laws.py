@@ -37,7 +37,9 @@ def check(rows: list[dict[str, Any]], budget: Budget, cells: Sequence[str] = CEL
     names = [name for name in CELLS if name in cells]
     with tempfile.TemporaryDirectory() as folder, _reference(Path(folder), budget, names) as wanted:
         for name in (name for name in LINEAR if name in cells):
-            rows += _row(budget, f"{name}: parallel = sequential", GRADIENTS, lambda name=name: _both_ways(name))
+            rows += _row(
+                budget, f"{name}: associative scan = sequential", GRADIENTS, lambda name=name: _both_ways(name)
+            )
         for map in ("cayley", "scaled_cayley", "expm", "dynamic base, decayed"):
             for n in SIZES:
                 limit = 10 * n * float(np.finfo(np.float32).eps)
@@ -74,12 +76,12 @@ def _first_line(e: Exception) -> str:
 # --------------------------------------------------------------------------------------------- one run
 
 
-def results(name: str, params: Any, data: dict[str, Any], how: str = "auto") -> dict[str, Any]:
+def results(name: str, params: Any, data: dict[str, Any], method: str = "auto") -> dict[str, Any]:
     """Outputs of a short run with masks and resets, and the gradients of their weighted sum."""
     cell = asrnn_jax.cells.make(name, INPUTS, HIDDEN)
 
     def weighted(params, xs):
-        ys = asrnn_jax.run(cell, params, xs, mask=data["mask"], reset=data["reset"], how=how)[1]  # pyright: ignore[reportArgumentType]
+        ys = asrnn_jax.run(cell, params, xs, mask=data["mask"], reset=data["reset"], method=method)[1]  # pyright: ignore[reportArgumentType]
         return (ys * data["ct"][..., : ys.shape[-1]]).sum(), ys
 
     call = jax.jit(jax.value_and_grad(weighted, argnums=(0, 1), has_aux=True))
@@ -123,7 +125,7 @@ def _default(name: str, wanted: dict[str, np.ndarray]) -> float:
 
 def _both_ways(name: str) -> float:
     with jax.default_matmul_precision("highest"):
-        one, other = (results(name, _params(name), _data(), how) for how in ("parallel", "sequential"))
+        one, other = (results(name, _params(name), _data(), method) for method in ("associative_scan", "sequential"))
     return _difference(one, other)
 
 

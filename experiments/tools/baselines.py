@@ -25,7 +25,7 @@ CLASSES = 10
 FLAX = {"tanh_rnn": "SimpleCell", "gru": "GRUCell", "lstm": "OptimizedLSTMCell", "mgu": "MGUCell"}
 STANDS_FOR = {"asrnn": "tanh_rnn"}  # what to compare with where a library lacks the cell
 TORCH = {"tanh_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
-RIVALS = ("naive", "flax", "nnx", "torch")
+BASELINES = ("naive", "flax", "nnx", "torch")
 
 
 class Shape(NamedTuple):
@@ -49,7 +49,7 @@ class Subject(NamedTuple):
 
 
 def subjects(name: str, shape: Shape, against: tuple[str, ...]) -> dict[str, Subject]:
-    """Ours (on all cores, and as one device), the rivals that have such a cell, and the limit."""
+    """Ours (on all cores, and as one device), the baselines that have such a cell, and the limit."""
     cell = asrnn_jax.cells.make(name, shape.inputs, shape.hidden)
     params, xs, labels = cell.init(jax.random.key(0)), *data(shape)
     devices = machine.shards(shape.batch, shape.batch * shape.time * asrnn_jax.optim.count(params))
@@ -60,10 +60,10 @@ def subjects(name: str, shape: Shape, against: tuple[str, ...]) -> dict[str, Sub
     found = {"ours": in_jax(last, params, xs, labels, devices)}
     if devices > 1:
         found["ours, one device"] = in_jax(last, params, xs, labels, 1)
-    for rival in against:
-        subject = _rival(rival, name, cell, params, xs, labels)
+    for baseline in against:
+        subject = _baseline(baseline, name, cell, params, xs, labels)
         if subject is not None:
-            found[rival] = subject
+            found[baseline] = subject
     if products(cell):
         found["limit"] = limit(products(cell), shape, devices)
     return found
@@ -74,19 +74,19 @@ def data(shape: Shape) -> tuple[jax.Array, jax.Array]:
     return xs, jax.random.randint(jax.random.key(2), (shape.batch,), 0, CLASSES)
 
 
-def installed(rival: str) -> bool:
-    return rival != "torch" or importlib.util.find_spec("torch") is not None
+def installed(baseline: str) -> bool:
+    return baseline != "torch" or importlib.util.find_spec("torch") is not None
 
 
-def _rival(rival: str, name: str, cell: Cell, params: Any, xs: jax.Array, labels: jax.Array) -> Subject | None:
+def _baseline(baseline: str, name: str, cell: Cell, params: Any, xs: jax.Array, labels: jax.Array) -> Subject | None:
     stand_in = STANDS_FOR.get(name, name)
-    if rival == "naive":
+    if baseline == "naive":
         return in_jax(naive_asrnn if name == "asrnn" else partial(naive, cell), params, xs, labels, 1)
-    if rival == "torch":
+    if baseline == "torch":
         return in_torch(TORCH[stand_in], xs, labels, cell.hidden) if stand_in in TORCH and installed("torch") else None
     if stand_in not in FLAX:
         return None
-    if rival == "flax":
+    if baseline == "flax":
         module: Any = nn.RNN(getattr(nn, FLAX[stand_in])(cell.hidden))
         variables = module.init(jax.random.key(0), xs)
         return in_jax(lambda variables, xs: module.apply(variables, xs)[:, -1], variables, xs, labels, 1)
