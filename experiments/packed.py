@@ -39,17 +39,17 @@ def portable(run: Run) -> Run:
 
 
 def write_runs(path: Path, runs: Iterable[Run]) -> None:
-    """Writes a whole file or nothing; the same runs give the same bytes."""
+    """Writes a whole file or nothing; the same runs, in any order, give the same bytes."""
     from asrnn_jax.saved import replacing  # with jax, which must not be imported before `machine.prepare`
 
     with replacing(path, "w") as file:
-        for run in runs:
+        for run in sorted(runs, key=lambda run: run["name"]):
             first = {key: value for key, value in run.items() if key != "metrics" and value is not None}
             file.writelines(json.dumps(line) + "\n" for line in (first, *run["metrics"]))
 
 
 def read_runs(path: Path) -> dict[str, Run]:
-    """Runs by name, in the order of the file. No file, no runs.
+    """Runs by name. No file, no runs.
 
     Raises:
       UsageError: a damaged line.
