@@ -1,5 +1,7 @@
 """The grid of cells, regimes and policies: what it trains it keeps, what it measures it writes."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,13 @@ def test_it_trains_measures_goes_on_and_writes_its_tables(tmp_path):
     write_json(tmp_path / "digits-gru-full-0" / "streams.json", {**found, "asked": {"samples": 29}})
     assert never_reset(config) == text
     assert read_json(tmp_path / "digits-gru-full-0" / "streams.json")["asked"] == {"samples": 30}  # measured again
+    with pytest.raises(UsageError, match="hidden 8 -> 9"):
+        never_reset(NeverReset(out=str(tmp_path), **{**TINY, "hidden": 9}))
+    shutil.rmtree(tmp_path / "digits-gru-full-0")
+    assert never_reset(config) == text  # from the file beside the table
+    assert not (tmp_path / "digits-gru-full-0").exists()
+    with pytest.raises(UsageError, match=r"--samples 29: .* with --samples 30"):
+        never_reset(NeverReset(out=str(tmp_path), **{**TINY, "samples": 29}))
     with pytest.raises(UsageError, match="hidden 8 -> 9"):
         never_reset(NeverReset(out=str(tmp_path), **{**TINY, "hidden": 9}))
 
