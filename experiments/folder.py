@@ -55,9 +55,14 @@ def begun(folder: Path, config: Config) -> bool:
     stored = folder / "config.json"
     if not stored.exists():
         return False
-    if changes := differences(read_json(stored), config):
-        raise UsageError(f"--out: {folder} was made with other settings ({', '.join(changes)}); give another folder.")
+    unchanged(read_json(stored), config, str(folder))
     return True
+
+
+def unchanged(stored: dict[str, Any], config: Config, where: str) -> None:
+    """Raises: UsageError when a run was made with other settings."""
+    if changes := differences(stored, config):
+        raise UsageError(f"--out: {where} was made with other settings ({', '.join(changes)}); give another folder.")
 
 
 def made(out: str, flag: str = "--out") -> Path:

@@ -1,4 +1,4 @@
-"""Figures from run folders."""
+"""Figures from runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from experiments.errors import UsageError
-from experiments.folder import read_json, read_metrics
+from experiments.folder import read_metrics
+from experiments.packed import Run
 
 
 def _pyplot() -> Any:
@@ -22,25 +23,24 @@ def _pyplot() -> Any:
     return matplotlib.pyplot
 
 
-def learning_curves(folders: Sequence[Path], out: Path) -> None:
+def learning_curves(runs: Sequence[Run], out: Path) -> None:
     """One panel a task: the result metric of each run against steps or epochs, with the task's baseline."""
     from asrnn_jax import plot
 
-    tasks: dict[str, dict[Path, dict[str, Any]]] = {}
-    for folder in folders:
-        result = read_json(folder / "result.json")
-        tasks.setdefault(result["task"], {})[folder] = result
+    tasks: dict[str, list[Run]] = {}
+    for run in runs:
+        tasks.setdefault(run["result"]["task"], []).append(run)
     figure, axes = _pyplot().subplots(len(tasks), 1, figsize=(7, 4.2 * len(tasks)), layout="constrained", squeeze=False)
-    for ax, (title, runs) in zip(axes[:, 0], tasks.items()):
-        one = next(iter(runs.values()))
+    for ax, (title, chosen) in zip(axes[:, 0], tasks.items()):
+        one = chosen[0]["result"]
         # Errors are followed on the training batches, every few steps; accuracies on the test set.
         key = f"test_{one['metric']}" if one["better"] == "max" else f"train_{one['metric']}"
         curves = {}
-        for folder, result in runs.items():
-            lines = [line for line in read_metrics(folder / "metrics.jsonl") if key in line]
+        for run in chosen:
+            lines = [line for line in run["metrics"] if key in line]
+            result = run["result"]
             scale = result["epochs"] / result["steps"] if result["epochs"] else 1
-            name = _label(result, list(runs.values()), folder)
-            curves[name] = ([line["step"] * scale for line in lines], [line[key] for line in lines])
+            curves[_label(run, chosen)] = ([line["step"] * scale for line in lines], [line[key] for line in lines])
         plot.learning_curves(
             curves,
             x_label="epoch" if one["epochs"] else "step",
@@ -193,10 +193,10 @@ def save(figure: Any, out: Path) -> None:
         plt.close(figure)
 
 
-def _label(result: dict[str, Any], others: list[dict[str, Any]], folder: Path) -> str:
-    label = f"{result['cell']} ({result['hidden']})"
-    same = [r for r in others if (r["cell"], r["hidden"]) == (result["cell"], result["hidden"])]
-    return label if len(same) == 1 else f"{label}, {folder}"
+def _label(run: Run, runs: Sequence[Run]) -> str:
+    labels = [f"{each['result']['cell']} ({each['result']['hidden']})" for each in runs]
+    label = labels[runs.index(run)]
+    return label if labels.count(label) == 1 else f"{label}, {run['name']}"
 
 
 def bench(rows: Sequence[dict[str, Any]], out: Path) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tyro
 
 from experiments.errors import UsageError
-from experiments.folder import read_json
+from experiments.packed import Run, read_run
 from experiments.report import figures
 from experiments.report.tables import minutes, table
 
@@ -20,13 +19,14 @@ class Report:
     """Print a table of finished runs and draw their learning curves; without run folders, write the page of results."""
 
     runs: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Run folders. None: the page of results, README.md of --results, is made from its subfolder runs."""
+    """Run folders. None: the page of results, README.md of --results, is made from its runs.jsonl."""
     figure: str = "report.png"
     """Where the figure of the named runs goes."""
     results: str = "experiments/results"
     """Folder of the page of results."""
     collect: str | None = None
-    """Folder of run folders, for example runs/papers, whose finished runs are copied to --results first."""
+    """Folder of run folders, for example runs/papers, whose finished runs are added to runs.jsonl of --results
+    first."""
 
 
 HEADER = (
@@ -43,31 +43,31 @@ def report(config: Report) -> str:
     """
     folders = [Path(run) for run in config.runs]
     if not folders:
-        from experiments.report.summary import collect, summary
+        from experiments.report.summary import RUNS, collect, summary
 
         if config.collect is not None:
-            collect(Path(config.collect), Path(config.results) / "runs")
+            collect(Path(config.collect), Path(config.results) / RUNS)
         return summary(Path(config.results))
     finished = []
     for folder in folders:
         if not (folder / "config.json").exists():
             raise UsageError(f"{folder} is no run folder (no config.json): name run folders.")
         if (folder / "result.json").exists():
-            finished.append(folder)
+            finished.append(read_run(folder, str(folder)))
         else:
             print(f"{folder} is not finished and left out; --out {folder} --resume goes on with it", file=sys.stderr)
     if not finished:
         raise UsageError("report: none of these runs is finished.")
-    rows = [row(read_json(folder / "result.json"), folder) for folder in finished]
+    rows = [row(run) for run in finished]
     figures.learning_curves(finished, Path(config.figure))
     return table([HEADER, *rows]) + f"\n\nfigure: {config.figure}"
 
 
-def row(result: dict[str, Any], folder: Path) -> tuple[str, ...]:
+def row(run: Run) -> tuple[str, ...]:
     """One line of the table, as text."""
-    timing = folder / "timing.json"
+    result, timing = run["result"], run["timing"]
     try:
-        seconds = float(read_json(timing)["seconds"]) if timing.exists() else None
+        seconds = float(timing["seconds"]) if timing else None
         metric, baseline, selected = result["metric"], result["baseline"], result.get("selected")
         return (
             result["cell"],
@@ -82,7 +82,7 @@ def row(result: dict[str, Any], folder: Path) -> tuple[str, ...]:
             minutes(seconds),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as e:
-        raise UsageError(f"{folder}: its result is damaged ({type(e).__name__}: {e}).") from e
+        raise UsageError(f"{run['name']}: its result is damaged ({type(e).__name__}: {e}).") from e
 
 
 def _value(value: float, metric: str) -> str:

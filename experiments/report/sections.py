@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from experiments.folder import read_metrics
+from experiments.packed import Run
 from experiments.papers import ABLATION, EPOCHS, OWN, RATES, STARTS, TEXT_RATES
 from experiments.report import figures
 from experiments.report.tables import minutes, shown, spread, table
@@ -27,7 +26,6 @@ TEXT = (
     "Bits per character of Shakespeare's plays, one seed. Short runs choose the rate of the long ones by validation; "
     "cosine: it falls to 0."
 )
-Run = dict[str, Any]
 
 
 def copying(runs: dict[str, Run], folder: Path) -> list[str]:
@@ -60,7 +58,7 @@ def copying(runs: dict[str, Run], folder: Path) -> list[str]:
                 )
             )
         figure = f"copy-{delay}.png"
-        finished = [run["folder"] for run in chosen.values() if run["result"] is not None]
+        finished = [run for run in chosen.values() if run["result"] is not None]
         if finished:
             figures.learning_curves(finished, folder / figure)
         parts += [
@@ -250,7 +248,7 @@ def _command(runs: str) -> str:
 
 
 def _curve(run: Run, key: str) -> list[tuple[int, float]]:
-    return [(line["step"], line[key]) for line in read_metrics(run["folder"] / "metrics.jsonl") if key in line]
+    return [(line["step"], line[key]) for line in run["metrics"] if key in line]
 
 
 def _crossing(run: Run) -> int | None:
@@ -272,4 +270,4 @@ def _percent(share: float) -> str:
 
 
 def _time(run: Run) -> str:
-    return minutes(run["seconds"])
+    return minutes(float(run["timing"]["seconds"]) if run["timing"] else None)

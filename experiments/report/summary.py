@@ -1,84 +1,47 @@
-"""The page of results, made from run folders alone."""
+"""The page of results, made from the file of finished runs alone."""
 
 from __future__ import annotations
 
-import shutil
-import uuid
+import re
 from pathlib import Path
 
 from experiments.errors import UsageError
-from experiments.folder import made, placeless, read_json, write_json
+from experiments.folder import made
+from experiments.packed import portable, read_run, read_runs, write_runs
 from experiments.report import sections
-from experiments.report.sections import Run
 
-REMARKS = "remarks"
-KEPT = ("metrics.jsonl", "result.json", "timing.json")
+RUNS, REMARKS = "runs.jsonl", "remarks.md"
 
 
 def collect(folder: Path, into: Path) -> int:
-    """Copies what results are made of, not the weights, of every finished run; returns how many there are.
+    """Adds what results are made of, not the weights, of every finished run to a file; returns how many there are.
 
     Raises:
       UsageError: no finished run in the folder.
     """
-    if folder.resolve() == into.resolve():
-        raise UsageError(f"--collect {folder}: the results are kept there already; give the folder of the runs.")
     found = [path for path in sorted(folder.glob("*")) if _finished(path)]
     if not found:
         raise UsageError(f"--collect {folder}: no finished run in it.")
-    made(str(into), "--results")
-    for path in found:
-        copy = into / f"{path.name}.{uuid.uuid4().hex}.part"
-        try:
-            _copy(path, copy)
-            shutil.rmtree(into / path.name, ignore_errors=True)  # an older run of the same name, once this one is there
-            copy.rename(into / path.name)
-        finally:
-            shutil.rmtree(copy, ignore_errors=True)
+    made(str(into.parent), "--results")
+    # All are read before the file is written: what cannot be read costs nothing that was collected before.
+    runs = read_runs(into) | {path.name: portable(read_run(path)) for path in found}
+    write_runs(into, runs.values())
     return len(found)
-
-
-def _copy(run: Path, into: Path) -> None:
-    into.mkdir()
-    for name in KEPT:
-        if (run / name).exists():
-            shutil.copyfile(run / name, into / name)
-    config = read_json(run / "config.json")
-    write_json(into / "config.json", placeless(config))
-    if (run / "diverged.txt").exists():
-        said = (run / "diverged.txt").read_text().replace(config["training"]["out"] or run.name, run.name)
-        (into / "diverged.txt").write_text(said)
 
 
 def _finished(folder: Path) -> bool:
     return (folder / "result.json").exists() or (folder / "diverged.txt").exists()
 
 
-def load_runs(folder: Path) -> dict[str, Run]:
-    """Finished runs by name."""
-    found = {}
-    for path in sorted(folder.glob("*")):
-        if not (path / "config.json").exists() or not _finished(path):
-            continue
-        timing = path / "timing.json"
-        found[path.name] = {
-            "folder": path,
-            "config": read_json(path / "config.json"),
-            "result": read_json(path / "result.json") if (path / "result.json").exists() else None,
-            "seconds": float(read_json(timing)["seconds"]) if timing.exists() else None,
-        }
-    return found
-
-
 def summary(folder: Path) -> str:
     """Writes README.md and the figures of a results folder from its runs, and returns the text.
 
     Raises:
-      UsageError: no finished runs in its subfolder runs.
+      UsageError: no finished runs in it.
     """
-    runs = load_runs(folder / "runs")
+    runs = read_runs(folder / RUNS)
     if not runs:
-        raise UsageError(f"{folder}/runs has no finished runs: --collect them, or name run folders.")
+        raise UsageError(f"{folder / RUNS} has no finished runs: --collect them, or name run folders.")
     found = {
         "copying": sections.copying(runs, folder),
         "mnist": sections.mnist(runs, folder),
@@ -89,20 +52,26 @@ def summary(folder: Path) -> str:
     }
     parts = [
         "# Results",
-        "Made by `python -m experiments report` from the run folders in [runs](runs); `python -m experiments papers "
+        f"Made by `python -m experiments report` from the runs in [{RUNS}]({RUNS}); `python -m experiments papers "
         "--data-dir FOLDER` carries the runs out. Times are of one to two CPU cores that other work shared.",
     ]
+    remarks = _remarks(folder / REMARKS)
     for name, section in found.items():
-        remarks = folder / REMARKS / f"{name}.md"  # what a person read in the numbers
-        parts += [*section, *([remarks.read_text().strip()] if section and remarks.exists() else [])]
+        parts += [*section, *([remarks[name]] if section and name in remarks else [])]
     parts += _others(folder)
     text = "\n\n".join(parts)
     (folder / "README.md").write_text(text + "\n")
     return text
 
 
+def _remarks(path: Path) -> dict[str, str]:
+    """What a person read in the numbers, by section: each under its name as a heading."""
+    _, *parts = re.split(r"^# (\w+)$", path.read_text() if path.exists() else "", flags=re.MULTILINE)
+    return dict(zip(parts[::2], map(str.strip, parts[1::2])))
+
+
 def _others(folder: Path) -> list[str]:
-    found = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*.md") if path.parent.name != REMARKS)
-    others = [name for name in (*(p.name for p in folder.glob("*.md")), *found) if name != "README.md"]
+    found = sorted(path.relative_to(folder).as_posix() for path in (*folder.glob("*.md"), *folder.glob("*/*.md")))
+    others = sorted(set(found) - {"README.md", REMARKS}, key=lambda name: ("/" in name, name))
     lines = [f"- [{name}]({name})" for name in others]
     return ["## More", "\n".join(lines)] if lines else []

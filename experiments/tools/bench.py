@@ -62,7 +62,7 @@ def bench(config: Bench) -> str:
     for text in tqdm(config.shapes, "bench", unit="shape"):
         for name in config.cells:
             rows += _compare(name, text, config)
-    parts = [describe(config), table([HEADER, *(_line(row) for row in rows)]), NOTES]
+    parts = [describe(config), comparison(rows), NOTES]
     results: dict[str, Any] = {"machine": machine_facts(), "repeats": config.repeats, "rows": rows}
     if config.studies:
         from experiments.tools.studies import studies
@@ -74,6 +74,11 @@ def bench(config: Bench) -> str:
     (out / "bench.md").write_text(text + "\n")
     figures.bench(rows, out / "bench.png")
     return f"{text}\n\nfigure: {out / 'bench.png'}"
+
+
+def comparison(rows: list[dict[str, Any]]) -> str:
+    """The table of contenders, from the rows of bench.json."""
+    return table([HEADER, *(_line(row) for row in rows)])
 
 
 def _compare(name: str, text: str, config: Bench) -> list[dict[str, Any]]:

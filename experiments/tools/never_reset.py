@@ -14,7 +14,8 @@ from tqdm import tqdm
 from asrnn_jax.cells import CELLS
 from experiments.config import REGIMES, Model, Optimizer, Stream, Training
 from experiments.errors import DivergedError, UsageError, unknown
-from experiments.folder import begun, read_json, write_json
+from experiments.folder import begun, read_json, unchanged, write_json
+from experiments.packed import Run, portable, read_run, read_runs, write_runs
 from experiments.report.stream_report import alarm_unit, measurements
 from experiments.report.tables import shown, spread, table, typed
 from experiments.tools.long_run import PARTS, long_run, tenths
@@ -37,7 +38,8 @@ STUDIES = ("cells", "weight", "gaps", "long")
 class NeverReset:
     """Train on streams in several ways, then run each network with six reset policies and under seven conditions.
 
-    Runs and measurements that are finished are kept, so that the command goes on where it was stopped.
+    Runs and measurements that are finished are kept, so that the command goes on where it was stopped. What a table is
+    made of is written beside it, in one file of runs, and taken from there where a run's folder is gone.
     """
 
     study: str = "cells"
@@ -45,7 +47,7 @@ class NeverReset:
     full objective); gaps: what the gaps of training are made of, and a normalised block (first cell, two regimes);
     long: every cell with the full objective on one stream of a million steps."""
     out: str = "runs/never_reset"
-    """Folder of the run folders and of the tables, DATASET.md or DATASET-STUDY.md."""
+    """Folder of the run folders and of the tables, DATASET.md or DATASET-STUDY.md, each with its runs in a .jsonl."""
     dataset: str = "digits"
     """digits, mnist, fashion_mnist or speech."""
     data_dir: str | None = None
@@ -140,36 +142,55 @@ def never_reset(config: NeverReset) -> str:
     Raises:
       UsageError: data that are missing, a folder of another configuration.
     """
-    rows = []
+    name = config.dataset if config.study == "cells" else f"{config.dataset}-{config.study}"
+    file = Path(config.out, f"{name}.jsonl")
+    runs, rows = read_runs(file), []
     every = 0.5 if sys.stderr.isatty() else 30
     for names, run in tqdm(jobs(config), desc="never reset", unit="run", mininterval=every):
         try:
-            rows.append({"names": names, **_carried_out(config, run)})
+            done = _carried_out(config, run, runs)
+            runs[done["name"]] = done
+            rows.append({"names": names, **done["measured"]})
         except DivergedError as e:
             print(e, file=sys.stderr)
     if not rows:
         raise UsageError("never-reset: no run could be trained.")
     text = _long_table(config, rows) if config.study == "long" else tables(config, rows)
-    name = config.dataset if config.study == "cells" else f"{config.dataset}-{config.study}"
-    Path(config.out, f"{name}.md").write_text(text + "\n")
+    write_runs(file, runs.values())
+    file.with_suffix(".md").write_text(text + "\n")
     return text
 
 
-def _carried_out(config: NeverReset, run: Stream) -> dict[str, Any]:
-    """What was measured of a run; what is missing is done first."""
+def _carried_out(config: NeverReset, run: Stream, kept: dict[str, Run]) -> Run:
+    """A run with what was measured of it; what is missing is done first."""
     folder = Path(run.training.out or "")
+    asked = {"length": config.length} if config.study == "long" else {"samples": config.samples}
+    if folder.name in kept and not folder.exists():
+        return _again(kept[folder.name], run, asked)
     resume = begun(folder, run)
     if not (folder / "result.json").exists():
         train(replace(run, training=replace(run.training, resume=resume)))
     long = config.study == "long"
     measured = folder / ("long.json" if long else "streams.json")
-    asked = {"length": config.length} if long else {"samples": config.samples}
     found = read_json(measured) if measured.exists() else {}
     if found.get("asked") != asked:
         cell, params = trained(run)
         found = long_run(run, cell, params, config.length) if long else measurements(run, cell, params, config.samples)
         write_json(measured, {"asked": asked, **found})
-    return read_json(measured)
+    return portable(read_run(folder)) | {"measured": read_json(measured), "metrics": []}  # no table has the curves
+
+
+def _again(kept: Run, run: Stream, asked: dict[str, int]) -> Run:
+    """A run from the file beside the table, if it is the one that is asked for."""
+    unchanged(kept["config"], run, str(run.training.out))
+    before = kept["measured"]["asked"]
+    if before != asked:
+        told = ", ".join(f"--{key} {value}" for key, value in asked.items())
+        then = ", ".join(f"--{key} {value}" for key, value in before.items())
+        raise UsageError(
+            f"{told}: {kept['name']} was measured with {then}, its network is gone; give that or another --out."
+        )
+    return kept
 
 
 def _long_table(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:

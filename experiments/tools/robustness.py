@@ -114,17 +114,23 @@ def robustness(settings: Robustness) -> str:
             found.setdefault("weights", {}).setdefault(about, []).append(accuracy(narrowed))
         halves = accuracy(params, dtype=jnp.bfloat16)
         found.setdefault("computed in", {}).setdefault("bfloat16", []).append(halves)
-    write_json(out / "robustness.json", {"networks": names, "samples": len(samples.labels), "accuracy": found})
-    rows = [("what", "level", *names)]
-    for about, levels in found.items():
-        rows += [(about, level, *(shown(100 * value) for value in values)) for level, values in levels.items()]
-    text = (
-        f"Accuracy in %, {len(samples.labels):,} test samples, each by itself from the start.\n\n"
-        f"    {typed('robustness', settings)}\n\n{table(rows)}"
-    )
+    measured = {"networks": names, "samples": len(samples.labels), "accuracy": found}
+    write_json(out / "robustness.json", measured)
+    text = page(settings, measured)
     (out / "robustness.md").write_text(f"# Robustness\n\n{text}\n")
     figures.robustness(names, found, out / "robustness.png")
     return text
+
+
+def page(settings: Robustness, measured: dict[str, Any]) -> str:
+    """The table, from what is in robustness.json."""
+    rows = [("what", "level", *measured["networks"])]
+    for about, levels in measured["accuracy"].items():
+        rows += [(about, level, *(shown(100 * value) for value in values)) for level, values in levels.items()]
+    return (
+        f"Accuracy in %, {measured['samples']:,} test samples, each by itself from the start.\n\n"
+        f"    {typed('robustness', settings)}\n\n{table(rows)}"
+    )
 
 
 def _samples(networks: list[tuple[Cell, Any, dict[str, Any]]], settings: Robustness) -> Samples:

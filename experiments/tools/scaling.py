@@ -67,10 +67,20 @@ def scaling(settings: Scaling) -> str:
     devices = [d for d in (1, 2, 4, 8) if d <= jax.device_count() and settings.batch % d == 0]
     found = [_measured(settings, cell, n, devices) for cell in settings.cells for n in SIZES[cell]]
     machine = f"{jax.default_backend()}, {platform.machine()}, {os.cpu_count()} cores, JAX {jax.__version__}"
-    text = "\n\n".join(
+    measured = {"machine": machine, "networks": found}
+    write_json(out / "scaling.json", measured)
+    text = page(settings, measured)
+    (out / "scaling.md").write_text(f"# More devices\n\n    {typed('scaling', settings)}\n\n{text}\n")
+    return text
+
+
+def page(settings: Scaling, measured: dict[str, Any]) -> str:
+    """The tables, from what is in scaling.json."""
+    found = measured["networks"]
+    return "\n\n".join(
         (
-            f"Measured: {machine}; sequences of {settings.steps} steps, {settings.batch} of them a step.",
-            table(_measurements(found, devices)),
+            f"Measured: {measured['machine']}; sequences of {settings.steps} steps, {settings.batch} of them a step.",
+            table(_measurements(found)),
             f"Predicted, not measured: each accelerator with {settings.batch} sequences of its own, gradients added up "
             f"along a ring or a tree, whichever takes less time; links of {settings.gigabytes:g} GB/s with a delay of "
             f"{settings.microseconds:g} microseconds. Share of perfect scaling, by the milliseconds that an "
@@ -78,9 +88,6 @@ def scaling(settings: Scaling) -> str:
             table(_predictions(settings, found)),
         )
     )
-    write_json(out / "scaling.json", {"machine": machine, "networks": found})
-    (out / "scaling.md").write_text(f"# More devices\n\n    {typed('scaling', settings)}\n\n{text}\n")
-    return text
 
 
 def _measured(settings: Scaling, name: str, hidden: int, devices: list[int]) -> dict[str, Any]:
@@ -94,7 +101,7 @@ def _measured(settings: Scaling, name: str, hidden: int, devices: list[int]) -> 
     calls, about = {}, {}
     for number in devices:
         calls[number], about = _step(replace(config, training=replace(config.training, devices=number)))
-    seconds = {d: float(np.median(times)) for d, times in interleaved(calls, settings.repeats, 2).items()}
+    seconds = {str(d): float(np.median(times)) for d, times in interleaved(calls, settings.repeats, 2).items()}
     return {"cell": name, "hidden": hidden, "seconds": seconds, **about}
 
 
@@ -114,8 +121,9 @@ def _step(config: CopyMemory) -> tuple[Any, dict[str, int]]:
     return call, about
 
 
-def _measurements(found: list[dict[str, Any]], devices: list[int]) -> list[tuple[str, ...]]:
-    columns = [f"ms on {d} device{'s' * (d > 1)}" for d in devices]
+def _measurements(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    devices = list(found[0]["seconds"])
+    columns = [f"ms on {d} device{'s' * (d != '1')}" for d in devices]
     rows = [("cell", "n", "parameters", "kB exchanged a step", *columns, "speed-up")]
     for one in found:
         seconds = one["seconds"]
@@ -126,7 +134,7 @@ def _measurements(found: list[dict[str, Any]], devices: list[int]) -> list[tuple
                 f"{one['parameters']:,}",
                 f"{one['exchanged'] / 1e3:.1f}",
                 *(f"{1e3 * seconds[d]:.0f}" for d in devices),
-                f"{seconds[1] / seconds[devices[-1]]:.2f}",
+                f"{seconds['1'] / seconds[devices[-1]]:.2f}",
             )
         )
     return rows

@@ -1,5 +1,7 @@
 """The grid of cells, regimes and policies: what it trains it keeps, what it measures it writes."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from asrnn_jax import losses, streaming
 from experiments.data.samples import gaps_of, load_samples, stream_of
 from experiments.errors import UsageError
 from experiments.folder import read_json, write_json
+from experiments.packed import read_runs, write_runs
 from experiments.report.stream_report import conditions
 from experiments.tasks.scores import measure
 from experiments.tools.never_reset import NeverReset, jobs, never_reset, recipe
@@ -40,6 +43,15 @@ def test_it_trains_measures_goes_on_and_writes_its_tables(tmp_path):
     assert read_json(tmp_path / "digits-gru-full-0" / "streams.json")["asked"] == {"samples": 30}  # measured again
     with pytest.raises(UsageError, match="hidden 8 -> 9"):
         never_reset(NeverReset(out=str(tmp_path), **{**TINY, "hidden": 9}))
+    shutil.rmtree(tmp_path / "digits-gru-full-0")
+    assert never_reset(config) == text  # from the file beside the table
+    assert not (tmp_path / "digits-gru-full-0").exists()
+    with pytest.raises(UsageError, match="hidden 8 -> 9"):
+        never_reset(NeverReset(out=str(tmp_path), **{**TINY, "hidden": 9}))
+    (kept,) = read_runs(tmp_path / "digits.jsonl").values()
+    write_runs(tmp_path / "digits.jsonl", [kept | {"measured": {**found, "asked": {"samples": 29}}}])
+    with pytest.raises(UsageError, match=r"--samples 30: .* with --samples 29"):
+        never_reset(config)
 
 
 def test_studies_vary_what_they_say(tmp_path):

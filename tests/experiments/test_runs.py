@@ -19,6 +19,7 @@ from experiments.config import CopyMemory, Model, Optimizer, Training, from_json
 from experiments.data.images import load_images
 from experiments.errors import DivergedError
 from experiments.folder import alone, read_metrics
+from experiments.packed import read_run
 from experiments.tasks import make_task
 from experiments.training.divergence import check_gradient
 from experiments.training.train import train
@@ -318,7 +319,7 @@ def test_report_keeps_runs_of_one_name_apart_and_names_what_it_cannot_use(straig
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         patch.setattr("asrnn_jax.plot.learning_curves", lambda curves, ax, **_: labels.extend(curves))
-        figures.learning_curves([Path("a/run"), Path("b/run")], tmp_path / "figure.png")
+        figures.learning_curves([read_run(Path(name), name) for name in ("a/run", "b/run")], tmp_path / "figure.png")
     assert len(set(labels)) == 2
     done = cli("report", "a/run", "unfinished")
     assert done.returncode == 0

@@ -1,16 +1,18 @@
-"""The page of results says what the run folders say."""
+"""The page of results says what the run folders say, from one file of them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from experiments.config import CopyMemory, Model, Pixels, Training, to_json
 from experiments.errors import UsageError
-from experiments.folder import placeless
+from experiments.folder import placeless, read_metrics
+from experiments.packed import portable, read_run, read_runs, write_runs
 from experiments.papers import runs
 from experiments.report.report import Report, report
-from experiments.report.summary import collect, load_runs, summary
+from experiments.report.summary import collect, summary
 
 
 def fold(folder, name, config, lines, result=None, seconds=75.0):
@@ -29,9 +31,9 @@ def fold(folder, name, config, lines, result=None, seconds=75.0):
 @pytest.fixture
 def made(tmp_path):
     folder = tmp_path / "made"
-    older = tmp_path / "results" / "runs" / "smnist-lstm"  # a finished run of this name, collected before
-    older.mkdir(parents=True)
-    (older / "result.json").write_text("{}")
+    (tmp_path / "results").mkdir()
+    older = {"name": "smnist-lstm", "config": {}, "result": {}, "metrics": []}  # collected before
+    write_runs(tmp_path / "results" / "runs.jsonl", [older])
     copying = {"metric": "loss", "better": "min", "baseline": ["memoryless", 0.02], "steps": 2000}
     lines = [
         {"step": s, "train_loss": v} for s, v in ((10, 1.0), (90, 0.0199), (240, 0.019), (1500, 3e-5), (2000, 2e-8))
@@ -62,9 +64,8 @@ def made(tmp_path):
 
 def test_the_page_has_the_numbers(made, tmp_path):
     results = tmp_path / "results"
-    for name in ("mnist", "unknown"):
-        (results / "remarks").mkdir(exist_ok=True)
-        (results / "remarks" / f"{name}.md").write_text(f"What we read in {name}.\n")
+    remarks = (f"# {name}\n\nWhat we read in {name}.\n" for name in ("mnist", "unknown"))
+    (results / "remarks.md").write_text("\n".join(remarks))
     text = report(Report(collect=str(made), results=str(results)))
     assert (results / "README.md").read_text() == text + "\n"
     lines = [line.split("|") for line in text.splitlines() if "|" in line]
@@ -81,16 +82,17 @@ def test_the_page_has_the_numbers(made, tmp_path):
     assert "unknown" not in text
     for figure in ("copy-1000.png", "mnist.png", "sensitivity.png"):
         assert (results / figure).stat().st_size > 5000
-    assert not (results / "runs" / "unfinished").exists()
-    assert "/home/me" not in (results / "runs" / "copy-1000-asrnn" / "config.json").read_text()
-    assert (results / "runs" / "smnist-lstm" / "diverged.txt").read_text() == (
-        "loss is nan, its batch is in smnist-lstm/diverged.npz"
-    )
-    assert summary(results) == text  # from the copies alone
+    kept = read_runs(results / "runs.jsonl")
+    assert "/home/me" not in str([run["config"] for run in kept.values()])
+    assert list(kept) == sorted(path.name for path in made.iterdir() if path.name != "unfinished")
+    assert kept["smnist-lstm"]["diverged"] == "loss is nan, its batch is in smnist-lstm/diverged.npz"
+    shutil.rmtree(made)
+    assert summary(results) == text  # from the file alone
 
 
 def test_a_run_that_was_never_tested_is_told_without_a_figure(tmp_path):
-    fold(tmp_path / "runs", "pmnist-lstm", Pixels(), [])
+    fold(tmp_path / "made", "pmnist-lstm", Pixels(), [])
+    collect(tmp_path / "made", tmp_path / "runs.jsonl")
     assert "| pmnist-lstm |" in summary(tmp_path)
     assert not (tmp_path / "mnist.png").exists()
 
@@ -103,31 +105,49 @@ def test_a_collected_config_names_no_folder_of_the_machine():
     assert "/data" not in json.dumps(stored)
 
 
-def test_runs_are_not_collected_onto_themselves(made):
-    before = sorted(made.rglob("*"))
-    with pytest.raises(UsageError, match="kept there already"):
-        collect(made, made)
-    assert sorted(made.rglob("*")) == before
+def test_a_run_comes_out_of_the_file_as_it_went_in(made, tmp_path):
+    names = [path.name for path in made.iterdir() if path.name != "unfinished"]
+    given = {name: portable(read_run(made / name)) for name in names}
+    write_runs(tmp_path / "file.jsonl", given.values())
+    before = (tmp_path / "file.jsonl").read_bytes()
+    back = read_runs(tmp_path / "file.jsonl")
+    assert back == given
+    for name, run in back.items():
+        assert run["config"] == placeless(json.loads((made / name / "config.json").read_text()))
+        assert run["metrics"] == read_metrics(made / name / "metrics.jsonl")
+    write_runs(tmp_path / "file.jsonl", back.values())
+    assert (tmp_path / "file.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ['{"step": 1}\n', '{"name": "a"}\n{"step"\n', '{"name": "a"}\n7\n'])
+def test_a_damaged_file_of_runs_is_told_by_its_line(text, tmp_path):
+    (tmp_path / "runs.jsonl").write_text(text)
+    with pytest.raises(UsageError, match=f"runs.jsonl, line {text.count(chr(10))} is damaged"):
+        read_runs(tmp_path / "runs.jsonl")
 
 
 def test_nothing_to_report_is_said(tmp_path):
     with pytest.raises(UsageError, match="no finished runs"):
         report(Report(results=str(tmp_path)))
     with pytest.raises(UsageError, match="--collect"):
-        collect(tmp_path, tmp_path / "into")
-    assert load_runs(tmp_path) == {}
+        collect(tmp_path, tmp_path / "runs.jsonl")
+    assert read_runs(tmp_path / "runs.jsonl") == {}
 
 
 def test_a_run_that_cannot_be_read_does_not_cost_the_one_collected_before(tmp_path, monkeypatch):
-    fold(tmp_path / "runs", "one", CopyMemory(), [{"step": 1, "test_loss": 1.0}], {"metric": "loss"})
-    collect(tmp_path / "runs", tmp_path / "kept")
-    before = {path.name: path.read_text() for path in (tmp_path / "kept" / "one").iterdir()}
+    fold(tmp_path / "made", "one", CopyMemory(), [{"step": 1, "test_loss": 1.0}], {"metric": "loss"})
+    collect(tmp_path / "made", tmp_path / "kept" / "runs.jsonl")
+    before = (tmp_path / "kept" / "runs.jsonl").read_bytes()
+    (tmp_path / "made" / "one" / "result.json").write_text("{")
+    with pytest.raises(UsageError, match="cannot be read"):
+        collect(tmp_path / "made", tmp_path / "kept" / "runs.jsonl")
 
-    def failing(*_):
+    def failing(_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("shutil.copyfile", failing)
+    (tmp_path / "made" / "one" / "result.json").write_text("{}")
+    monkeypatch.setattr("os.fsync", failing)
     with pytest.raises(OSError, match="Input/output"):
-        collect(tmp_path / "runs", tmp_path / "kept")
-    assert {path.name: path.read_text() for path in (tmp_path / "kept" / "one").iterdir()} == before
-    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["one"]
+        collect(tmp_path / "made", tmp_path / "kept" / "runs.jsonl")
+    assert (tmp_path / "kept" / "runs.jsonl").read_bytes() == before
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["runs.jsonl"]

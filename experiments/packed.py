@@ -1,0 +1,68 @@
+"""Finished runs in one file, from which a page and its figures are made: it needs no checkpoint, and it diffs.
+
+A run is a line, ``{"name": ..., "config": ..., "result": ...}``, with what is in the files of its folder by their stem
+and without those it does not have; the lines of its metrics.jsonl follow as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from experiments.errors import UsageError
+from experiments.folder import placeless, read_json, read_metrics
+
+Run = dict[str, Any]
+OPTIONAL = {"result", "timing", "diverged"}
+
+
+def read_run(folder: Path, name: str = "") -> Run:
+    """What pages are made of, from a run folder; `name` is that of the folder by default."""
+    found = {key: folder / f"{key}.json" for key in ("result", "timing")}
+    said = folder / "diverged.txt"
+    return {
+        "name": name or folder.name,
+        "config": read_json(folder / "config.json"),
+        **{key: read_json(file) if file.exists() else None for key, file in found.items()},
+        "diverged": said.read_text() if said.exists() else None,
+        "metrics": read_metrics(folder / "metrics.jsonl"),
+    }
+
+
+def portable(run: Run) -> Run:
+    """A run without the folders of the machine that it ran on."""
+    out = run["config"]["training"]["out"]
+    said = run["diverged"] and run["diverged"].replace(out or run["name"], run["name"])
+    return run | {"config": placeless(run["config"]), "diverged": said}
+
+
+def write_runs(path: Path, runs: Iterable[Run]) -> None:
+    """Writes a whole file or nothing; the same runs, in any order, give the same bytes."""
+    from asrnn_jax.saved import replacing  # with jax, which must not be imported before `machine.prepare`
+
+    with replacing(path, "w") as file:
+        for run in sorted(runs, key=lambda run: run["name"]):
+            first = {key: value for key, value in run.items() if key != "metrics" and value is not None}
+            file.writelines(json.dumps(line) + "\n" for line in (first, *run["metrics"]))
+
+
+def read_runs(path: Path) -> dict[str, Run]:
+    """Runs by name. No file, no runs.
+
+    Raises:
+      UsageError: a damaged line.
+    """
+    found: dict[str, Run] = {}
+    lines = path.read_text().splitlines() if path.exists() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            value = json.loads(line)
+            if "name" in value:
+                found[value["name"]] = run = value | {"metrics": []} | dict.fromkeys(OPTIONAL - value.keys())
+            else:
+                run["metrics"].append(value)
+        except (ValueError, TypeError, NameError) as e:  # NameError: metrics before any run
+            raise UsageError(f"{path}, line {number} is damaged ({e}): restore the file, or collect runs anew.") from e
+    return found
