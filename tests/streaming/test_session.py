@@ -51,7 +51,7 @@ def test_chunks_of_any_size_equal_one_run(name, batch):
     s = session(name, batch=batch)
     ys = pushed(s, xs, SIZES)
     carry, whole = asrnn_jax.run(MODELS[name], PARAMS[name], xs)
-    np.testing.assert_allclose(ys, whole, atol=1e-6)
+    np.testing.assert_allclose(ys, whole, rtol=1e-6, atol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), s.carry, carry)
     assert s.steps == 60
 
