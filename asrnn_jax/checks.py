@@ -1,4 +1,21 @@
-"""Checks of values that cannot be seen inside `jax.jit`: compiled only into what `checked` makes."""
+"""Checks of values that cannot be seen inside `jax.jit`: compiled only into what `checked` makes.
+
+Outside of `jax.jit`, wrong data raise an error that names the argument, its value and the remedy. Inside, nothing can
+be raised: wrong data become NaN there. To find out where a NaN comes from, wrap the function with `checked`; it
+raises, and says where:
+
+    >>> import jax, jax.numpy as jnp, asrnn_jax
+    >>> cell = asrnn_jax.cells.gru(inputs=1, hidden=4)
+    >>> params, xs = cell.init(jax.random.key(0)), jnp.ones((2, 5, 1))
+    >>> run = asrnn_jax.checked(lambda xs, lengths: asrnn_jax.run(cell, params, xs, lengths=lengths)[1])
+    >>> try:
+    ...     run(xs, jnp.array([5, 9]))
+    ... except ValueError as error:
+    ...     print("lengths" in str(error))
+    True
+
+`checked` costs 0 to 6 % of a training step on a CPU.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,29 @@
 """A trained network as a file that runs without this library: StableHLO for JAX, ONNX for everything else.
 
-Both formats hold one function, with the prepared weights in it::
+    >>> import jax, numpy as np
+    >>> from asrnn_jax import cells, export
+    >>> model = cells.with_output(cells.asrnn(3, 4), 5)
+    >>> file = export.stablehlo(model, model.init(jax.random.key(0)), weights="int8")  # bytes: weights and one step
+
+From here on without this library, on CPU, GPU or TPU:
+
+    >>> advance = jax.export.deserialize(bytearray(file)).call
+    >>> state, reset = (np.zeros((2, 4), "float32"),), np.ones(2, bool)  # reset: True at the very first call
+    >>> state, y = advance(state, np.ones((2, 3), "float32"), reset)
+    >>> y.shape
+    (2, 5)
+
+`onnx` makes the same for onnxruntime (``pip install '.[onnx]'``). Every cell can go both ways: one step at a time, or
+a fixed number of steps (``steps=``; for StableHLO also any number), for any batch, with matrices in float32, bfloat16
+or int8. Making a file needs none of the devices it is to run on. Exported files were run on CPUs only.
+
+``python -m experiments export NETWORK --formats stablehlo onnx`` writes the files of a trained network and compares
+them with it. Programs of a dozen lines that run such a file: ``experiments/examples/stream_stablehlo.py`` with JAX,
+``experiments/examples/stream_onnx.py`` with onnxruntime.
+
+## The function in the file
+
+Both formats hold one function, with the prepared weights in it:
 
     (state, x, reset) -> (state, y)
 

@@ -1,11 +1,16 @@
 """What networks are trained on: sound, images, symbols and text as arrays of numbers over time.
 
-A trained network's card names its features with all their settings, and `of` makes the function that gives them:
+A trained network's card names its features with all their settings, and `of` makes the function that computes them:
 
-    model, params, card = pretrained.load("keyword-asrnn")
-    xs = features.of(card)(*features.read_wav("seven.wav"))
-    carry, logits = asrnn_jax.run(model, params, xs, outputs="last")
-    print(card["labels"][logits.argmax()])
+    >>> import numpy as np
+    >>> from asrnn_jax import features, pretrained
+    >>> model, params, card = pretrained.load("keyword-asrnn")
+    >>> xs = features.of(card)(np.zeros(4000, "float32"), 8000)  # or *features.read_wav("seven.wav")
+    >>> xs.shape[-1] == model.inputs
+    True
+
+For a network of your own, call them by name: `log_mel` for sound, `pixels` for images, `one_hot` for symbols,
+`characters` for text.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Weights to and from other libraries: PyTorch's recurrent layers and flax's own cells.
 
-Nothing of PyTorch is imported: a ``state_dict`` is a mapping of names to arrays or tensors.
+`from_torch` and `to_torch` convert ``torch.nn.LSTM``, ``GRU`` and ``RNN``, with any number of layers and both
+directions. `from_flax` and `to_flax` convert flax's own cells. Nothing of PyTorch is imported: a ``state_dict`` is a
+mapping of names to arrays or tensors.
 
     >>> import numpy as np, jax.numpy as jnp, asrnn_jax.interop
     >>> state_dict = {  # or torch.nn.GRU(3, 5, batch_first=True).state_dict()

@@ -12,12 +12,20 @@
     >>> Classifier().apply(variables, xs, lengths).shape
     (4, 10)
 
-A module's parameters are the cell's own params, nothing added: ``{"params": params}`` turns params of `asrnn_jax.run`
-into variables of a module, ``variables["params"]`` turns them back (``flax.linen.unbox`` of it, where they were made
-with a `partition`).
+**Which class.** `RNN` takes a whole sequence and all options of `asrnn_jax.run`. It prepares the weights once a
+sequence. `RNNCell` is one step, for flax's own `RNN` and `Bidirectional`; it prepares the weights at every step and
+is much slower.
 
-`RNN` stands in for `flax.linen.RNN` of a flax cell, also inside `flax.linen.Bidirectional`. It differs in that it
-returns ``(carry, ys)`` and keeps ``ys`` in the order of ``xs`` unless told otherwise, as `asrnn_jax.run` does.
+**Parameters.** A module's parameters are the cell's own params, nothing added. ``{"params": params}`` turns params of
+`asrnn_jax.run` into variables of a module, and ``variables["params"]`` turns them back. (Where they were made with a
+`partition`, apply ``flax.linen.unbox`` first.) So params move freely between functions, linen and nnx.
+
+**Dropout** is switched as flax's own is, by ``deterministic`` and an rng named "dropout".
+
+**Meshes.** ``partition={"W_xh": (None, "model")}`` gives params the names of mesh axes.
+
+`RNN` stands in for `flax.linen.RNN` of a flax cell, also inside `flax.linen.Bidirectional`. It differs in two ways,
+as `asrnn_jax.run` does: it returns ``(carry, ys)``, and it keeps ``ys`` in the order of ``xs`` unless told otherwise.
 """
 
 from __future__ import annotations

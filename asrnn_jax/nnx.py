@@ -15,10 +15,19 @@
     >>> model(jnp.ones((4, 20, 3)), jnp.array([20, 7, 1, 0])).shape
     (4, 10)
 
-``module.params`` is the dict of arrays that `asrnn_jax.run` takes, and ``RNN(cell, params=params)`` wraps one.
+**Which class.** `RNN` takes a whole sequence and all options of `asrnn_jax.run`. It prepares the weights once a
+sequence. `RNNCell` is one step, for flax's own `RNN` and `Bidirectional`; it prepares the weights at every step and
+is much slower.
 
-`RNN` stands in for `flax.nnx.RNN` of a flax cell, also inside `flax.nnx.Bidirectional`. It differs in that it
-returns ``(carry, ys)`` and keeps ``ys`` in the order of ``xs`` unless told otherwise, as `asrnn_jax.run` does.
+**Parameters.** ``module.params`` is the dict of arrays that `asrnn_jax.run` takes, and ``RNN(cell, params=params)``
+wraps one. So params move freely between functions, linen and nnx.
+
+**Dropout** is switched as flax's own is, by ``model.train()`` and ``model.eval()``.
+
+**Meshes.** ``partition={"W_xh": (None, "model")}`` gives params the names of mesh axes.
+
+`RNN` stands in for `flax.nnx.RNN` of a flax cell, also inside `flax.nnx.Bidirectional`. It differs in two ways, as
+`asrnn_jax.run` does: it returns ``(carry, ys)``, and it keeps ``ys`` in the order of ``xs`` unless told otherwise.
 """
 
 from __future__ import annotations

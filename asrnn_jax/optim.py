@@ -1,4 +1,9 @@
-"""Helpers for optax: which parameters are which, own rates for them, and moving dynamic bases."""
+"""Helpers for optax: which parameters are which, own rates for them, and moving dynamic bases.
+
+`separate_rates` gives the orthogonal parameters a rate of their own, `rebase` moves the base of a dynamic
+parametrisation, `count` counts what is trained. They take params of a cell, of a Flax module, or any tree that
+contains some. The guide to orthogonal parameters is `asrnn_jax.orthogonal`.
+"""
 
 from __future__ import annotations
 

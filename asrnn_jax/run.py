@@ -1,4 +1,41 @@
-"""A cell over time: carries, masks, lengths, resets and direction, once for every cell."""
+"""A cell over time: carries, masks, lengths, resets and direction, once for every cell.
+
+`run` takes a cell through a sequence, `step` takes it one step further. Both work for every cell in the same way: the
+options are not part of the cells.
+
+    >>> import jax, jax.numpy as jnp, asrnn_jax
+    >>> cell = asrnn_jax.cells.gru(inputs=2, hidden=8)
+    >>> params = cell.init(jax.random.key(0))
+    >>> xs = jax.random.normal(jax.random.key(1), (3, 12, 2))
+    >>> carry, ys = asrnn_jax.run(cell, params, xs, lengths=jnp.array([12, 5, 0]))
+
+**Chunks.** The returned carry continues a sequence, so the chunks of a sequence give what the whole gives:
+
+    >>> whole = asrnn_jax.run(cell, params, xs)[1]
+    >>> carry, first = asrnn_jax.run(cell, params, xs[:, :6])
+    >>> carry, second = asrnn_jax.run(cell, params, xs[:, 6:], carry=carry)
+    >>> bool(jnp.allclose(jnp.concatenate([first, second], axis=1), whole, atol=1e-6))
+    True
+
+**Resets.** Where `reset` is True, that batch element starts afresh before the step. So one row can hold several
+sequences, one after the other:
+
+    >>> reset = jnp.zeros((3, 12), bool).at[:, 6].set(True)
+    >>> packed = asrnn_jax.run(cell, params, xs, reset=reset)[1]
+    >>> alone = asrnn_jax.run(cell, params, xs[:, 6:])[1]
+    >>> bool(jnp.allclose(packed[:, 6:], alone, atol=1e-6))
+    True
+
+**Not-a-numbers stay where they are.** A NaN in padding reaches no value and no gradient. A NaN or an overflow before
+a reset reaches nothing after that reset.
+
+**Whatever mode JAX is in.** Tests hold every cell to this: batches sharded over a mesh (Explicit and Auto axes,
+`jax.shard_map`), symbolic shapes of `jax.export`, strict type promotion, JAX's debugging modes, float64 and half
+precision. There may be any number of batch axes. Two cells made with equal arguments are equal, so `jax.jit` compiles
+once for both, and cells can be pickled.
+
+For speed, memory and the choice between the two ways through time, see `asrnn_jax.loop`.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,34 @@
-"""Files of arrays and what they are of, in safetensors' format: written whole or not at all, with a hash of it all.
+"""Files of arrays and of what they are: written whole or not at all, with a hash of everything; a guide to reliability.
 
-Any reader of safetensors reads them. The header's metadata are ``about`` (JSON), ``sha256`` of arrays and about, and
-``complex128`` (JSON, names): the format has no such type, they are float64 with a last axis of real and imaginary part.
+Trained networks (`asrnn_jax.pretrained`) and sessions (`asrnn_jax.streaming.Session.save`) are such files, in the
+format of safetensors. Any reader of safetensors reads them.
+
+## What is promised
+
+- **A file is what was saved, or it is refused.** A writer that is killed or meets a full disk leaves the old file as
+  it was. A damaged file is refused with the reason.
+- **Files from elsewhere** are never unpickled, and the lengths they state are not believed. If they are bad, the
+  command line ends with one line and exit code 2.
+- **A session** gives in chunks what one run gives, to 1e-5, in bounded memory. A saved one continues with the same
+  bits.
+- **Wrong data inside `jax.jit`** become NaN; see `asrnn_jax.checks`.
+- **A run of the command line** that is killed and resumed ends with the same bytes as one that was never stopped; see
+  `experiments.training.checkpoints`.
+
+``make faults`` kills runs, damages their files, fills their disk and runs a session for a million steps, and counts
+what was lost: ``experiments/results/reliability``.
+
+## What is not promised
+
+- The same bits with other versions, another kind of device or another number of devices. There the numbers of a step
+  agree to about 1e-6, and long trainings drift apart.
+- That a file which somebody changed on purpose is noticed. A hash in the file itself finds accidents.
+- Speed beside other work on the same cores.
+
+## The format
+
+The header's metadata are ``about`` (JSON), ``sha256`` of arrays and about, and ``complex128`` (JSON, names):
+safetensors has no such type, so these arrays are float64 with a last axis of real and imaginary part.
 """
 
 from __future__ import annotations

@@ -1,4 +1,34 @@
-"""The cells, one family a file. `CELLS` is the table that tests, adapters and experiments go by."""
+"""The cells, one family a file, and what builds larger cells from them.
+
+| family             | cells                                                                          |
+| ------------------ | ------------------------------------------------------------------------------ |
+| vanilla            | `tanh_rnn`, `irnn`, `indrnn`                                                   |
+| orthogonal         | `asrnn`, `orthogonal`, `scornn`, `exprnn`, `dtriv`, `urnn` (complex), `nnrnn`  |
+| differential       | `antisymmetric`, `lipschitz`, `cornn`                                          |
+| gated              | `lstm`, `gru`, `mgu`, `min_gru`, `min_lstm`, `input_gated`, `surprisal`        |
+| linear state space | `lru`, `s5`, `rg_lru`                                                          |
+| spiking            | `lif`, `alif`                                                                  |
+
+Each factory takes ``inputs`` and ``hidden`` and returns an `asrnn_jax.Cell`; its docstring has the equation and the
+source. `make` makes a cell by its name; `CELLS` is the table of all names. ``python -m experiments list`` prints
+sizes and sources. The cells `min_gru`, `min_lstm`, `lru`, `s5` and `rg_lru` are linear in the state, so an
+associative scan can take them through time, with resets, masks and a start like any other: see `asrnn_jax.loop`.
+
+**Cells are made of cells, and are cells again**: `stack`, `bidirectional`, `residual`, `with_input`, `with_output`,
+`with_trained_start`. A deep LRU as in its paper, made small:
+
+    >>> import jax, jax.numpy as jnp, asrnn_jax
+    >>> from asrnn_jax import cells
+    >>> blocks = [cells.residual(cells.lru(8, 16, outputs=8), dropout=0.1) for _ in range(2)]
+    >>> model = cells.with_output(cells.with_input(cells.stack(blocks), 1), 10)
+    >>> params = model.init(jax.random.key(0))
+    >>> carry, ys = asrnn_jax.run(model, params, jnp.ones((2, 12, 1)), key=jax.random.key(1))  # a key turns dropout on
+    >>> ys.shape
+    (2, 12, 10)
+
+**A cell of your own** is one file, one line in `CELLS` and one row in the tests: CONTRIBUTING.md has a skeleton to
+copy.
+"""
 
 from __future__ import annotations
 

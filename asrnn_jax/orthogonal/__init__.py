@@ -1,9 +1,40 @@
-"""Orthogonal matrices as a function of freely trained numbers.
+"""Orthogonal matrices as a function of freely trained numbers; and a guide to training them.
 
-Q = parametrization(n, map="cayley", init="henaff")
-params = Q.init(key)          # {"skew": (n (n - 1) / 2,)}, with a dynamic base also {"base": (n, n)}
-matrix = Q.matrix(params)     # orthogonal
-params = Q.rebase(params, project)
+An ``n x n`` orthogonal matrix Q is made from the ``n (n - 1) / 2`` numbers of a skew-symmetric matrix. Any optimiser
+can change these numbers: whatever they become, Q is orthogonal to rounding.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from asrnn_jax import orthogonal
+    >>> Q = orthogonal.parametrization(6, map="cayley", init="henaff")
+    >>> params = Q.init(jax.random.key(0))
+    >>> params["skew"].shape
+    (15,)
+    >>> bool(orthogonal.error(Q.matrix(params)) < 1e-5)
+    True
+
+**Which map.** "cayley" is the default: ``Q = (I + A)^{-1} (I - A)``, one solve. It cannot reach the eigenvalue -1.
+"scaled_cayley" can, by a diagonal of signs. "expm" is the matrix exponential. All are computed in at least float32
+and in full matrix precision, on every device.
+
+**Dynamic base.** Far from 0 a map is badly conditioned. With ``dynamic=True`` the matrix is ``Q = B map(A)``, and
+`rebase` moves the base B to the current matrix and A back to 0. Weight decay, an average of two networks or a
+narrower type may change B: what is used is always the orthogonal matrix nearest to it.
+
+    >>> Q = orthogonal.parametrization(6, map="expm", dynamic=True)
+    >>> params = Q.init(jax.random.key(0))
+    >>> moved = Q.rebase(params, project=True)
+    >>> bool(jnp.allclose(Q.matrix(params), Q.matrix(moved), atol=1e-5))
+    True
+
+**In training.** The paper trains the skew numbers of ``W_hh`` at a tenth of the other rate. `asrnn_jax.optim` has
+that and the rebase:
+
+    >>> import optax
+    >>> from asrnn_jax import cells, optim
+    >>> cell = cells.dtriv(inputs=1, hidden=6)
+    >>> params = cell.init(jax.random.key(0))
+    >>> optimizer = optim.separate_rates(optax.rmsprop(1e-3), optax.rmsprop(1e-4))
+    >>> params = optim.rebase(cell, params, step=jnp.array(100), every=100)  # after each step; works under jit
 """
 
 from __future__ import annotations

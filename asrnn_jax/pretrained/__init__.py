@@ -1,4 +1,30 @@
-"""Trained networks by name: small files beside this one, each with its card."""
+"""Trained networks by name: small files beside this module, each with its card.
+
+    >>> import numpy as np, asrnn_jax
+    >>> from asrnn_jax import features, pretrained
+    >>> pretrained.list()
+    ('copy-asrnn', 'fashion-asrnn', 'fashion-gru', 'fashion-lstm', 'keyword-asrnn', 'keyword-gru', 'keyword-lstm',
+     'pmnist-asrnn', 'smnist-asrnn')
+    >>> model, params, card = pretrained.load("keyword-asrnn")  # spoken digits on an endless stream, never reset
+    >>> sound, rate = np.zeros(4000, "float32"), 8000  # or features.read_wav("seven.wav")
+    >>> xs = features.of(card)(sound, rate)  # log-mel bands every 16 ms, as in training
+    >>> _, logits = asrnn_jax.run(model, params, xs, outputs="last")
+    >>> label = card["labels"][logits.argmax()]
+
+On a stream, push the same features into ``asrnn_jax.streaming.Session(model, params)``, chunk after chunk: the
+network says "don't know" in silence. It also classifies single recordings, whole and from a fresh state:
+keyword-asrnn 94.0 % of the 300 test files.
+
+**What a file has.** Each is smaller than 1 MB and has a hash and a card: task, features, labels, recipe, result, date
+and versions. `asrnn_jax.features.of` makes of a card the function that turns sound, images or symbols into what the
+network was trained on.
+
+**Numbers again.** ``python -m experiments evaluate --pretrained NAME --data-dir FOLDER`` measures the card's numbers
+once more. What noise, gaps and narrow weights do to these networks: ``experiments/results/robustness``.
+
+**Your own.** `save` writes such a file; ``python -m experiments save runs/NAME --name mine --to .`` makes one of a
+run.
+"""
 
 from __future__ import annotations
 

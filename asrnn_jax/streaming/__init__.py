@@ -1,4 +1,54 @@
-"""Recurrent networks on streams that never end: streams to train on, reset policies, the session, its monitors."""
+"""Recurrent networks on streams that never end: streams to train on, reset policies, the session, its monitors.
+
+A network trained on separate samples falls apart on a stream unless it is reset at each true beginning, which nobody
+knows. Trained on streams, with the objective of `asrnn_jax.losses.reset_free`, it needs no reset. Measurements, and
+what the objective does not do: ``experiments/results/never_reset``.
+
+## Train
+
+Join your samples with random gaps, and carry the state from window to window:
+
+    >>> import jax, numpy as np, asrnn_jax
+    >>> from asrnn_jax import cells, losses, streaming
+    >>> rng = np.random.default_rng(0)
+    >>> samples, classes = rng.normal(size=(50, 20, 3)), rng.integers(5, size=50)
+    >>> stream = streaming.Stream(samples, classes, gaps=streaming.Gaps(10, 60), seed=0)
+    >>> window = stream.window(start=0, steps=60)
+    >>> model = cells.with_output(cells.gru(3, 8), 5)
+    >>> params = model.init(jax.random.key(0))
+    >>> carry, logits = asrnn_jax.run(model, params, window.xs)  # the next window starts from this carry
+    >>> loss = losses.reset_free(logits, window.labels, window.informative).mean()
+
+- Gaps have kinds: silence, several noises, pieces of other samples. See `Gaps`. Train with those that you expect.
+- `asrnn_jax.losses.entropy_target` sets the weight of the loss by itself: it holds the entropy in gaps at a target.
+- Where nobody labelled the gaps, a score decides what is informative: `asrnn_jax.losses` has several.
+- Check accuracy twice: with resets and without. ``python -m experiments never-reset`` does, for six policies.
+
+## Run
+
+A session takes chunks of any length, in bounded memory, and gives what one call of `asrnn_jax.run` would give:
+
+    >>> session = streaming.Session(model, params, policy=streaming.never())
+    >>> session.push(window.xs[:30]).shape, session.push(window.xs[30:31]).shape
+    ((30, 5), (1, 5))
+
+``session.save(path)`` and ``session.load(path)`` stop and continue it, with the same bits.
+
+## Watch, and fall back
+
+With statistics of training streams, a session watches the norm of the state, saturation, entropy in gaps and drift of
+the input, and reports to ``session.events``. A fallback resets a stream while one of its monitors is tripped:
+
+    >>> reference = streaming.reference(model, params, window.xs, window.informative)
+    >>> session = streaming.Session(model, params, reference=reference, fallback=streaming.periodic(500))
+    >>> len(session.events)
+    0
+
+## When to reset: policies
+
+A policy is a pair of pure functions, as optax has optimisers: `never`, `oracle` (at the true beginnings), `periodic`,
+`on_energy`, `on_entropy`, `on_saturation`. The session asks it before each step.
+"""
 
 from asrnn_jax.streaming.monitors import Limits, Readings, Reference, reference
 from asrnn_jax.streaming.policies import (

@@ -1,4 +1,20 @@
-"""Checkpoints that say of every leaf what it must be: what is read back is not always what was saved."""
+"""Checkpoints that verify every array they read: what is read back is not always what was saved.
+
+What a run promises:
+
+- **A run that is killed at any moment and resumed** ends with the same bytes in ``metrics.jsonl`` and
+  ``result.json``, parameters included, as one that was never stopped. What is lost is the time since the last
+  checkpoint (``--checkpoint-every``).
+- **A checkpoint is what was saved, or it is refused.** Every array has its hash, shape and type. A damaged checkpoint
+  is named, and the one before it is taken, with a warning. A run that goes on sets the damaged one aside
+  (``STEP.damaged``). If the system cannot read a file at the moment, that is not taken for damage. Reading changes
+  nothing, and two processes cannot write one folder.
+- **Every way to end says up to where the run is saved**, with an exit code that is not 0: an exception, a full disk,
+  SIGTERM, another process that is gone. A loss or a gradient that is not finite stops the run, names the step and
+  keeps the batch.
+
+``make faults`` tests this and counts what was lost: ``experiments/results/reliability``.
+"""
 
 from __future__ import annotations
 
