@@ -120,6 +120,7 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "lif": lif,
     "alif": alif,
 }
+"""Every cell by its name: what tests, adapters and experiments go by."""
 
 
 def make(name: str, inputs: int, hidden: int, **options) -> Cell:

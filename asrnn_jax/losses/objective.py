@@ -16,6 +16,7 @@ from asrnn_jax.dtypes import at_least_float32
 from asrnn_jax.loop import nan_where
 
 KL = Literal["uniform_first", "model_first"]
+"""Which divergence the second term of `reset_free` is: see there."""
 
 
 def reset_free(

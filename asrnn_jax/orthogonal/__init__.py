@@ -68,6 +68,7 @@ __all__ = [
 ]
 
 MAPS = ("cayley", "scaled_cayley", "expm")
+"""The maps by their names, for `parametrization`."""
 
 
 class Orthogonal(NamedTuple):

@@ -47,3 +47,4 @@ def haar(key, n: int, angle_to_entry: Callable, from_matrix: Callable, dtype) ->
 
 
 INITS = {"henaff": henaff, "cayley": cayley, "haar": haar, "identity": identity}
+"""The initial values by their names, for `asrnn_jax.orthogonal.parametrization`."""

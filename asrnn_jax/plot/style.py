@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 
 # Okabe-Ito: told apart by colour-blind readers; line styles keep them apart in grey print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""The colours of lines, in their order; they can be told apart by colour-blind readers."""
 STYLES = ("-", "--", "-.", ":")
+"""The dashes of lines, in their order."""
 
 
 def line(i: int, of: int) -> dict:

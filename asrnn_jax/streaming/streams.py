@@ -63,8 +63,11 @@ NOISES: dict[str, Noise] = {
     "hum": _hum,
     "clicks": _clicks,
 }
-DISTRACTOR = "distractor"  # steps drawn at random from one sample
-BACKGROUND = "background"  # a piece of a recording
+"""Each kind of noise by its name: ``(generator, steps, inputs, level) -> (steps, inputs)``."""
+DISTRACTOR = "distractor"
+"""The kind of gap that is made of steps drawn at random from one sample."""
+BACKGROUND = "background"
+"""The kind of gap that is a piece of a recording."""
 
 
 @dataclass(frozen=True)
