@@ -28,6 +28,7 @@ MARK = re.compile(r"[_^]\{|(?<![<>=!]) = (?!=)")
 
 def latex(text: str) -> str | None:
     """The equation in LaTeX, or None where `text` is none."""
+    text = text.replace("⁻¹", "^{-1}").strip()
     if not MARK.search(text):
         return None
     out, at, letters = [], 0, 0

@@ -103,7 +103,7 @@ def _body(root: Path, path: Path, links: Callable[[str], str]) -> str:
         names = sorted({name.split("/")[0] for name in tracked if name})
         return f"<h1>{path}</h1><ul>{''.join(f'<li>{html.escape(name)}</li>' for name in names)}</ul>"
     if path.suffix == ".md":
-        return markdown(full.read_text(), links)
+        return equations.render(markdown(full.read_text(), links))
     if path.suffix == ".ipynb":
         return _notebook(json.loads(full.read_text()), links)
     if full.stat().st_size > LONGEST:
@@ -160,7 +160,7 @@ def _page(title: Path | str, body: str, at: Path) -> str:
     bar = " ".join(f'<a href="{up}{url}">{text}</a>' for url, text in NAVIGATION.items())
     heading = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.DOTALL)
     name = re.sub("<[^>]*>", "", heading[1]) if heading else str(title)
-    style = HtmlFormatter().get_style_defs(".highlight, pre")
+    style = HtmlFormatter().get_style_defs([".highlight", "pre"])
     return f"""<!doctype html>
 <html lang="en">
 <head>
