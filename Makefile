@@ -3,6 +3,7 @@
 # make notebooks   runs the notebooks and keeps what they show, and brings .py and .ipynb in step
 # make faults  hurts small runs in every way that machines do and says what was lost, in about ten minutes
 # make accelerator   laws and times on this machine's GPU or TPU, in at most eight minutes
+# make docs    the documentation as a site that needs no network, in site/; fails if a symbol or a link is dead
 # make lint    formatting, lint, types
 # make dist    the sdist and the wheel, checked, in dist/
 #
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test notebooks faults accelerator lint dist clean
+.PHONY: demo test notebooks docs faults accelerator lint dist clean
 
 $(BIN)/python:
 	python=$$(.ci/python $(PYTHON)) && "$$python" -m venv $(VENV)
@@ -42,6 +43,9 @@ notebooks: $(VENV)/dev
 	$(BIN)/jupytext --sync notebooks/*.py
 	$(BIN)/python -m pytest -o addopts= -q -n 2 --nbmake --nbmake-timeout 600 --overwrite notebooks/*.ipynb
 
+docs: $(VENV)/dev
+	$(BIN)/python -m experiments.tools.site
+
 faults: $(VENV)/experiments
 	rm -rf faults
 	$(BIN)/python -m experiments faults --out faults
@@ -62,4 +66,4 @@ dist: $(VENV)/dev
 	$(BIN)/twine check --strict dist/*
 
 clean:
-	rm -rf .venv .venv-* demo dist
+	rm -rf .venv .venv-* demo dist site

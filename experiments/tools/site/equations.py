@@ -20,26 +20,29 @@ FUNCTIONS = {
     },
     **{name: rf"\operatorname{{{name}}}" for name in ("Re", "Im", "expm", "cayley", "sqrt", "map", "KL", "CE")},
     "sigmoid": r"\sigma",
+    "sum": r"\sum",
 }
 SIGNS = {"*": r"\odot ", "<=": r"\le ", ">=": r"\ge ", "~": r"\sim ", "|": r"\vert ", "/": "/"}
-TOKEN = re.compile(r"\s+|<=|>=|\d+(?:\.\d+)?|[A-Za-z]+|[_^]\{[^{}]*\}|[_^]\w+|[-+*/=()\[\],|~.]")
-MARK = re.compile(r"[_^]\{|(?<![<>=!]) = (?!=)")
+TOKEN = re.compile(r"\s+|\"\w+\"|<=|>=|\d+(?:\.\d+)?|[A-Za-z]+|[_^]\{[^{}]*\}|[_^]\w+|[-+*/=()\[\],|~.]")
+MARK = re.compile(r"[_^]\{|\^|(?<![<>=!]) = (?!=)|\bd[a-zA-Z]_\w / d")
+RECURSION = re.compile(r"_t\b|_\{t-1\}")
+LEFT = re.compile(r"[\w{}, -]+ = ")
 
 
-def latex(text: str) -> str | None:
-    """The equation in LaTeX, or None where `text` is none."""
-    text = text.replace("⁻¹", "^{-1}").strip()
+def latex(text: str, words: bool = False) -> str | None:
+    """The equation in LaTeX, or None where `text` is none; with `words` there may be some on its right."""
+    text = re.sub(r"\s+=", " =", text.replace("⁻¹", "^{-1}").strip())
     if not MARK.search(text):
         return None
     out, at, letters = [], 0, 0
     while at < len(text):
         found = TOKEN.match(text, at)
-        if found is None:
+        token = found.group() if found else text[at]
+        at += len(token)
+        piece = _piece(token) if found else None
+        if piece is None and not words:
             return None
-        token, at = found.group(), found.end()
-        piece = _piece(token)
-        if piece is None:
-            return None
+        piece = piece or rf"\;\text{{{token}}}\;"
         letters += token[0].isalpha()
         out.append(piece)
     return "".join(out) if letters else None
@@ -49,7 +52,7 @@ def _piece(token: str) -> str | None:
     if token.isspace():
         return r" \qquad " if len(token) > 3 else " "
     if token in FUNCTIONS:
-        return FUNCTIONS[token] + " "
+        return rf"\,{FUNCTIONS[token]} "
     if token in GREEK:
         return rf"\{token} "
     if token[0] in "_^":
@@ -69,8 +72,8 @@ def render(page: str) -> str:
     return re.sub(r"(?<!<pre>)<code>([^<\n]*)</code>", _inline, page)
 
 
-def _mathml(text: str, display: str) -> str | None:
-    found = latex(text)
+def _mathml(text: str, display: str, words: bool = False) -> str | None:
+    found = latex(text, words)
     return None if found is None else latex2mathml.converter.convert(found, display=display)
 
 
@@ -82,10 +85,17 @@ def _inline(match: re.Match[str]) -> str:
 
 def _block(match: re.Match[str]) -> str:
     lines = html.unescape(match[1]).strip("\n").split("\n")
-    made = [_mathml(line.strip(), "block") for line in lines if line.strip()]
+    words = bool(RECURSION.search(match[1])) and all(_left(line) for line in lines if line.strip())
+    made = [_mathml(line.strip(), "block", words) for line in lines if line.strip()]
     if not made or None in made:
         return match[0]
-    return f'<div class="equation" title="{match[1].strip()}">{"".join(filter(None, made))}</div>'
+    return f'<div class="equation" title="{match[1].strip()}">{"".join(f"<div>{line}</div>" for line in made)}</div>'
+
+
+def _left(line: str) -> bool:
+    """Whether a line begins with letters of mathematics and an equals sign, as no line of code with names does."""
+    found = LEFT.match(line.strip())
+    return found is not None and latex(found.group() + "0") is not None
 
 
 def tex(text: str) -> str:
