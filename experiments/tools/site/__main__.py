@@ -18,7 +18,7 @@ def main(out: Path) -> int:
     pages.build(ROOT, out, api.addresses(modules, ROOT))
     problems = api.build(modules, ROOT, out)
     pages.contents(ROOT, out, {name: api.summary(name) for name in modules})
-    problems += check.symbols(modules, out / "api") + check.links(out)
+    problems += check.symbols({name: api.public(name) for name in modules}, out / "api") + check.links(out)
     for problem in problems:
         print(problem, file=sys.stderr)
     count = len(list(out.rglob("*.html")))

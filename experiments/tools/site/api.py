@@ -43,6 +43,17 @@ def _imported(name: str) -> types.ModuleType | None:
         return None
 
 
+def public(name: str) -> list[str]:
+    """The public names of a module: its ``__all__``, or else the functions and classes that it defines."""
+    module = importlib.import_module(name)
+    named = GUIDES.get(name)
+    named = getattr(module, "__all__", None) if named is None else named
+    if named is not None:
+        return [symbol for symbol in named if not inspect.ismodule(getattr(module, symbol))]
+    own = {symbol: value for symbol, value in vars(module).items() if getattr(value, "__module__", None) == name}
+    return [symbol for symbol, value in own.items() if callable(value) and not symbol.startswith("_")]
+
+
 def summary(name: str) -> str:
     return (inspect.getdoc(importlib.import_module(name)) or "").split("\n\n")[0].replace("\n", " ")
 
@@ -59,9 +70,9 @@ def _address(name: str) -> str:
 
 def build(modules: list[str], root: Path, out: Path) -> list[str]:
     """Writes the pages and says what in them leads nowhere."""
-    for name, public in GUIDES.items():
-        if public is not None:
-            importlib.import_module(name).__all__ = public
+    for name, named in GUIDES.items():
+        if named is not None:
+            importlib.import_module(name).__all__ = named
     warnings.filterwarnings("ignore", "Error parsing type annotation", module="pdoc")  # of fields: shown as written
     pdoc.render.configure(docformat="google", template_directory=Path(__file__).parent / "templates")
     docs = {name: pdoc.doc.Module(importlib.import_module(name)) for name in modules}

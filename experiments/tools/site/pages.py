@@ -121,7 +121,9 @@ def markdown(text: str, links: Callable[[str], str]) -> str:
     def coloured(code: str, language: str, _: str) -> str:
         return highlight(code, PythonLexer() if language == "python" else TextLexer(), HtmlFormatter(nowrap=True))
 
-    reader = MarkdownIt("commonmark", {"html": True, "highlight": coloured}).enable("table").use(anchors_plugin, 4)
+    reader = (
+        MarkdownIt("commonmark", {"html": True, "highlight": coloured}).enable("table").use(anchors_plugin, max_level=4)
+    )
     tokens = reader.parse(equations.tex(text))
     for token in (child for top in tokens for child in (top, *(top.children or ()))):
         for name in ("href", "src"):
