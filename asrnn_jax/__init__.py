@@ -49,7 +49,7 @@ so.
 
 **Known gaps.** flax 0.12.8 with jax 0.11.1 or later has no nnx: importing `asrnn_jax.nnx` says so, and linen works.
 jax 0.11.2 with flax 0.12.12 was tried by hand (export and nnx only). Python 3.12 and 3.14 should work and were not
-tried.
+tried. The newest versions are as fast as the oldest, or faster: ``experiments/results/bench/versions.md``.
 
 **Systems.** Linux on x86-64 is tested. One NVIDIA H200 was measured; TPUs, other GPUs and several accelerators at
 once were not (`make accelerator` measures yours). On macOS the library leaves out what only Linux has (the number of

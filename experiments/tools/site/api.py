@@ -72,7 +72,7 @@ def build(modules: list[str], root: Path, out: Path) -> list[str]:
     """Writes the pages and says what in them leads nowhere."""
     for name, named in GUIDES.items():
         if named is not None:
-            importlib.import_module(name).__all__ = named
+            vars(importlib.import_module(name))["__all__"] = named
     warnings.filterwarnings("ignore", "Error parsing type annotation", module="pdoc")  # of fields: shown as written
     pdoc.render.configure(docformat="google", template_directory=Path(__file__).parent / "templates")
     docs = {name: pdoc.doc.Module(importlib.import_module(name)) for name in modules}

@@ -162,7 +162,7 @@ def _page(title: Path | str, body: str, at: Path) -> str:
     bar = " ".join(f'<a href="{up}{url}">{text}</a>' for url, text in NAVIGATION.items())
     heading = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.DOTALL)
     name = re.sub("<[^>]*>", "", heading[1]) if heading else str(title)
-    style = HtmlFormatter().get_style_defs([".highlight", "pre"])
+    style = "\n".join(HtmlFormatter().get_style_defs(where) for where in (".highlight", "pre code"))
     return f"""<!doctype html>
 <html lang="en">
 <head>
