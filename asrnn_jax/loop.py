@@ -11,9 +11,9 @@ twice the time of its matrix products alone, on CPUs. Tables: ``experiments/resu
 
 | argument of `run` | what it does | when |
 | --- | --- | --- |
-| ``how="parallel"`` | associative scan over time, for linear cells only | the default on accelerators |
-| ``how="sequential"`` | the loop | the default on CPUs |
-| ``gradient="plain"`` | JAX's own derivative of the scan: slower | for `jax.jvp`, `jax.jacfwd`, second derivatives |
+| ``method="associative_scan"`` | associative scan over time, for linear cells only | the default on accelerators |
+| ``method="sequential"`` | the loop | the default on CPUs |
+| ``gradient="autodiff"`` | JAX's own derivative of the scan: slower | for `jax.jvp`, `jax.jacfwd`, second derivatives |
 | ``outputs="last"`` | only the last output; the others are never built | classification of whole sequences |
 | ``remat=True`` | keeps about sqrt(T) carries for the backward pass | long sequences: memory grows with sqrt(T) |
 | ``unroll=8`` | steps a trip through the loop | the default on accelerators; 1 on CPUs |
@@ -23,7 +23,7 @@ twice the time of its matrix products alone, on CPUs. Tables: ``experiments/resu
     >>> import jax, jax.numpy as jnp, asrnn_jax
     >>> cell = asrnn_jax.cells.lru(inputs=1, hidden=4)
     >>> params, xs = cell.init(jax.random.key(0)), jnp.ones((2, 16, 1))
-    >>> ways = [asrnn_jax.run(cell, params, xs, how=how)[1] for how in ("sequential", "parallel")]
+    >>> ways = [asrnn_jax.run(cell, params, xs, method=m)[1] for m in ("sequential", "associative_scan")]
     >>> bool(jnp.allclose(*ways, atol=1e-5))
     True
 

@@ -14,7 +14,7 @@ and `change` look at the input, `surprisal` at predictions, `detector` is a smal
 
     >>> background, xs = 0.1 * jnp.ones((1, 50, 3)), jnp.ones((1, 3, 3))
     >>> threshold = losses.quantile_threshold(losses.energy(background), 0.99)
-    >>> losses.above(losses.energy(xs), threshold, softness=0.5).shape
+    >>> losses.exceeds(losses.energy(xs), threshold, softness=0.5).shape
     (1, 3)
 
 All of these work on whole sequences in training and on one step live.

@@ -2,7 +2,7 @@
 
     >>> import numpy as np, asrnn_jax
     >>> from asrnn_jax import features, pretrained
-    >>> pretrained.list()
+    >>> pretrained.names()
     ('copy-asrnn', 'fashion-asrnn', 'fashion-gru', 'fashion-lstm', 'keyword-asrnn', 'keyword-gru', 'keyword-lstm',
      'pmnist-asrnn', 'smnist-asrnn')
     >>> model, params, card = pretrained.load("keyword-asrnn")  # spoken digits on an endless stream, never reset
