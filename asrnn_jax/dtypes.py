@@ -1,4 +1,4 @@
-"""Types of numbers: what is computed in which, whatever `jax.numpy_dtype_promotion` says."""
+"""Which floating-point type is used where, whatever `jax.numpy_dtype_promotion` says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What run does with masks, lengths and resets besides handing them to the loop; arrays ``(T, *B, ...)``."""
+"""Masks, lengths and resets as `run` uses them, and what keeps NaN from crossing them; arrays ``(T, *B, ...)``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of functions that know how they were made: equal where their makers' arguments are, and picklable."""
+"""Records of functions that remember how they were made; equal arguments make equal records. They can be pickled."""
 
 from __future__ import annotations
 
