@@ -1,4 +1,4 @@
-"""The objective that makes resets unnecessary, what decides which steps are informative, and a weight that sets itself.
+"""The reset-free objective, what decides which steps are informative, and a weight that sets itself.
 
 `reset_free` is the objective of Never Reset Again (arXiv:2412.15983), a plain function in optax's conventions. On
 informative steps it is cross-entropy. Elsewhere it asks for "don't know", the uniform distribution:

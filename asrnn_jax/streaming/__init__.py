@@ -1,8 +1,8 @@
 """Recurrent networks on streams that never end: streams to train on, reset policies, the session, its monitors.
 
-A network trained on separate samples falls apart on a stream unless it is reset at each true beginning, which nobody
-knows. Trained on streams, with the objective of `asrnn_jax.losses.reset_free`, it needs no reset. Measurements, and
-what the objective does not do: ``experiments/results/never_reset``.
+A network trained on separate samples loses accuracy on a stream, unless it is reset wherever a sample begins, and on a
+real stream nobody knows where that is. Trained on streams, with its state carried on, it needs no reset. The objective
+`asrnn_jax.losses.reset_free` also makes it say "don't know" in gaps. Measurements: ``experiments/results/never_reset``.
 
 ## Train
 

@@ -64,8 +64,8 @@ def build(root: Path, out: Path, modules: Mapping[Path, str]) -> None:
         links = _Links(root, path, modules)
         target.write_text(_page(path, _body(root, path, links), target.relative_to(out)))
         wanted += links.files
-    for name in ("site.css",):
-        shutil.copy(HERE / name, out / name)
+    colours = "\n".join(HtmlFormatter().get_style_defs(where) for where in (".highlight", "pre code"))
+    (out / "site.css").write_text(f"{colours}\n{(HERE / 'site.css').read_text()}")
 
 
 class _Links:
@@ -162,7 +162,6 @@ def _page(title: Path | str, body: str, at: Path) -> str:
     bar = " ".join(f'<a href="{up}{url}">{text}</a>' for url, text in NAVIGATION.items())
     heading = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.DOTALL)
     name = re.sub("<[^>]*>", "", heading[1]) if heading else str(title)
-    style = "\n".join(HtmlFormatter().get_style_defs(where) for where in (".highlight", "pre code"))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -170,7 +169,6 @@ def _page(title: Path | str, body: str, at: Path) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{name}</title>
 <link rel="stylesheet" href="{up}site.css">
-<style>{style}</style>
 </head>
 <body>
 <nav>{bar}</nav>
