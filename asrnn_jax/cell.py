@@ -123,9 +123,9 @@ class Cell(Made):
     An element is ``(decay, drive)``, both like the carry: ``carry = decay * carry + drive``.
     """
     apply_parts: Callable[..., tuple[PyTree, jax.Array]] | None = None
-    """``(go, weights, carry, xs, key) -> (carry, ys)``: a cell made of cells, see `asrnn_jax.composite`."""
+    """``(run_part, weights, carry, xs, key) -> (carry, ys)``: a cell made of cells, see `cells.composite`."""
     parts: tuple[Cell, ...] = ()
-    """The cells that a cell is made of, see `asrnn_jax.composite`."""
+    """The cells that a cell is made of, see `cells.composite`."""
     both_directions: bool = False
     """Whether ys at a step also depend on later steps."""
     dropout: bool = False

@@ -5,6 +5,7 @@ A stream is a function of its seed and of time: any window of it can be asked fo
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -172,7 +173,7 @@ class Stream:
         self._samples, self._labels, self._lengths, self._gaps = samples, labels, lengths, gaps
         self._background = None if background is None else np.asarray(background)
         self._noise, self._drift, self._missing, self._seed = noise, drift, missing, seed
-        self._ends = np.zeros(1, np.int64)  # where each segment (gap, then sample) ends; grows as it is asked for
+        self._ends = [0]  # where each segment (gap, then sample) ends; grows as it is asked for
         self._shuffled = (-1, np.zeros(0, int))  # the order of one pass over the samples, and which pass it is
         self._wander = self._rng(2).uniform(size=(2, 4, samples.shape[2]))
 
@@ -207,9 +208,7 @@ class Stream:
 
     def _reach(self, end: int) -> None:
         while self._ends[-1] < end:
-            first = len(self._ends) - 1
-            more = [self._steps(first + i) for i in range(64)]
-            self._ends = np.concatenate([self._ends, self._ends[-1] + np.cumsum(more)])
+            self._ends.append(self._ends[-1] + self._steps(len(self._ends) - 1))
 
     def _steps(self, segment: int) -> int:
         gap = int(self._rng(0, segment).integers(self._gaps.shortest, self._gaps.longest + 1))
@@ -227,8 +226,8 @@ class Stream:
         xs = np.zeros((steps, self._samples.shape[2]), np.float32)
         labels = np.full(steps, -1, np.int32)
         starts, ends = np.zeros(steps, bool), np.zeros(steps, bool)
-        segment = int(np.searchsorted(self._ends, start, side="right")) - 1
-        while (at := int(self._ends[segment]) - start) < steps:
+        segment = bisect.bisect_right(self._ends, start) - 1
+        while (at := self._ends[segment] - start) < steps:
             piece, gap, chosen = self._segment(segment)
             low, high = max(0, -at), min(len(piece), steps - at)
             xs[at + low : at + high] = piece[low:high]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -40,9 +40,13 @@ def pixels_task(config: Pixels) -> Task:
     train = len(kept)
     epoch = train // size
 
+    @lru_cache(maxsize=2)
+    def shuffled(number: int) -> np.ndarray:
+        return np.random.default_rng([config.training.seed, number]).permutation(train)
+
     def batch(step):
-        shuffled = np.random.default_rng([config.training.seed, step // epoch]).permutation(train)
-        chosen = kept[np.sort(shuffled[(step % epoch) * size : (step % epoch + 1) * size])]
+        order = shuffled(step // epoch)
+        chosen = kept[np.sort(order[(step % epoch) * size : (step % epoch + 1) * size])]
         return images.train_images[chosen], images.train_labels[chosen]
 
     def valid():
