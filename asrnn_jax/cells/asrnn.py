@@ -11,9 +11,9 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
+from asrnn_jax.cells.composite import rebase_within
 from asrnn_jax.cells.dense import affine, of_carry, orthogonal_kernel, zeros
 from asrnn_jax.cells.vanilla import tanh_pullback
-from asrnn_jax.cells.composite import rebase_within
 from asrnn_jax.orthogonal import parametrization
 
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, per_unit
 from asrnn_jax.cells.composite import composite, rebase_within
+from asrnn_jax.cells.dense import affine, per_unit
 from asrnn_jax.dtypes import at_least_float32
 
 

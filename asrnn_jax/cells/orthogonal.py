@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, modrelu, of_carry, per_unit, recurrent
 from asrnn_jax.cells.composite import rebase_within
+from asrnn_jax.cells.dense import affine, modrelu, of_carry, per_unit, recurrent
 from asrnn_jax.orthogonal import parametrization
 
 
