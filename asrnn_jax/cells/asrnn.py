@@ -42,6 +42,7 @@ def asrnn(
     slope: float = 0.0,
     kappa: float = 10.0,
     rho: float = 0.5,
+    readout: Literal["state", "carry"] = "state",
     dtype=jnp.float32,
 ) -> Cell:
     """Adaptive-saturated RNN.
@@ -72,6 +73,8 @@ def asrnn(
         at eps. With 1 the same start was seen to blow up; prefer "bounded" to train from a small ``D_f``.
       kappa: bound of ``max(D_f) / min(D_f)`` in the bounded form.
       rho: share of -1 signs for "scaled_cayley".
+      readout: what ``ys`` are: "state" is h; "carry" is ``g = W_f h``, which is in [-1, 1] and costs no product. A linear
+        layer behind the cell can express the same with either, so take "carry" where all ``ys`` go into one.
       dtype: of the params.
 
     Params: ``{"W_xh": (I, H), "b": (H,), "W_hh": {"skew": (H (H - 1) / 2,)}, "U_f": {"skew": ...}, "D_f": ...}``.
@@ -83,6 +86,7 @@ def asrnn(
     """
     checks.sizes(inputs=inputs, hidden=hidden)
     checks.choice("saturation", saturation, ("abs", "bounded"))
+    checks.choice("readout", readout, ("state", "carry"))
     checks.at_least("eps", eps, 0.0)
     checks.at_least("kappa", kappa, 1.0)
     if not a <= b:
@@ -127,7 +131,7 @@ def asrnn(
         project=lambda weights, xs: affine(xs, weights.V, weights.c),
         mix=lambda weights, g: g @ weights.M,
         update=lambda g, z, a: jnp.tanh(z + a),
-        readout=lambda weights, gs, xs: to_state(weights, gs),
+        readout=lambda weights, gs, xs: gs if readout == "carry" else to_state(weights, gs),
         to_state=to_state,
         to_carry=lambda weights, h: h @ weights.W_f.T,
         linear_readout=True,

@@ -51,6 +51,11 @@ def asrnn_step(m, h, x):
     return h, h
 
 
+def asrnn_carry_step(m, h, x):
+    h, _ = asrnn_step(m, h, x)
+    return h, m[3] @ h
+
+
 def orthogonal(p, n, map="cayley", rho=0.5, **_):
     return p["W_xh"].T, orthogonal_matrix(p["W_hh"]["skew"], n, map, p["W_hh"], rho), p["b"]
 
@@ -159,6 +164,7 @@ ROWS = [
     Row("asrnn-scaled", "asrnn", options(map="scaled_cayley", rho=0.3, a=0.5, b=1.5), asrnn, asrnn_step),
     Row("asrnn-dynamic", "asrnn", options(map="expm", init="haar", dynamic=True, a=1.0, b=1.5), asrnn, asrnn_step),
     Row("asrnn-bounded", "asrnn", options(saturation="bounded", a=0.1, b=2.0), asrnn, asrnn_step),
+    Row("asrnn-carry", "asrnn", options(readout="carry", a=0.5, b=1.5), asrnn, asrnn_carry_step),
     Row("orthogonal", "orthogonal", options(), orthogonal, modrelu_step),
     Row("orthogonal-scornn", "orthogonal", options(map="scaled_cayley", init="cayley"), orthogonal, modrelu_step),
     Row("orthogonal-dtriv", "orthogonal", options(map="expm", dynamic=True), orthogonal, modrelu_step),
