@@ -73,8 +73,8 @@ def asrnn(
         at eps. With 1 the same start was seen to blow up; prefer "bounded" to train from a small ``D_f``.
       kappa: bound of ``max(D_f) / min(D_f)`` in the bounded form.
       rho: share of -1 signs for "scaled_cayley".
-      readout: what ``ys`` are: "state" is h; "carry" is ``g = W_f h``, which is in [-1, 1] and costs no product. A linear
-        layer behind the cell can express the same with either, so take "carry" where all ``ys`` go into one.
+      readout: what ``ys`` are: "state" is h; "carry" is ``g = W_f h``, which is in [-1, 1] and costs no product. A
+        linear layer behind the cell can express the same with either, so take "carry" where all ``ys`` go into one.
       dtype: of the params.
 
     Params: ``{"W_xh": (I, H), "b": (H,), "W_hh": {"skew": (H (H - 1) / 2,)}, "U_f": {"skew": ...}, "D_f": ...}``.
