@@ -1,5 +1,6 @@
 # make demo    asRNN beside a tanh RNN on copy memory: a table and a figure, in about three minutes
-# make test    the whole test suite; TESTS="tests/test_laws.py ..." runs a part of it
+# make test    the tests, to be run before each commit; TESTS="tests/test_laws.py ..." runs a part of them
+# make test-slow   those that need processes, kills, full disks or minutes
 # make notebooks   runs the notebooks and keeps what they show, and brings .py and .ipynb in step
 # make faults  hurts small runs in every way that machines do and says what was lost, in about ten minutes
 # make accelerator   laws and times on this machine's GPU or TPU, in at most eight minutes
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test notebooks docs faults accelerator lint dist clean
+.PHONY: demo test test-slow notebooks docs faults accelerator lint dist clean
 
 $(BIN)/python:
 	python=$$(.ci/python $(PYTHON)) && "$$python" -m venv $(VENV)
@@ -38,6 +39,10 @@ demo: $(VENV)/experiments
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest -n 2 $(TESTS)
+
+# What needs processes, kills, full disks or minutes.
+test-slow: $(VENV)/dev
+	$(BIN)/python -m pytest -n 2 -m slow $(TESTS)
 
 notebooks: $(VENV)/dev
 	$(BIN)/jupytext --sync notebooks/*.py

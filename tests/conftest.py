@@ -7,7 +7,7 @@ from importlib.metadata import version
 # The suite compiles a thousand small programs and runs each once or twice.
 QUICK = "--xla_backend_optimization_level=0"
 if version("jax") < "0.11":  # later ones know no other emitters, and end the process that asks for them
-    QUICK += " --xla_cpu_use_fusion_emitters=false"
+    QUICK += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 os.environ.setdefault("XLA_FLAGS", f"{QUICK} --xla_llvm_disable_expensive_passes=true")
 
 # What one test compiled another takes from disk: all processes of a run share a folder that goes away with it.
@@ -24,7 +24,7 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-from jaxtyping import install_import_hook  # noqa: E402
+from jaxtyping import config, install_import_hook  # noqa: E402
 
 install_import_hook("asrnn_jax", "beartype.beartype")
 
@@ -34,6 +34,14 @@ import itertools  # noqa: E402
 import pytest  # noqa: E402
 
 _tests = itertools.count(1)
+
+
+@pytest.fixture
+def without_type_checks():
+    """Users have none: for tests of the library's own messages."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(autouse=True)

@@ -88,6 +88,7 @@ def test_both_directions_only_for_a_whole_sequence():
         export.stablehlo(model, params)
 
 
+@pytest.mark.slow
 def test_10_000_steps_in_a_process_without_this_library(tmp_path):
     model, params = MODELS["asrnn"], made(MODELS["asrnn"])
     xs = np.random.default_rng(1).uniform(size=(10_000, 3)).astype(np.float32)
@@ -190,6 +191,7 @@ open(sys.argv[1], "wb").write(export.onnx(*(lambda m: (m, m.init(jax.random.key(
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax2onnx") is None, reason="the extra onnx is not installed")
+@pytest.mark.slow
 def test_onnx_of_every_cell_and_10_000_steps_with_onnxruntime_alone(tmp_path):
     code = [sys.executable, "-c", ONNX_OF_EVERY_CELL, str(tmp_path / "network")]
     done = subprocess.run(code, capture_output=True, text=True, timeout=600)  # it changes JAX while it translates

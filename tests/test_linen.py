@@ -291,8 +291,8 @@ def test_errors_name_what_is_wrong():
     xs = inputs(B, T, I)
     with pytest.raises(TypeError, match="'lenghts'"):
         RNN(cell).apply(variables, xs, lenghts=LENGTHS)
-    with pytest.raises(TypeError, match="'unroll'"):
-        RNN(cell, options={"unroll": 2}).apply(variables, xs)
+    with pytest.raises(TypeError, match="'unrolled'"):
+        RNN(cell, options={"unrolled": 2}).apply(variables, xs)
     with pytest.raises(ValueError, match="initial_carry and carry are two names"):
         RNN(cell).apply(variables, xs, carry=some_carry(cell, (B,)), initial_carry=some_carry(cell, (B,)))
     with pytest.raises(ValueError, match="inputs=3"):

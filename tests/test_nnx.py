@@ -210,8 +210,8 @@ def test_errors_name_what_is_wrong():
             RNN(cell, **arguments)
     with pytest.raises(TypeError, match="'lenghts'"):
         module(xs, lenghts=LENGTHS)
-    with pytest.raises(TypeError, match="'unroll'"):
-        RNN(cell, params=params, unroll=2)(xs)
+    with pytest.raises(TypeError, match="'unrolled'"):
+        RNN(cell, params=params, unrolled=2)(xs)
     with pytest.raises(ValueError, match="seq_lengths and lengths are two names"):
         module(xs, lengths=LENGTHS, seq_lengths=LENGTHS)
     with pytest.raises(ValueError, match="inputs=3"):

@@ -31,7 +31,11 @@ def orthogonality(Q):
 
 
 @settings(max_examples=40, deadline=None)
-@given(n=st.integers(1, 24), seed=st.integers(0, 2**31), scale=st.floats(0.01, 30))
+@given(
+    n=st.sampled_from([1, 2, 3, 8, 24]),  # a program each
+    seed=st.integers(0, 2**31),
+    scale=st.floats(0.01, 30),
+)
 def test_maps_equal_scipy(n, seed, scale):
     v = scale * np.random.default_rng(seed).normal(size=maps.size(n)) / np.sqrt(n)
     A = np.zeros((n, n))

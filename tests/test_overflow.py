@@ -9,7 +9,7 @@ import pytest
 
 import asrnn_jax
 from asrnn_jax import cells
-from tests.test_laws import LOOP_ROWS, B, H, I, T, close, inputs, of, scalar
+from tests.test_laws import KINDS, LOOP_ROWS, B, H, I, T, close, inputs, of, scalar
 
 BURST, RESET = 3, 7  # steps
 
@@ -70,7 +70,7 @@ SUBJECTS = {
 
 
 @pytest.mark.parametrize("gradient", ["fused", "autodiff"])
-@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in KINDS else pytest.mark.slow) for n in SUBJECTS])
 def test_an_overflow_of_the_state_reaches_nothing_after_a_reset(name, gradient):
     cell = SUBJECTS[name]()
     params = cell.init(jax.random.key(0))

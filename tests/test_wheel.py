@@ -17,6 +17,7 @@ from asrnn_jax.pretrained import SUFFIX
 from tests.naive import orthogonal
 from tests.test_features import by_definition
 
+pytestmark = pytest.mark.slow  # environments of their own
 ROOT = Path(__file__).parents[1]
 DIRECT = {"jax", "flax", "optax", "numpy", "safetensors"}
 # What those ask for; flax itself wants a checkpoint library and a printer.

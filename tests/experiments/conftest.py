@@ -1,14 +1,19 @@
-"""How these tests call the command line: as a user does, in a process of its own, without the suite's settings."""
+"""How these tests call the command line: in this process, or as a user does in one of its own."""
 
+import contextlib
 import gc
+import io
 import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
+import jax
 import pytest
 
+from experiments.__main__ import main
 from tests.conftest import QUICK
 
 ROOT = Path(__file__).parents[2]
@@ -17,8 +22,11 @@ PROGRAMS = tempfile.TemporaryDirectory()  # compiled once for all these processe
 
 
 def pytest_collection_modifyitems(items):
-    """The checkpoint library leaves event loops open; the garbage collector finds them in whichever test is running."""
+    """The checkpoint library leaves event loops open; the garbage collector finds them in whichever test is running.
+    What starts processes is slow."""
     for item in items:
+        if {"process", "start"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 
@@ -41,8 +49,31 @@ def environment():
 
 
 @pytest.fixture
-def cli(tmp_path):
-    """Runs ``python -m experiments ...`` in an empty folder."""
+def cli(tmp_path, monkeypatch, without_type_checks):
+    """What ``python -m experiments ...`` does and prints, in an empty folder; in this process, which is far quicker."""
+
+    def call(*arguments):
+        monkeypatch.chdir(tmp_path)
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.ExitStack() as stack:
+            for setting in (contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), jax.enable_x64(False)):
+                stack.enter_context(setting)
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("default")
+            warnings.simplefilter("ignore", ResourceWarning)
+            warnings.showwarning = lambda *about, **_: print(warnings.formatwarning(*about[:4]), file=sys.stderr)
+            try:
+                code = main([*map(str, arguments)])
+            except SystemExit as e:
+                code = e.code
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture
+def process(tmp_path):
+    """Runs ``python -m experiments ...`` in an empty folder, as a process without the suite's settings."""
 
     def call(*arguments, timeout=180):
         command = [sys.executable, "-m", "experiments", *map(str, arguments)]

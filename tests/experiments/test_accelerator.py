@@ -33,6 +33,7 @@ def read(folder):
     return json.loads((folder / "a" / "accelerator.json").read_text()), (folder / "a" / "accelerator.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_rehearsal_measures_all_and_prints_the_times_last(accelerator, tmp_path):
     done = accelerator(*SMALL, "--cells", "lstm", "lru", "--budget", "200")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -52,6 +53,7 @@ def test_a_rehearsal_measures_all_and_prints_the_times_last(accelerator, tmp_pat
     assert "- 12x4x8, lstm, ours: " in text
 
 
+@pytest.mark.slow
 def test_without_time_all_is_left_out_and_said(accelerator, tmp_path):
     done = accelerator(*SMALL, "--budget", "0")
     assert done.returncode == 0, done.stderr
@@ -63,6 +65,7 @@ def test_without_time_all_is_left_out_and_said(accelerator, tmp_path):
     assert results["seconds"] < 20
 
 
+@pytest.mark.slow
 def test_a_wrong_output_fails(accelerator, tmp_path):
     plant = """
 from asrnn_jax.cells import CELLS, gru
@@ -79,6 +82,7 @@ CELLS["gru"] = wrong
     assert "2 FAILED" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_call_that_does_not_end_is_given_up(accelerator, tmp_path):
     plant = """
 import time
@@ -104,6 +108,7 @@ program.contenders.contenders = lambda name, shape: {"ours": lambda: time.sleep(
         (("--out", "/dev/null/a"), "--out /dev/null/a"),
     ],
 )
+@pytest.mark.slow
 def test_wrong_flags_get_one_line(accelerator, flags, said):
     done = accelerator(*flags)
     assert done.returncode == 2

@@ -193,6 +193,7 @@ os._exit(0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limits")
+@pytest.mark.slow
 def test_too_many_open_files_are_no_damage(folder):
     """With the system's own error, whatever the library makes of it."""
     before, env = contents(folder), os.environ | {"JAX_ENABLE_X64": "1"}

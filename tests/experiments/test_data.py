@@ -75,6 +75,7 @@ def test_digits_are_those_of_scikit_learn():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow_datasets") is None, reason="needs tensorflow_datasets")
+@pytest.mark.slow
 def test_prepared_tfds_data_sets_are_read(tmp_path):
     """A data set prepared by TFDS itself, in its array_record files; reading needs no TensorFlow."""
     made = arrays()

@@ -15,6 +15,7 @@ def light(monkeypatch):
         monkeypatch.setenv(name, value)
 
 
+@pytest.mark.slow
 def test_nothing_is_lost(tmp_path, light, monkeypatch):
     monkeypatch.setattr(module, "DISKS", (150,))
     with jax.enable_x64(False):
@@ -31,6 +32,7 @@ def test_nothing_is_lost(tmp_path, light, monkeypatch):
         module.faults(Faults(str(tmp_path / "out")))
 
 
+@pytest.mark.slow
 def test_what_is_lost_is_counted(tmp_path, monkeypatch):
     """A session that forgets what it was told to go on with is noticed."""
     monkeypatch.setattr("asrnn_jax.streaming.Session.load", lambda *_: None)
@@ -38,6 +40,7 @@ def test_what_is_lost_is_counted(tmp_path, monkeypatch):
     assert row[2] < row[1]
 
 
+@pytest.mark.slow
 def test_a_run_of_other_bytes_counts_as_lost(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

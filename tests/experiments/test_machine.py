@@ -82,12 +82,12 @@ def same(one, other):
         assert a == pytest.approx(b, abs=1e-6)
 
 
-def test_four_devices_equal_one(cli, tmp_path):
+def test_four_devices_equal_one(process, tmp_path):
     run = shlex.split(
         "copy-memory --delay 120 --symbols 5 --steps 3 --batch 64 --log-every 1 --cell tanh_rnn --hidden 48"
     )
     for devices in (1, 4):
-        done = cli(*run, "--devices", devices, "--out", f"on{devices}")
+        done = process(*run, "--devices", devices, "--out", f"on{devices}")
         assert done.returncode == 0, done.stderr
         config = json.loads((tmp_path / f"on{devices}" / "config.json").read_text())
         assert config["training"]["devices"] == devices  # as many as were used
@@ -106,8 +106,8 @@ def together(start, *arguments):
     return [start(*arguments, *where, "--process-id", str(k)) for k in range(2)]
 
 
-def test_two_processes_equal_one(cli, start, tmp_path):
-    one = cli(*RUN, "--out", "one")
+def test_two_processes_equal_one(process, start, tmp_path):
+    one = process(*RUN, "--out", "one")
     assert one.returncode == 0, one.stderr
     both = together(start, *RUN, "--out", "two")
     outputs = [process.communicate(timeout=120) for process in both]
@@ -116,7 +116,7 @@ def test_two_processes_equal_one(cli, start, tmp_path):
     same(tmp_path / "one", tmp_path / "two")
 
 
-def test_what_two_processes_saved_one_goes_on_with_and_the_other_way_round(cli, start, tmp_path):
+def test_what_two_processes_saved_one_goes_on_with_and_the_other_way_round(process, start, tmp_path):
     """A process that dies ends the other, which says so; then one alone goes on, and then two again."""
     run = [*RUN, "--steps", "500", "--checkpoint-every", "10", "--log-every", "10", "--out", "run"]
     first, second = together(start, *run)
@@ -139,9 +139,9 @@ def test_what_two_processes_saved_one_goes_on_with_and_the_other_way_round(cli, 
     again[1].send_signal(signal.SIGTERM)  # one is told, both stop
     outputs = [process.communicate(timeout=60) for process in again]
     assert [process.returncode for process in again] == [143, 143], outputs
-    straight = cli(*[part if part != "run" else "straight" for part in run], timeout=300)
+    straight = process(*[part if part != "run" else "straight" for part in run], timeout=300)
     assert straight.returncode == 0, straight.stderr
-    assert cli("copy-memory", "--out", "run", "--resume", timeout=300).returncode == 0
+    assert process("copy-memory", "--out", "run", "--resume", timeout=300).returncode == 0
     same(tmp_path / "straight", tmp_path / "run")
 
 
@@ -174,8 +174,8 @@ def test_a_scheduler_says_who_is_who(start, tmp_path, monkeypatch):
     assert ["best test" in out for out, _ in outputs] == [True, False]
 
 
-def test_a_process_alone_needs_a_coordinator(cli):
-    refused = cli("adding", "--process", "1")
+def test_a_process_alone_needs_a_coordinator(process):
+    refused = process("adding", "--process", "1")
     assert refused.returncode == 2
     assert "--coordinator" in refused.stderr
 
@@ -222,6 +222,7 @@ sys.exit(main(sys.argv[1:]))
         "bench --cells tanh_rnn --shapes 8x16x4 --repeats 1 --against naive --out bench",
     ],
 )
+@pytest.mark.slow
 def test_commands_on_a_system_without_what_only_linux_has(command, tmp_path):
     line = [sys.executable, "-c", OTHER_SYSTEM, *shlex.split(command)]
     done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=180)

@@ -19,6 +19,7 @@ from experiments.training.train import trained
 TINY = {"cells": ("gru",), "regimes": ("full",), "seeds": 1, "hidden": 8, "steps": 20, "samples": 30}
 
 
+@pytest.mark.slow
 def test_it_trains_measures_goes_on_and_writes_its_tables(tmp_path):
     config = NeverReset(out=str(tmp_path), **TINY)
     text = never_reset(config)
@@ -54,6 +55,7 @@ def test_it_trains_measures_goes_on_and_writes_its_tables(tmp_path):
         never_reset(config)
 
 
+@pytest.mark.slow
 def test_studies_vary_what_they_say(tmp_path):
     runs = {study: jobs(NeverReset(study=study, out=str(tmp_path), seeds=2)) for study in ("cells", "weight", "gaps")}
     assert {study: len(found) for study, found in runs.items()} == {"cells": 36, "weight": 14, "gaps": 24}
@@ -72,6 +74,7 @@ def test_studies_vary_what_they_say(tmp_path):
     assert (tmp_path / "digits-weight.md").exists()
 
 
+@pytest.mark.slow
 def test_a_long_run_says_how_each_tenth_went(tmp_path):
     config = NeverReset(study="long", length=20_000, out=str(tmp_path), **TINY)
     text = never_reset(config)

@@ -1,0 +1,146 @@
+"""The faults: a sign, an off-by-one, a missing `where`, a swapped axis, a wrong type, a lost reset."""
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    file: str
+    """In asrnn_jax."""
+    right: str
+    """Occurs once in the file."""
+    wrong: str
+    tests: str
+    """Where it should be noticed: these run first."""
+
+
+LAWS = "tests/test_laws.py"
+FAULTS = [
+    Fault("__init__.py", "if name in _LATER:", "if name not in _LATER:", "tests/test_docs.py asrnn_jax"),
+    Fault("analysis/bounds.py", "slopes.min(axis=-1) / kappa", "slopes.min(axis=-1) * kappa", "tests/analysis"),
+    Fault("analysis/dynamics.py", "jnp.concatenate([flat(carry)[None], states])", "states", "tests/analysis"),
+    Fault("analysis/jacobian.py", "every - 1 :: every", "::every", "tests/analysis"),
+    Fault("analysis/lyapunov.py", "rates = logs / every", "rates = logs", "tests/analysis"),
+    Fault("analysis/matrices.py", "(turned + turned.conj().T) / 2", "(turned + turned.T) / 2", "tests/analysis"),
+    Fault("analysis/products.py", "gap = 1 - rho**2", "gap = 1 - rho", "tests/analysis"),
+    Fault("analysis/saturation.py", "slope < threshold)", "value < threshold)", "tests/analysis"),
+    Fault("cell.py", "p.astype(dtype), params)", "p, params)", "tests/test_cell.py"),
+    Fault("cells/__init__.py", "if name not in CELLS:", "if not name:", "tests/cells tests/test_wrong_calls.py"),
+    Fault("cells/asrnn.py", "M = W_f @ W @ W_f_inv", "M = W_f_inv @ W @ W_f", LAWS),
+    Fault("cells/checks.py", "or value <= least:", "or value < least:", "tests/cells"),
+    Fault(
+        "cells/compose.py", "[ys_forward, ys_backward]", "[ys_backward, ys_forward]", "tests/cells tests/test_laws.py"
+    ),
+    Fault("cells/composite.py", "if reverse:", "if not reverse:", LAWS),
+    Fault("cells/dense.py", "dtype if kind is None else complex_of(dtype)", "dtype", LAWS),
+    Fault("cells/diagonal.py", "hs.imag.astype(C_im.dtype) @ C_im", "hs.real.astype(C_im.dtype) @ C_im", LAWS),
+    Fault("cells/differential.py", "dt * gamma * d_velocity", "gamma * d_velocity", LAWS),
+    Fault("cells/feedback.py", "ct * (n - prev) * i * (1 - i)", "ct * (prev - n) * i * (1 - i)", LAWS),
+    Fault("cells/gru.py", "d_r = d_n * a_n * r * (1 - r)", "d_r = d_n * a_n * r", LAWS),
+    Fault("cells/lru.py", "-jnp.expm1(2 * log_a)", "-jnp.expm1(log_a)", LAWS),
+    Fault(
+        "cells/lstm.py",
+        "return Carry(jnp.zeros_like(prev.h), d_c * f), d, d",
+        "return Carry(jnp.zeros_like(prev.h), d_c), d, d",
+        LAWS,
+    ),
+    Fault("cells/minimal.py", "total = 2 * one + e_f + e_i", "total = one + e_f + e_i", LAWS),
+    Fault(
+        "cells/nonnormal.py", ".set(sin).at[even, even + 1].set(-sin)", ".set(sin).at[even, even + 1].set(sin)", LAWS
+    ),
+    Fault(
+        "cells/orthogonal.py",
+        "mix=lambda weights, h: h @ weights.W_hh,",
+        "mix=lambda weights, h: h @ weights.W_hh.T,",
+        LAWS,
+    ),
+    Fault(
+        "cells/s5.py", 'jnp.minimum(wide["Lambda_re"], -1e-4)', 'wide["Lambda_re"]', "tests/cells tests/test_laws.py"
+    ),
+    Fault("cells/spiking.py", "rho * carry.a + (1 - rho) * s", "rho * carry.a + rho * s", LAWS),
+    Fault("cells/surrogate.py", "jnp.maximum(0, 1 - jnp.abs(k * v))", "jnp.maximum(0, 1 - k * v)", "tests/cells"),
+    Fault("cells/unitary.py", "[-W.imag, W.real]", "[W.imag, W.real]", LAWS),
+    Fault("cells/vanilla.py", "delta = ct * (1 - h * h)", "delta = ct * (1 - h)", LAWS),
+    Fault(
+        "cells/wrappers.py",
+        "jnp.broadcast_to(c.astype(k.dtype), (*batch_shape, *c.shape))",
+        "jnp.broadcast_to(jnp.zeros_like(c, k.dtype), (*batch_shape, *c.shape))",
+        LAWS,
+    ),
+    Fault(
+        "checks.py", "first = jnp.argmin(good.ravel())", "first = jnp.argmax(good.ravel())", "tests/test_wrong_calls.py"
+    ),
+    Fault("dtypes.py", "return promoted(dtype, jnp.float32)", "return jnp.dtype(dtype)", "tests/test_cell.py"),
+    Fault("export.py", "f, s) for f, s in zip", "s, f) for f, s in zip", "tests/test_export.py"),
+    Fault("features.py", "np.hanning(size)", "np.hamming(size)", "tests/test_features.py"),
+    Fault("interop.py", "b_ih[2 * hidden :]]", "both[2 * hidden :]]", "tests/test_interop.py"),
+    Fault(
+        "flags.py", "(last_bad >= latest(reset))", "(last_bad > latest(reset))", "tests/test_laws.py tests/test_run.py"
+    ),
+    Fault("linen.py", "options = {**made, **given}", "options = {**given, **made}", "tests/test_linen.py"),
+    Fault("loop.py", "d_prev = where(afresh, zeros(d_prev), d_prev)", "pass", LAWS),
+    Fault(
+        "losses/dual.py",
+        "push = rate * jnp.clip((target - jnp.asarray(entropy))",
+        "push = rate * jnp.clip((jnp.asarray(entropy) - target)",
+        "tests/losses",
+    ),
+    Fault("losses/informative.py", "(jnp.asarray(labels) >= 0)", "(jnp.asarray(labels) > 0)", "tests/losses"),
+    Fault(
+        "losses/objective.py",
+        "jnp.where(m < 1, weight * (1 - m) * _kl",
+        "jnp.where(m < 1, weight * _kl",
+        "tests/losses",
+    ),
+    Fault("made.py", "self.made_by == other.made_by", "self.made_by[0] == other.made_by[0]", "tests/test_cell.py"),
+    Fault(
+        "nnx.py",
+        "super().__init__(cell, rngs, params, partition)\n        self.dtype = dtype",
+        "super().__init__(cell, rngs, params, partition)\n        self.dtype = None",
+        "tests/test_nnx.py",
+    ),
+    Fault("optim.py", 'if kind == "base":', 'if kind == "bases":', "tests/test_boxes.py tests/test_cell.py"),
+    Fault(
+        "orthogonal/__init__.py",
+        "signs[: round(rho * n)] = -1",
+        "signs[: round(rho * n)] = 1",
+        "tests/test_orthogonal.py",
+    ),
+    Fault("orthogonal/inits.py", "Q.at[:, 0].multiply(jnp.sign(jnp.linalg.det(Q)))", "Q", "tests/test_orthogonal.py"),
+    Fault("orthogonal/maps.py", "return upper - upper.T", "return upper + upper.T", "tests/test_orthogonal.py"),
+    Fault("pairs.py", "a.real * b.imag + a.imag * b.real", "a.real * b.imag - a.imag * b.real", "tests/test_export.py"),
+    Fault(
+        "placement.py",
+        "batch = jax.typeof(xs).sharding.spec[1:-1]",
+        "batch = jax.typeof(xs).sharding.spec[0:-2]",
+        "tests/test_modes.py",
+    ),
+    Fault("plot/streams.py", "return axes[:, 0]", "return axes[::-1, 0]", "tests/test_plot.py"),
+    Fault("plot/style.py", "if values.ndim not in ranks:", "if values.ndim in ranks:", "tests/test_plot.py"),
+    Fault("plot/curves.py", "log[-1] if relative else 0", "log[0] if relative else 0", "tests/test_plot.py"),
+    Fault(
+        "plot/spectra.py", "[0, 0.25, 0.5, 0.75, 1], axis=1", "[0, 0.25, 0.5, 0.75, 1], axis=0", "tests/test_plot.py"
+    ),
+    Fault(
+        "pretrained/__init__.py",
+        'if wrong := _differs(like, arrays):\n        raise ValueError(f"{path} does',
+        'if wrong := "":\n        raise ValueError(f"{path} does',
+        "tests/test_pretrained.py",
+    ),
+    Fault("reverse_only.py", "_tangent.bind(t)", "t", "tests/test_run.py"),
+    Fault("run.py", "(jnp.arange(steps)", "(jnp.arange(1, steps + 1)", "tests/test_run.py tests/test_laws.py"),
+    Fault("saved.py", "whole = stored == digest(found, about)", "whole = True", "tests/test_pretrained.py"),
+    Fault(
+        "streaming/monitors.py",
+        "keep * before + (1 - keep) * new",
+        "(1 - keep) * before + keep * new",
+        "tests/streaming",
+    ),
+    Fault("streaming/policies.py", "high & (count == patience - 1)", "high & (count == patience)", "tests/streaming"),
+    Fault("streaming/session.py", "[..., 1:, :], None", "[..., :-1, :], None", "tests/streaming"),
+    Fault(
+        "streaming/streams.py",
+        "labels[at + max(low, gap) : at + high]",
+        "labels[at + low : at + high]",
+        "tests/streaming",
+    ),
+]
