@@ -57,7 +57,7 @@ def last_valid(a: jax.Array, mask: jax.Array | None, reverse: bool) -> jax.Array
 
 
 def starts_of_the_other_way(reset: jax.Array | None, reverse: bool) -> jax.Array | None:
-    """Where sequences begin for a pass the other way: at the step before each reset, in the order of the run."""
+    """Resets of the pass in the opposite direction: one step before each reset, in the order of the run."""
     if reset is None:
         return None
     none = jnp.zeros_like(reset[:1])

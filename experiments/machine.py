@@ -164,7 +164,7 @@ def leave(code: int, together: bool = False) -> None:
 
 
 def replicate(tree: Any) -> Any:
-    """Arrays that every process has as a whole, as arrays of all of them together."""
+    """Global arrays that are replicated on all devices, from arrays that every process holds in full."""
     if processes() == 1:
         return tree
     import jax

@@ -60,7 +60,7 @@ class State(NamedTuple):
     tripped: jax.Array
     """bool ``(*B,)``: streams that the fallback is in charge of."""
     begins: jax.Array
-    """bool ``(*B,)``: a sample began in missing steps since the last one that was there."""
+    """bool ``(*B,)``: a boundary came at a missing step, and no step has been processed since."""
 
 
 class Session:
