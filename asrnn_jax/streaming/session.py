@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -16,19 +14,16 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from asrnn_jax import saved
-from asrnn_jax.analysis.saturation import saturated_share
-from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_numbers, as_weights, check_cell
+from asrnn_jax.cell import Cell, Params, PyTree, Weights, check_cell
 from asrnn_jax.dtypes import cast, compute_dtype
 from asrnn_jax.loop import where
-from asrnn_jax.losses import energy, entropy_share
-from asrnn_jax.made import KEPT
-from asrnn_jax.run import run
 from asrnn_jax.saved import named
+from asrnn_jax.streaming import chunks
+from asrnn_jax.streaming.advance import State, advance, plain, prepare
 from asrnn_jax.streaming.monitors import Limits, Readings, Reference, Watch, vitals
-from asrnn_jax.streaming.policies import Policy, Signals, never
+from asrnn_jax.streaming.policies import Policy, never
 
 NonFinite = Literal["raise", "hold", "missing"]
-EXACT_LENGTHS = 16  # so many lengths of chunks are compiled as they come, see `Session._pieces`
 ANSWERS = "answers"  # the model's, in a saved session
 
 
@@ -45,22 +40,6 @@ class Event(NamedTuple):
     """Flat indices of the streams that it is about."""
     value: float
     """The worst reading among them; for non-finite samples, how many steps had them."""
-
-
-class State(NamedTuple):
-    """All that a session carries from chunk to chunk."""
-
-    carry: PyTree
-    policies: tuple[Any, Any]
-    """Of the policy and of the fallback."""
-    entropy: jax.Array
-    """``(*B,)``: entropy share of the last output."""
-    saturated: jax.Array
-    """``(*B,)``: share of units saturated by the last step; kept up to date only where a policy needs it."""
-    tripped: jax.Array
-    """bool ``(*B,)``: streams that the fallback is in charge of."""
-    begins: jax.Array
-    """bool ``(*B,)``: a boundary came at a missing step, and no step has been processed since."""
 
 
 class Session:
@@ -128,12 +107,12 @@ class Session:
                 "reference=asrnn_jax.streaming.reference(cell, params, training_streams)."
             )
         self.cell, self.batch, self.limits, self.non_finite = cell, batch, limits or Limits(), non_finite
-        self._weights = _prepare(cell, params)
+        self._weights = prepare(cell, params)
         dtype = compute_dtype(self._weights, jnp.zeros((), jnp.float32))
         self._weights, self._dtype = cast(self._weights, dtype), np.dtype(dtype)
         self._fallback = fallback
         self._policies = (policy or never(), fallback or policy or never())
-        self._plain = _plain(cell) if self._never else None
+        self._plain = plain(cell) if self._never else None
         self._watch = None if reference is None else Watch(reference, monitor_every, batch)
         self.steps = 0
         """Steps pushed so far."""
@@ -143,8 +122,7 @@ class Session:
         """Called with each event as it happens."""
         self.readings: Readings | None = None
         """The monitors' last readings."""
-        self._lengths: set[int] = set()  # that are compiled as they are
-        self._same = (0, 0)  # a length that is not, and how many times in a row it came
+        self._lengths = chunks.Lengths()
         self._quick = self._dtype in (np.float32, np.float64)
         self._held = np.zeros((*batch, cell.inputs), self._dtype)
         self._state = self._start()
@@ -173,7 +151,7 @@ class Session:
         _check_policy("policy", policy)
         kept = policy.init(self.batch) if self._fallback is None else self._state.policies[1]
         self._policies = (policy, self._fallback or policy)
-        self._plain = _plain(self.cell) if self._never else None
+        self._plain = plain(self.cell) if self._never else None
         start = self._start()  # of a session that never resets, what policies look at is not kept up to date
         self._state = start._replace(
             carry=self._state.carry, policies=(start.policies[0], kept), tripped=self._state.tripped
@@ -205,7 +183,7 @@ class Session:
             session is then as it was.
           TypeError: samples that are not floating point.
         """
-        xs = _as_samples(chunk, self._dtype)
+        xs = chunks.as_samples(chunk, self._dtype)
         shape = xs.shape
         if len(shape) < 2 or shape[:-2] != self.batch or shape[-1] != self.cell.inputs:
             raise ValueError(
@@ -220,12 +198,12 @@ class Session:
             xs, there = self._mend(host)
         if self.non_finite == "hold" and xs.shape[-2]:
             self._held = np.array(np.asarray(xs)[..., -1, :])  # a copy: callers reuse their buffers
-        if xs.shape[-2] in self._lengths:
+        if xs.shape[-2] in self._lengths.compiled:
             return self._advance(xs, there, flags)
         outputs, at, host = [], 0, np.asarray(xs)
-        for steps in self._pieces(xs.shape[-2]):
+        for steps in self._lengths.pieces(xs.shape[-2]):
             piece = xs if steps == xs.shape[-2] else host[..., at : at + steps, :]
-            outputs.append(self._advance(piece, _cut(there, at, steps), _cut(flags, at, steps)))
+            outputs.append(self._advance(piece, chunks.cut(there, at, steps), chunks.cut(flags, at, steps)))
             at += steps
         if not outputs:
             return jnp.zeros((*self.batch, 0, self.cell.outputs), self._dtype)
@@ -243,27 +221,12 @@ class Session:
             carry, ys = self._plain(self._weights, self._state.carry, xs)
             self._state = State._make((carry, *self._state[1:]))  # quicker than _replace
         else:
-            self._state, ys = _advance(self.cell, self._policies, self._weights, self._state, xs, there, boundary)
+            self._state, ys = advance(self.cell, self._policies, self._weights, self._state, xs, there, boundary)
         steps = xs.shape[-2]
         self.steps += steps
         if self._watch is not None and self._watch.add(xs, ys, there):
             self._read(self._watch, xs[..., -1, :])
         return ys
-
-    def _pieces(self, steps: int) -> list[int]:
-        """Lengths that add up to this one and are compiled, or may be.
-
-        A program is kept as long as the process, so that not every length may have one: the first `EXACT_LENGTHS` of a
-        session have, later ones once they have come as often in a row, and the rest is put together from powers of two.
-        """
-        if steps == 0:
-            return []
-        self._same = (steps, self._same[1] + 1 if self._same[0] == steps else 1)
-        settled = self._same[1] > EXACT_LENGTHS and len(self._lengths) < 4 * EXACT_LENGTHS
-        if len(self._lengths) < EXACT_LENGTHS or settled:
-            self._lengths.add(steps)
-            return [steps]
-        return [1 << bit for bit in reversed(range(steps.bit_length())) if steps >> bit & 1]
 
     def _mend(self, xs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         good = np.asarray(np.isfinite(xs))
@@ -278,11 +241,7 @@ class Session:
         self._say(Event(self.steps, "non_finite", "", tuple(map(int, streams)), float(bad_steps.sum())))
         if self.non_finite == "missing":
             return np.where(bad_steps[..., None], 0, xs), ~bad_steps
-        filled = np.concatenate([self._held[..., None, :], xs], axis=-2)
-        good = np.concatenate([np.ones_like(good[..., :1, :]), good], axis=-2)
-        order = np.arange(good.shape[-2]).reshape(-1, 1)
-        last_good = np.maximum.accumulate(np.where(good, order, 0), axis=-2)
-        return np.take_along_axis(filled, last_good, axis=-2)[..., 1:, :], None
+        return chunks.filled(xs, good, self._held), None
 
     def _read(self, watch: Watch, x: Any) -> None:
         norm, saturated = jax.device_get(vitals(self.cell, self._weights, self._state.carry, x))
@@ -303,7 +262,7 @@ class Session:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._plain = _plain(self.cell) if self._never else None
+        self._plain = plain(self.cell) if self._never else None
 
     # ---------------------------------------------------------------------------------------- on disk
 
@@ -363,7 +322,7 @@ class Session:
         """What the model says to a few fixed inputs: unlike a hash of its weights, the same from params and from
         prepared weights and nearly so on all machines, and not the same for a cell with other options."""
         xs = np.random.default_rng(0).normal(size=(4, self.cell.inputs)).astype(self._dtype)
-        found = _plain(self.cell)(self._weights, self.cell.start(self._weights, (), self._dtype), xs)
+        found = plain(self.cell)(self._weights, self.cell.start(self._weights, (), self._dtype), xs)
         parts = [part for leaf in jax.tree.leaves(found) for part in (leaf.real, leaf.imag)]
         return np.concatenate([np.asarray(part).astype(np.float64).ravel() for part in parts])
 
@@ -378,88 +337,3 @@ def _kinds(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 def _check_policy(name: str, policy: Any) -> None:
     if policy is not None and not isinstance(policy, Policy):
         raise ValueError(f"{name}={policy!r}: call it, for example streaming.never(), or make a streaming.Policy.")
-
-
-def _as_samples(chunk: Any, dtype: Any) -> Any:
-    """A chunk as an array of this dtype, in the byte order of this machine; as it is, where that is what it is."""
-    if (type(chunk) is np.ndarray or isinstance(chunk, jax.Array)) and chunk.dtype == dtype:
-        return chunk
-    masked = "pass {0}.filled(numpy.nan) to a session made with non_finite='missing' or 'hold'"
-    ragged = "all streams of a session go on together, pad what is missing with NaN and non_finite='missing'"
-    return np.asarray(as_numbers("chunk", chunk, "pass (*B, T, I)", masked, ragged)).astype(dtype)
-
-
-def _cut(flags: np.ndarray | None, at: int, steps: int) -> np.ndarray | None:
-    return None if flags is None else flags[..., at : at + steps]
-
-
-@partial(jax.jit, static_argnums=0)
-def _prepare(cell: Cell, params: Params | Weights) -> Weights:
-    return as_weights(cell, params)
-
-
-@functools.lru_cache(KEPT)  # not for ever: each holds a cell and its programs
-def _plain(cell: Cell) -> Any:
-    """The program of a session that never resets, ``(weights, carry, xs) -> (carry, ys)``, with as little as can be.
-
-    It is looked up once a session: making it a static argument takes as long as a step, at every step.
-    """
-
-    @jax.jit
-    def advance(weights, carry, xs):
-        if xs.shape[-2] > 1:
-            return run(cell, weights, xs, carry=carry)
-        x = jnp.squeeze(jnp.asarray(xs), -2)
-        end = cell.step(weights, carry, cell.project(weights, x))
-        y = cell.readout(weights, end, x)
-        return jax.tree.map(lambda e, c: e.astype(c.dtype), end, carry), jnp.expand_dims(y, -2)
-
-    return advance
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _advance(cell: Cell, policies: tuple[Policy, Policy], weights: Weights, state: State, xs, there, boundary):
-    """A chunk ``xs (*B, T, I)``; ``there (*B, T)`` False where a step is missing."""
-    xs = jnp.moveaxis(jnp.asarray(xs), -2, 0)
-    batch = xs.shape[1:-1]
-    none = jnp.zeros(xs.shape[:-1], bool)
-    there = None if there is None else jnp.moveaxis(there, -1, 0)
-    boundary = none if boundary is None else jnp.moveaxis(boundary, -1, 0)
-    powers = energy(xs)
-
-    here = ~none if there is None else there
-
-    def decide(state: State, power, begins, here):
-        begins = begins | state.begins
-        signals = Signals(power, begins, state.entropy, state.saturated)
-        (reset, first), (other, second) = (policy.update(signals, own) for policy, own in zip(policies, state.policies))
-        new = state._replace(policies=where(here, (first, second), state.policies), begins=begins & ~here)
-        return here & jnp.where(state.tripped, other, reset), new
-
-    if not any(policy.looks_back for policy in policies):
-
-        def body(state, at):
-            reset, state = decide(state, *at)
-            return state, reset
-
-        resets = None
-        if any(policy != never() for policy in policies):
-            state, resets = jax.lax.scan(body, state, (powers, boundary, here))
-        carry, ys = run(cell, weights, xs, carry=state.carry, mask=there, reset=resets, time_major=True)
-        return state._replace(carry=carry, entropy=entropy_share(ys[-1])), jnp.moveaxis(ys, 0, -2)
-
-    fresh = cell.start(weights, batch, xs.dtype)
-
-    def step(state: State, at):
-        x, power, begins, here = at
-        reset, new = decide(state, power, begins, here)
-        before = where(reset, fresh, state.carry)
-        after = cell.step(weights, before, cell.project(weights, x))
-        after = jax.tree.map(lambda a, c: a.astype(c.dtype), after, state.carry)
-        after = where(here, after, state.carry)
-        y = cell.readout(weights, after, x)
-        share = where(here, saturated_share(cell, weights, before, x), state.saturated)
-        return new._replace(carry=after, entropy=entropy_share(y), saturated=share), y
-
-    state, ys = jax.lax.scan(step, state, (xs, powers, boundary, here))
-    return state, jnp.moveaxis(ys, 0, -2)

@@ -136,7 +136,9 @@ FAULTS = [
         "tests/streaming",
     ),
     Fault("streaming/policies.py", "high & (count == patience - 1)", "high & (count == patience)", "tests/streaming"),
-    Fault("streaming/session.py", "[..., 1:, :], None", "[..., :-1, :], None", "tests/streaming"),
+    Fault("streaming/advance.py", "begins=begins & ~here", "begins=begins", "tests/streaming"),
+    Fault("streaming/chunks.py", "[..., 1:, :]", "[..., :-1, :]", "tests/streaming"),
+    Fault("streaming/session.py", "self.steps += steps", "self.steps += 1", "tests/streaming"),
     Fault(
         "streaming/streams.py",
         "labels[at + max(low, gap) : at + high]",

@@ -12,7 +12,7 @@ import pytest
 
 import asrnn_jax
 from asrnn_jax import cells, losses, streaming
-from asrnn_jax.streaming import Limits, Session
+from asrnn_jax.streaming import Limits, Session, chunks
 from asrnn_jax.streaming import session as module
 
 I, C = 3, 4  # noqa: E741
@@ -145,8 +145,8 @@ def test_samples_are_converted_by_one_rule(warm):
     with pytest.raises(TypeError, match=r"masked array.*pass chunk.filled\(numpy.nan\)"):
         s.push(masked)
     with pytest.raises(TypeError, match=r"makes no array of numbers: sequences of different lengths.*NaN"):
-        module._as_samples([[1.0, 2.0, 3.0], [1.0]], np.float32)
-    np.testing.assert_array_equal(module._as_samples(xs.tolist(), np.dtype("float32")), xs)
+        chunks.as_samples([[1.0, 2.0, 3.0], [1.0]], np.float32)
+    np.testing.assert_array_equal(chunks.as_samples(xs.tolist(), np.dtype("float32")), xs)
     with pytest.raises(TypeError, match="scaled as in training"):
         s.push(np.ones((4, I), int))
     steps = s.steps
