@@ -39,10 +39,10 @@ def test_a_rehearsal_measures_all_and_prints_the_times_last(accelerator, tmp_pat
     assert done.returncode == 0, done.stdout + done.stderr
     results, text = read(tmp_path)
     assert done.stdout.endswith(f"\n{text}")
-    assert text.rstrip().splitlines()[-1].startswith("| 12x4x8 | lru | parallel |")
+    assert text.rstrip().splitlines()[-1].startswith("| 12x4x8 | lru | associative_scan |")
     assert "A rehearsal on a CPU" in text
     laws = {row["law"]: row["verdict"] for row in results["laws"]}
-    assert {"lstm: outputs", "lstm: gradients", "lru: parallel = sequential"} <= laws.keys()
+    assert {"lstm: outputs", "lstm: gradients", "lru: associative scan = sequential"} <= laws.keys()
     assert set(laws.values()) == {"passed", "no limit"}
     for row in (*results["speed"], *results["study"]):
         assert f"| {row['shape']} | {row['cell']} | {row['who']} |" in text
