@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 import asrnn_jax
+from asrnn_jax.dtypes import precisely
 from asrnn_jax.orthogonal import cayley, skew
 
 CLASSES = 10
@@ -74,13 +75,8 @@ def variants(name: str, shape: Shape) -> dict[str, Callable[[], Subject]]:
     unrolled = {f"unroll={k}": {"unroll": k} for k in UNROLLED}
     options: dict[str, dict[str, Any]] = {"default": {}, **blocks, **unrolled, "remat": {"remat": True}}
     found = {label: partial(_ours, name, shape, **chosen) for label, chosen in options.items()}
-    found["highest precision"] = partial(_precisely, name, shape)
+    found["highest precision"] = precisely(partial(_ours, name, shape))
     return found | {f"naive, unroll={k}": partial(_naive, name, shape, unroll=k) for k in UNROLLED}
-
-
-def _precisely(name: str, shape: Shape) -> Subject:
-    with jax.default_matmul_precision("highest"):
-        return _ours(name, shape)
 
 
 def _data(shape: Shape) -> tuple[jax.Array, jax.Array]:
