@@ -211,6 +211,6 @@ def start(cell: Cell, params: Params | None, batch: tuple[int, ...], dtype: Any)
     if dtype is None:
         made = jax.eval_shape(cell.init, jax.random.key(0))
         dtype = jnp.result_type(*(jnp.finfo(leaf.dtype).dtype for leaf in jax.tree.leaves(made)))
-    if cell.trained_start is None or not params:
+    if cell.training.start is None or not params:
         return cell.initial_carry(batch, dtype)
     return cell.start(as_weights(cell, params), batch, dtype)

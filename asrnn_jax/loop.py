@@ -71,7 +71,7 @@ class Options(NamedTuple):
     reverse: bool
     block: Any  # steps a block, an int or a symbolic dimension
     unroll: int = 1  # steps a trip through the loop
-    keep: bool = False  # also return the residuals of the backward pass: the carry entering each step, `Cell.keep`
+    keep: bool = False  # also return the residuals of the backward pass: the carry entering each step, `Gradient.keep`
     contain: bool = False  # for autodiff with resets: derivatives of steps that overflow are 0, see `_contained`
 
 
@@ -124,7 +124,7 @@ def autodiff(cell: Cell, options: Options, weights, carry, fresh, xs, mask, rese
 def _forward(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
     """``-> (end, ys | None, (raw, kept) | None)``; ``raw[t]`` is the carry entering step t, before a reset."""
 
-    contain = options.contain and reset is not None
+    contain, keep = options.contain and reset is not None, cell.gradient.keep
 
     def body(carry, inputs):
         z, valid, afresh = inputs
@@ -132,7 +132,7 @@ def _forward(cell: Cell, options: Options, weights, carry, fresh, xs, mask, rese
         if contain:
             return where_valid(valid, _contained(cell, weights, start, z, afresh.ndim), start), (carry, None)
         a = cell.mix(weights, start)
-        kept = cell.keep(z, a) if options.keep and cell.keep else None
+        kept = keep(z, a) if options.keep and keep else None
         return where_valid(valid, cell.update(start, z, a), start), (carry, kept)
 
     def over_block(carry, inputs):
@@ -256,7 +256,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
     """
     weights, fresh, end, kept, xs, mask, reset = residuals
     d_end, d_ys = cotangents
-    pullback = cell.pullback or _derived_pullback(cell)
+    pullback = cell.gradient.pullback or _derived_pullback(cell)
     zeros = partial(jax.tree.map, jnp.zeros_like)
 
     def over_block(state, inputs):
@@ -290,7 +290,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
                 d_prev = where(afresh, zeros(d_prev), d_prev)
             return (d_prev, d_fresh), _unique(jax.tree.leaves((d_z, d_a)), same)
 
-        inputs = (prev, after, (zs, a) if cell.keep is None else kept, mask, reset, bad, d_after)
+        inputs = (prev, after, (zs, a) if cell.gradient.keep is None else kept, mask, reset, bad, d_after)
         (d_carry, d_fresh), d_za = lax.scan(
             body, (d_carry, d_fresh), inputs, reverse=not options.reverse, unroll=options.unroll
         )
@@ -380,9 +380,11 @@ def choose_block(cell: Cell, weights, carry: PyTree, xs: jax.Array) -> Any:
     if jax.default_backend() != "cpu" or not all(isinstance(d, int) for d in xs.shape) or steps == 0:
         return max(steps, 1)
 
+    keep = cell.gradient.keep
+
     def of_one_step(carry, x):
         z, a = cell.project(weights, x), cell.mix(weights, carry)
-        return carry, z, a, cell.keep(z, a) if cell.keep else ()
+        return carry, z, a, keep(z, a) if keep else ()
 
     arrays = jax.tree.leaves(jax.eval_shape(of_one_step, carry, xs[0]))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in arrays)

@@ -88,7 +88,7 @@ def rebase(cell: Cell, params: Params, step: jax.Array, every: int, project_ever
     Returns:
       Params with the same weights to rounding.
     """
-    move = cell.rebase
+    move = cell.training.rebase
     if move is None:
         return params
     project = (step % every == 0) & (step // every % project_every == 0)  # of both, the product could overflow

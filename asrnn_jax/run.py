@@ -316,7 +316,7 @@ class Pass(NamedTuple):
 def _evaluate(cell: Cell, static: Static, weights, start, xs, mask, reset, key, between) -> tuple[PyTree, Any]:
     """``-> (end, ys)``, ys for all steps or for the last one."""
     steps, everything = xs.shape[0], static.outputs == "all"
-    if cell.apply_parts is None:
+    if cell.composition is None:
         end, ys = _leaf(Pass(static, mask, reset, None), cell, weights, start, xs, everything)
         if not everything:
             bad = None if reset is None or steps == 0 else ~finite(end, xs.ndim - 2)
@@ -327,7 +327,7 @@ def _evaluate(cell: Cell, static: Static, weights, start, xs, mask, reset, key, 
     if steps == 0:  # one held step, so that there is something to read out
         xs, mask, reset = jnp.zeros((1, *xs.shape[1:]), xs.dtype), jnp.zeros((1, *xs.shape[1:-1]), bool), None
     run_part = partial(_over_time, Pass(static, mask, reset, between, ends=not everything))
-    end, ys = cell.apply_parts(run_part, weights, start, xs, key)
+    end, ys = cell.composition.apply_parts(run_part, weights, start, xs, key)
     return end, ys[:steps] if everything else last_valid(ys, mask, static.reverse)
 
 
@@ -337,10 +337,10 @@ def _over_time(way: Pass, cell: Cell, weights, start, xs, key=None, reverse=Fals
         static = way.static._replace(reverse=not way.static.reverse)
         way = way._replace(static=static, reset=starts_of_the_other_way(way.reset, way.static.reverse))
     way = way._replace(ends=way.ends and top)
-    if cell.apply_parts is None:
+    if cell.composition is None:
         end, ys = _leaf(way, cell, weights, start, xs, True)
     else:
-        end, ys = cell.apply_parts(partial(_over_time, way), weights, start, xs, key)
+        end, ys = cell.composition.apply_parts(partial(_over_time, way), weights, start, xs, key)
     if reverse and way.ends:  # each direction's own end, at whatever step it is looked for
         ys = jnp.broadcast_to(last_valid(ys, way.mask, way.static.reverse), ys.shape)
     return end, ys

@@ -270,7 +270,7 @@ def test_dynamic_bases_are_no_nnx_params():
     gradient = nnx.grad(lambda module: module(inputs(2, 5, I))[1].sum())(module)
     assert jax.tree.map(jnp.shape, nnx.to_pure_dict(gradient)) == jax.tree.map(jnp.shape, nnx.to_pure_dict(trained))
     before = module(inputs(2, 5, I))
-    module.set_params(DYNAMIC.rebase(module.params, False))
+    module.set_params(DYNAMIC.training.rebase(module.params, False))
     assert not np.any(module.params["W_hh"]["skew"])
     close(module(inputs(2, 5, I)), before)
 

@@ -1,5 +1,6 @@
 """An overflow born in the state, not in the inputs, stays before the next reset: values and gradients."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -20,21 +21,24 @@ def planted(cell):
     def burst(trigger, tree):
         return jax.tree.map(lambda leaf: leaf / jnp.where(jnp.abs(trigger) > 50, 0.0, 1.0), tree)
 
+    keep, own_pullback = cell.gradient.keep, cell.gradient.pullback
+
     def pullback(prev, carry, kept, ct):
-        (z, trigger), rest = kept if cell.keep is None else ((None, kept[1]), None)
-        own = (z, rest) if cell.keep is None else kept[0]
+        (z, trigger), rest = kept if keep is None else ((None, kept[1]), None)
+        own = (z, rest) if keep is None else kept[0]
         ct = burst(trigger, ct)
-        if cell.pullback is None:
+        if own_pullback is None:
             d_prev, d_z, d_a = jax.vjp(cell.update, prev, *own)[1](ct)
         else:
-            d_prev, d_z, d_a = cell.pullback(prev, carry, own, ct)
+            d_prev, d_z, d_a = own_pullback(prev, carry, own, ct)
         return d_prev, (d_z, jnp.zeros_like(trigger)), d_a
 
     return cell.replace(
         project=lambda weights, xs: (cell.project(weights, xs), xs[..., :1]),
         update=lambda carry, z, a: burst(z[1], cell.update(carry, z[0], a)),
-        keep=None if cell.keep is None else lambda z, a: (cell.keep(z[0], a), z[1]),
-        pullback=pullback,
+        gradient=replace(
+            cell.gradient, keep=None if keep is None else lambda z, a: (keep(z[0], a), z[1]), pullback=pullback
+        ),
         elements=None,
         activity=None,
     )

@@ -72,7 +72,8 @@ def driven(
         directions; spikes without `surrogate`.
     """
     xs = as_inputs(cell, xs, 2, "pass (*B, T, I)")
-    check_cell(cell, coordinates, surrogate)
+    check_coordinates(coordinates)
+    check_derivative(cell, surrogate)
     *batch, steps, _ = xs.shape
     weights = as_weights(cell, params)
     dtype = at_least_float32(compute_dtype(weights, xs))  # decompositions have no narrower type
@@ -84,17 +85,22 @@ def driven(
     return Driven(_dynamics(cell, weights, dtype, coordinates), start, xs, tuple(batch))
 
 
-def check_cell(cell: Cell, coordinates: str, surrogate: bool) -> None:
+def check_coordinates(coordinates: str) -> None:
+    """Raises for coordinates that there are none of."""
     if coordinates not in ("state", "carry"):
         raise ValueError(
             f"coordinates={coordinates!r}: choose 'state' (the paper's h) or 'carry' (what the loop keeps)."
         )
+
+
+def check_derivative(cell: Cell, surrogate: bool) -> None:
+    """Raises for a cell whose state has no derivative by the state before."""
     if cell.both_directions:
         raise ValueError(
             f"cell {cell.name!r} runs in both directions, so it has no state that goes forward in time: analyse its "
             "parts, cell.parts."
         )
-    if not (cell.differentiable or surrogate):
+    if not (cell.gradient.differentiable or surrogate):
         raise ValueError(
             f"cell {cell.name!r} spikes, and a spike has no derivative: pass surrogate=True for the Jacobian with the "
             "surrogate in its place, which is what training sees."
@@ -160,7 +166,7 @@ def coordinate_names(cell: Cell, coordinates: Coordinates = "state") -> tuple[st
     Raises:
       ValueError: coordinates that are not "state" or "carry".
     """
-    check_cell(cell.replace(both_directions=False), coordinates, True)
+    check_coordinates(coordinates)
     weights = jax.eval_shape(lambda key: cell.prepare(cell.init(key)), jax.random.key(0))
     kind = cell.to_state if coordinates == "state" else lambda weights, carry: carry
     like = jax.eval_shape(lambda w: kind(w, cell.start(w)), weights)

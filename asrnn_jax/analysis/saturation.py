@@ -103,8 +103,8 @@ def _record(
     found: list[tuple[str, dict[str, Units]]], cell: Cell, weights, carry, xs, key=None, reverse=False, top=False
 ):
     """Runs a cell over ``xs (T, *B, I)``, its parts one by one, and adds what their units do to `found`."""
-    if cell.apply_parts is not None:
-        return cell.apply_parts(partial(_record, found), weights, carry, xs, None)
+    if cell.composition is not None:
+        return cell.composition.apply_parts(partial(_record, found), weights, carry, xs, None)
     activity = cell.activity or (lambda z, a, carry: {})
 
     def body(carry, z):

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, factory
+from asrnn_jax.cell import Cell, Coordinates, Gradient, Training, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.composite import rebase_within
 from asrnn_jax.cells.dense import affine, of_carry, orthogonal_kernel, zeros
@@ -132,12 +132,10 @@ def asrnn(
         mix=lambda weights, g: g @ weights.M,
         update=lambda g, z, a: jnp.tanh(z + a),
         readout=lambda weights, gs, xs: gs if readout == "carry" else to_state(weights, gs),
-        to_state=to_state,
-        to_carry=lambda weights, h: h @ weights.W_f.T,
-        linear_readout=True,
+        gradient=Gradient(pullback=tanh_pullback),
+        coordinates=Coordinates(to_state, lambda weights, h: h @ weights.W_f.T, linear_readout=True),
+        training=Training(rebase=rebase_within(W_hh.rebase, "W_hh")),
         activity=of_carry("tanh"),
-        pullback=tanh_pullback,
-        rebase=rebase_within(W_hh.rebase, "W_hh"),
     )
 
 

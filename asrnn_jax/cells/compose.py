@@ -114,11 +114,14 @@ def _bidirectional(forward: Cell, backward: Cell) -> Cell:
         **_parts(["forward", "backward"], cells),
         weights_of=lambda weights: weights,
         apply_parts=apply_parts,
-    ).replace(both_directions=True)
+        both_directions=True,
+    )
 
 
 def _parts(names: Sequence[str], cells: tuple[Cell, ...]) -> dict[str, Any]:
     """init, prepare and rebase of a composite whose params are its cells' under `names` and whose weights a tuple."""
+
+    moves = {name: cell.training.rebase for name, cell in zip(names, cells) if cell.training.rebase}
 
     def init(key):
         return {name: cell.init(k) for name, cell, k in zip(names, cells, jax.random.split(key, len(cells)))}
@@ -127,10 +130,9 @@ def _parts(names: Sequence[str], cells: tuple[Cell, ...]) -> dict[str, Any]:
         return tuple(cell.prepare(params[name]) for name, cell in zip(names, cells))
 
     def rebase(params, project=False):
-        moved = {name: cell.rebase(params[name], project) for name, cell in zip(names, cells) if cell.rebase}
-        return {**params, **moved}
+        return {**params, **{name: move(params[name], project) for name, move in moves.items()}}
 
-    return {"init": init, "prepare": prepare, "rebase": rebase if any(cell.rebase for cell in cells) else None}
+    return {"init": init, "prepare": prepare, "rebase": rebase if moves else None}
 
 
 class Block(NamedTuple):
@@ -221,8 +223,9 @@ def residual(
         prepare,
         weights_of=lambda weights: (weights.cell,),
         apply_parts=apply_parts,
-        rebase=rebase_within(cell.rebase, "cell"),
-    ).replace(dropout=dropout > 0 or cell.dropout)
+        rebase=rebase_within(cell.training.rebase, "cell"),
+        dropout=dropout > 0,
+    )
 
 
 def normalise(x: jax.Array, scale: jax.Array, bias: jax.Array | None = None) -> jax.Array:

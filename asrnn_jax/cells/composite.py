@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, Params, PyTree, Weights
+from asrnn_jax.cell import Carry, Cell, Composition, Coordinates, Gradient, Params, PyTree, Training, Weights
 
 
 def composite(
@@ -17,8 +20,11 @@ def composite(
     init: Callable[[jax.Array], Params],
     prepare: Callable[[Params], Weights],
     weights_of: Callable[[Weights], tuple[Weights, ...]],
-    apply_parts: Callable[..., tuple[PyTree, jax.Array]],
+    apply_parts: Callable[..., tuple[Carry, jax.Array]],
+    *,
     rebase: Callable[..., Params] | None = None,
+    both_directions: bool = False,
+    dropout: bool = False,
 ) -> Cell:
     """A cell made of `cells`, from one function that says how data go through them.
 
@@ -33,10 +39,15 @@ def composite(
       sizes: (I, O).
       weights_of: from the composite's weights, those of each part.
       apply_parts: as above. `key` is a PRNG key for dropout, None where there is none.
+      rebase: see `Training`.
+      both_directions, dropout: see `Composition`; also true where they are of one of the parts.
     """
 
     def each(function: str, weights: Weights, trees: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
         return tuple(getattr(cell, function)(w, tree) for cell, w, tree in zip(cells, weights_of(weights), trees))
+
+    def start(weights, batch_shape=(), dtype=jnp.float32):
+        return tuple(cell.start(w, batch_shape, dtype) for cell, w in zip(cells, weights_of(weights)))
 
     def one_step(cell, weights, carry, x, key=None, reverse=False, top=False):
         if reverse:
@@ -61,39 +72,52 @@ def composite(
         mix=lambda weights, carry: weights,
         update=lambda carry, z, a: apply_parts(one_step, a, carry, z, None)[0],
         readout=lambda weights, carries, xs: apply_parts(reading, weights, carries, xs, None)[1],
-        to_state=lambda weights, carry: each("to_state", weights, carry),
-        to_carry=lambda weights, state: each("to_carry", weights, state),
-        rebase=rebase,
-        trained_start=lambda weights, batch_shape=(), dtype=jnp.float32: tuple(
-            cell.start(w, batch_shape, dtype) for cell, w in zip(cells, weights_of(weights))
+        gradient=Gradient(differentiable=all(cell.gradient.differentiable for cell in cells)),
+        coordinates=Coordinates(partial(each, "to_state"), partial(each, "to_carry")),
+        training=Training(start, rebase),
+        composition=Composition(
+            cells,
+            apply_parts,
+            both_directions or any(cell.both_directions for cell in cells),
+            dropout or any(cell.dropout for cell in cells),
         ),
-        apply_parts=apply_parts,
-        parts=cells,
-        differentiable=all(cell.differentiable for cell in cells),
-        both_directions=any(cell.both_directions for cell in cells),
-        dropout=any(cell.dropout for cell in cells),
     )
 
 
-def within(cell: Cell, inner: Callable[[Weights], Weights]) -> Cell:
-    """The cell with all its functions taking weights that hold its own as ``inner(weights)``; for wrappers."""
-    elements, apply_parts = cell.elements, cell.apply_parts
+def within(cell: Cell) -> Cell:
+    """A wrapper that does nothing yet: the cell for weights that hold its own as ``weights.cell``, and for params that
+    hold its own as ``params["cell"]``. What is left to give is `init`, `prepare` and what the wrapper does."""
+    elements: Any = cell.elements
+    own: Any = cell.composition
+
+    def apply_parts(run_part, weights, carry, xs, key):
+        return own.apply_parts(run_part, weights.cell, carry, xs, key)
+
     return cell.replace(
-        project=lambda weights, xs: cell.project(inner(weights), xs),
-        mix=lambda weights, carry: cell.mix(inner(weights), carry),
-        readout=lambda weights, carries, xs: cell.readout(inner(weights), carries, xs),
-        to_state=lambda weights, carry: cell.to_state(inner(weights), carry),
-        to_carry=lambda weights, state: cell.to_carry(inner(weights), state),
-        trained_start=lambda weights, batch_shape=(), dtype=jnp.float32: cell.start(inner(weights), batch_shape, dtype),
-        elements=None if elements is None else lambda weights, zs: elements(inner(weights), zs),
-        apply_parts=None
-        if apply_parts is None
-        else lambda run_part, weights, carry, xs, key: apply_parts(run_part, inner(weights), carry, xs, key),
+        project=lambda weights, xs: cell.project(weights.cell, xs),
+        mix=lambda weights, carry: cell.mix(weights.cell, carry),
+        readout=lambda weights, carries, xs: cell.readout(weights.cell, carries, xs),
+        coordinates=dataclasses.replace(
+            cell.coordinates,
+            to_state=lambda weights, carry: cell.to_state(weights.cell, carry),
+            to_carry=lambda weights, state: cell.to_carry(weights.cell, state),
+        ),
+        training=Training(
+            lambda weights, batch_shape=(), dtype=jnp.float32: cell.start(weights.cell, batch_shape, dtype),
+            rebase_within(cell.training.rebase, "cell"),
+        ),
+        elements=None if elements is None else lambda weights, zs: elements(weights.cell, zs),
+        composition=composed(cell, apply_parts),
     )
+
+
+def composed(cell: Cell, apply_parts: Callable[..., tuple[Carry, jax.Array]]) -> Composition | None:
+    """The composition of a wrapper of `cell` with its own way through the parts; None where there are none."""
+    return None if cell.composition is None else dataclasses.replace(cell.composition, apply_parts=apply_parts)
 
 
 def rebase_within(rebase: Callable[..., Params] | None, name: str) -> Callable[..., Params] | None:
-    """`Cell.rebase` for params that hold under `name` what `rebase` moves; None where nothing moves."""
+    """`Training.rebase` for params that hold under `name` what `rebase` moves; None where nothing moves."""
     if rebase is None:
         return None
     return lambda params, project=False: {**params, name: rebase(params[name], project)}

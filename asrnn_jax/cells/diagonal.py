@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 
-from asrnn_jax.cell import Cell, Units
+from asrnn_jax.cell import Cell, Gradient, Units
 from asrnn_jax.cells.dense import per_unit, recurrent, zeros
 
 
@@ -28,7 +28,7 @@ def gated_diagonal(name: str, inputs: int, hidden: int, init, prepare, project) 
         project=project,
         mix=lambda weights, h: (),
         update=lambda h, z, a: z.decay * h + z.drive,
-        pullback=lambda prev, h, kept, ct: (ct * kept[0].decay, Element(ct * prev, ct), ()),
+        gradient=Gradient(pullback=lambda prev, h, kept, ct: (ct * kept[0].decay, Element(ct * prev, ct), ())),
         activity=lambda z, a, h: {"keep": Units("gate", z.decay)},
         elements=lambda weights, zs: tuple(zs),
     )
@@ -69,7 +69,7 @@ def state_space(name: str, inputs: int, hidden: int, outputs: int, init, prepare
         mix=lambda weights, h: per_unit(weights.decay, h),
         update=lambda h, z, a: a * h + z,
         readout=readout,
-        pullback=lambda prev, h, kept, ct: (ct * kept[1], ct, ct * prev),
+        gradient=Gradient(pullback=lambda prev, h, kept, ct: (ct * kept[1], ct, ct * prev)),
         elements=elements,
     )
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, factory
+from asrnn_jax.cell import Cell, Gradient, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import named, recurrent, zeros_each
 from asrnn_jax.orthogonal import size, skew
@@ -92,8 +92,7 @@ def antisymmetric(
         init=init,
         prepare=prepare,
         update=update,
-        keep=activated,
-        pullback=pullback,
+        gradient=Gradient(activated, pullback),
         activity=named(activated, tanh="tanh", gate="gate"),
     )
 
@@ -165,8 +164,7 @@ def lipschitz(
         init=init,
         prepare=prepare,
         update=update,
-        keep=activated,
-        pullback=pullback,
+        gradient=Gradient(activated, pullback),
         activity=named(activated, tanh="tanh"),
     )
 
@@ -240,8 +238,7 @@ def cornn(
         init=init,
         prepare=prepare,
         update=update,
-        keep=activated,
-        pullback=pullback,
+        gradient=Gradient(activated, pullback),
         activity=named(activated, tanh="tanh"),
         initial_carry=zeros_each(Oscillators, hidden),
         mix=lambda weights, carry: carry.y @ weights.W_hh[0] + carry.z @ weights.W_hh[1],

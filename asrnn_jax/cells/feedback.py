@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, factory
+from asrnn_jax.cell import Cell, Gradient, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import (
     affine,
@@ -175,7 +175,6 @@ def input_gated(inputs: int, hidden: int, *, gate_bias: float = -1.0, dtype=jnp.
         init=init,
         prepare=prepare,
         update=update,
-        keep=activated,
-        pullback=pullback,
+        gradient=Gradient(activated, pullback),
         activity=named(activated, input="gate", candidate="tanh"),
     )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, factory
+from asrnn_jax.cell import Cell, Gradient, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import gates, named, orthogonal_kernels, per_unit, recurrent
 
@@ -129,7 +129,6 @@ def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback
         prepare=prepare,
         mix=mix,
         update=update,
-        keep=activated,
-        pullback=pullback,
+        gradient=Gradient(activated, pullback),
         activity=activity,
     )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, Units, factory
+from asrnn_jax.cell import Cell, Gradient, Units, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import gates, named, orthogonal_kernels, recurrent, zeros_each
 
@@ -68,8 +68,7 @@ def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float3
         initial_carry=zeros_each(Carry, hidden),
         mix=lambda weights, carry: jax.tree.map(partial(jnp.matmul, carry.h), weights.W_hh),
         update=lambda carry, z, a: gated(carry, activated(z, a)),
-        keep=activated,
-        pullback=pullback,
+        gradient=Gradient(activated, pullback),
         activity=lstm_activity,
         readout=lambda weights, carries, xs: carries.h,
     )
@@ -95,7 +94,7 @@ def gated(carry: Carry, gates) -> Carry:
 
 
 def pullback(prev: Carry, carry: Carry, gates, ct: Carry):
-    """`Cell.pullback` of ``gated(prev, activated(z, a))``."""
+    """`Gradient.pullback` of ``gated(prev, activated(z, a))``."""
     i, f, g, o = gates
     tanh_c = jnp.tanh(carry.c)
     d_c = ct.c + ct.h * o * (1 - tanh_c**2)

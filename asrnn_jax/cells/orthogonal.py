@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, factory
+from asrnn_jax.cell import Cell, Gradient, Training, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.composite import rebase_within
 from asrnn_jax.cells.dense import affine, modrelu, of_carry, per_unit, recurrent
@@ -71,14 +71,14 @@ def orthogonal(
         return Weights(params["W_xh"], params["b"], W_hh.matrix(params["W_hh"]).T)
 
     cell = modrelu_rnn("orthogonal", inputs, hidden, init_params, prepare)
-    cell = cell.replace(rebase=rebase_within(W_hh.rebase, "W_hh"))
+    cell = cell.replace(training=Training(rebase=rebase_within(W_hh.rebase, "W_hh")))
     if activation == "modrelu":
         return cell
     return cell.replace(
         project=lambda weights, xs: affine(xs, weights.W_xh, weights.b),
         mix=lambda weights, h: h @ weights.W_hh,
         update=lambda h, z, a: z + a,
-        pullback=lambda prev, h, kept, ct: (jnp.zeros_like(prev), ct, ct),
+        gradient=Gradient(pullback=lambda prev, h, kept, ct: (jnp.zeros_like(prev), ct, ct)),
         activity=None,
     )
 
@@ -166,6 +166,6 @@ def modrelu_rnn(name: str, inputs: int, hidden: int, init, prepare) -> Cell:
         project=lambda weights, xs: xs @ weights.W_xh,
         mix=lambda weights, h: (h @ weights.W_hh, per_unit(weights.b, h)),
         update=update,
-        pullback=pullback,
+        gradient=Gradient(pullback=pullback),
         activity=of_carry("relu"),
     )

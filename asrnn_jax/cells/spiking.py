@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, Units, factory
+from asrnn_jax.cell import Cell, Gradient, Units, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import orthogonal_kernel, per_unit, zeros_each
 from asrnn_jax.cells.dense import recurrent as recurrent_cell
@@ -188,7 +188,7 @@ def _spiking(
         mix=mix,
         update=update,
         readout=lambda weights, carries, xs: spikes(carries),
+        gradient=Gradient(differentiable=False),
         activity=lambda z, a, carry: {"spike": Units("spike", spikes(carry))},
-        differentiable=False,
         **others,
     )

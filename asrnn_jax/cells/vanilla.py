@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell import Cell, factory
+from asrnn_jax.cell import Cell, Gradient, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import of_carry, orthogonal_kernel, per_unit, recurrent
 
@@ -51,7 +51,7 @@ def tanh_rnn(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
         init=init,
         prepare=_prepare,
         update=lambda h, z, a: jnp.tanh(z + a),
-        pullback=tanh_pullback,
+        gradient=Gradient(pullback=tanh_pullback),
         activity=of_carry("tanh"),
     )
 
@@ -90,7 +90,7 @@ def irnn(inputs: int, hidden: int, *, scale: float = 1.0, dtype=jnp.float32) -> 
         init=init,
         prepare=_prepare,
         update=lambda h, z, a: jax.nn.relu(z + a),
-        pullback=_relu_pullback,
+        gradient=Gradient(pullback=_relu_pullback),
         activity=of_carry("relu"),
     )
 
@@ -156,7 +156,7 @@ def indrnn(
         prepare=prepare,
         mix=lambda weights, h: per_unit(weights.W_hh, h) * h,
         update=lambda h, z, a: f(z + a),
-        pullback=pullback,
+        gradient=Gradient(pullback=pullback),
         activity=of_carry(activation),
     )
 

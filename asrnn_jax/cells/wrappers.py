@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.composite import rebase_within, within
+from asrnn_jax.cells.composite import composed, within
 from asrnn_jax.cells.dense import affine
 from asrnn_jax.dtypes import at_least_float32
 
@@ -50,28 +51,28 @@ def with_output(cell: Cell, outputs: int, *, dtype=jnp.float32) -> Cell:
 
     def prepare(params):
         weights, kernel = cell.prepare(params["cell"]), params["output"]["kernel"]
-        if cell.linear_readout:
+        if cell.coordinates.linear_readout:
             eye = jnp.eye(cell.hidden, dtype=kernel.dtype)
             kernel = cell.readout(weights, eye, jnp.zeros((cell.hidden, cell.inputs), kernel.dtype)) @ kernel
         return Layer(weights, kernel, params["output"]["bias"])
 
     def readout(weights, carries, xs):
-        ys = carries if cell.linear_readout else cell.readout(weights.cell, carries, xs)
+        ys = carries if cell.coordinates.linear_readout else cell.readout(weights.cell, carries, xs)
         return affine(ys, weights.kernel, weights.bias)
 
     def apply_parts(run_part, weights, carry, xs, key):
         carry, ys = run_part(cell, weights.cell, carry, xs, key, top=True)
         return carry, affine(ys, weights.kernel, weights.bias)
 
-    return within(cell, lambda weights: weights.cell).replace(
+    inner = within(cell)
+    return inner.replace(
         name=f"{cell.name} with output",
         outputs=outputs,
         init=init,
         prepare=prepare,
         readout=readout,
-        linear_readout=False,
-        rebase=rebase_within(cell.rebase, "cell"),
-        apply_parts=None if cell.apply_parts is None else apply_parts,
+        coordinates=dataclasses.replace(inner.coordinates, linear_readout=False),
+        composition=composed(cell, apply_parts),
     )
 
 
@@ -104,15 +105,14 @@ def with_input(cell: Cell, inputs: int, *, dtype=jnp.float32) -> Cell:
     def apply_parts(run_part, weights, carry, xs, key):
         return run_part(cell, weights.cell, carry, before(weights, xs), key, top=True)
 
-    return within(cell, lambda weights: weights.cell).replace(
+    return within(cell).replace(
         name=f"{cell.name} with input",
         inputs=inputs,
         init=init,
         prepare=lambda params: Layer(cell.prepare(params["cell"]), params["input"]["kernel"], params["input"]["bias"]),
         project=lambda weights, xs: cell.project(weights.cell, before(weights, xs)),
         readout=lambda weights, carries, xs: cell.readout(weights.cell, carries, before(weights, xs)),
-        rebase=rebase_within(cell.rebase, "cell"),
-        apply_parts=None if cell.apply_parts is None else apply_parts,
+        composition=composed(cell, apply_parts),
     )
 
 
@@ -140,7 +140,7 @@ def with_trained_start(cell: Cell, *, dtype=jnp.float32) -> Cell:
       TypeError: no cell. ValueError: a cell made of cells.
     """
     checks.cell("cell", cell)
-    if cell.apply_parts is not None:
+    if cell.composition is not None:
         raise ValueError(f"cell={cell.name}: it is made of cells; give its parts a trained start each.")
     leaves, structure = jax.tree.flatten(jax.eval_shape(lambda: cell.initial_carry((), dtype)))
 
@@ -154,17 +154,17 @@ def with_trained_start(cell: Cell, *, dtype=jnp.float32) -> Cell:
         state = [_complex(s) if s.ndim > leaf.ndim else s for s, leaf in zip(start, leaves)]
         return Started(cell.prepare(params["cell"]), jax.tree.unflatten(structure, state))
 
-    def trained_start(weights, batch_shape=(), dtype=jnp.float32):
+    def start(weights, batch_shape=(), dtype=jnp.float32):
         carry = cell.to_carry(weights.cell, weights.start)
         kinds = jax.eval_shape(lambda: cell.initial_carry((), dtype))
         return jax.tree.map(lambda c, k: jnp.broadcast_to(c.astype(k.dtype), (*batch_shape, *c.shape)), carry, kinds)
 
-    return within(cell, lambda weights: weights.cell).replace(
+    inner = within(cell)
+    return inner.replace(
         name=f"{cell.name} with trained start",
         init=init,
         prepare=prepare,
-        trained_start=trained_start,
-        rebase=rebase_within(cell.rebase, "cell"),
+        training=dataclasses.replace(inner.training, start=start),
     )
 
 
