@@ -494,7 +494,7 @@ def test_second_call_does_not_compile(subject, caplog):
         with jax.log_compiles():
             again = subject.build(jnp.float64)
             asrnn_jax.run(again, params, inputs(B, steps, I, seed=steps))
-        return [r.getMessage() for r in caplog.records if "XLA compilation of jit(_run)" in r.getMessage()]
+        return [r.getMessage() for r in caplog.records if "XLA compilation of jit(evaluate)" in r.getMessage()]
 
     assert compiled(T + 20)
     assert not compiled(T + 20)

@@ -313,7 +313,7 @@ def test_second_call_does_not_compile(caplog):
         caplog.clear()
         with jax.log_compiles():
             RNN(cell, params=params, reverse=True)(xs, lengths=jnp.full(B, 5))
-        return [r.getMessage() for r in caplog.records if "XLA compilation of jit(_run)" in r.getMessage()]
+        return [r.getMessage() for r in caplog.records if "XLA compilation of jit(evaluate)" in r.getMessage()]
 
     assert compiled()
     assert not compiled()

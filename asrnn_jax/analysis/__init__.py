@@ -47,18 +47,12 @@ of complex numbers, is taken as D real numbers: see `coordinate_names`.
 
 from asrnn_jax.analysis.bounds import AsrnnSaturation, Bounds, asrnn_bounds, asrnn_saturation
 from asrnn_jax.analysis.dynamics import coordinate_names
-from asrnn_jax.analysis.jacobian import (
-    TopSingularValues,
-    gradient_norms,
-    jacobian_spectrum,
-    step_jacobian,
-    temporal_jacobian,
-    temporal_spectrum,
-    top_singular_values,
-)
+from asrnn_jax.analysis.gradients import gradient_norms
+from asrnn_jax.analysis.jacobian import jacobian_spectrum, step_jacobian
 from asrnn_jax.analysis.lyapunov import Lyapunov, lyapunov_spectrum
 from asrnn_jax.analysis.matrices import non_normality, numerical_range, orthogonality_error, spectral_radius
 from asrnn_jax.analysis.saturation import Drift, Saturation, Settling, norm_drift, saturated_share, saturation, settling
+from asrnn_jax.analysis.temporal import TopSingularValues, temporal_jacobian, temporal_spectrum, top_singular_values
 
 __all__ = [
     "AsrnnSaturation",

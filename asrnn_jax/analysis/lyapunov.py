@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from asrnn_jax.analysis.dynamics import Coordinates, compiled, driven
-from asrnn_jax.analysis.jacobian import push
 from asrnn_jax.analysis.products import NOTHING
+from asrnn_jax.analysis.temporal import push
 from asrnn_jax.cell import Cell, Params, PyTree, Weights
 
 

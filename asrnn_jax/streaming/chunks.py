@@ -53,5 +53,14 @@ def as_samples(chunk: Any, dtype: Any) -> Any:
     return np.asarray(as_numbers("chunk", chunk, "pass (*B, T, I)", masked, ragged)).astype(dtype)
 
 
+def check(xs: Any, flags: np.ndarray | None, batch: tuple[int, ...], inputs: int) -> None:
+    """Raises unless xs are ``(*batch, T, inputs)`` and flags ``(*batch, T)``."""
+    shape = xs.shape
+    if len(shape) < 2 or shape[:-2] != batch or shape[-1] != inputs:
+        raise ValueError(f"chunk has shape {shape}: this session takes {(*batch, 'T', inputs)}, with any T.")
+    if flags is not None and flags.shape != shape[:-1]:
+        raise ValueError(f"boundary has shape {flags.shape}: pass one bool a step, {shape[:-1]}.")
+
+
 def cut(flags: np.ndarray | None, at: int, steps: int) -> np.ndarray | None:
     return None if flags is None else flags[..., at : at + steps]

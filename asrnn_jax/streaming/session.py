@@ -6,7 +6,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,17 +14,14 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from asrnn_jax import saved
-from asrnn_jax.cell import Cell, Params, PyTree, Weights, check_cell
+from asrnn_jax.cell import Cell, Params, PyTree, Weights
 from asrnn_jax.dtypes import cast, compute_dtype
 from asrnn_jax.loop import where
-from asrnn_jax.saved import named
-from asrnn_jax.streaming import chunks
+from asrnn_jax.streaming import chunks, options, stored
 from asrnn_jax.streaming.advance import State, advance, plain, prepare
 from asrnn_jax.streaming.monitors import Limits, Readings, Reference, Watch, vitals
+from asrnn_jax.streaming.options import NonFinite
 from asrnn_jax.streaming.policies import Policy, never
-
-NonFinite = Literal["raise", "hold", "missing"]
-ANSWERS = "answers"  # the model's, in a saved session
 
 
 class Event(NamedTuple):
@@ -86,26 +83,8 @@ class Session:
         monitor_every: int = 256,
         non_finite: NonFinite = "raise",
     ):
-        check_cell(cell)
-        if cell.both_directions:
-            raise ValueError(f"cell {cell.name!r} runs in both directions: it cannot run on a stream.")
+        options.check(cell, policy, fallback, reference, monitor_every, non_finite)
         batch = (batch,) if isinstance(batch, int) else tuple(batch)
-        if monitor_every < 1:
-            raise ValueError(f"monitor_every={monitor_every}: give at least 1 step.")
-        if non_finite not in ("raise", "hold", "missing"):
-            raise ValueError(f"non_finite={non_finite!r}: choose 'raise', 'hold' or 'missing'.")
-        if reference is not None and reference.x_mean.shape != (cell.inputs,):
-            raise ValueError(
-                f"reference is of {reference.x_mean.shape[0]} inputs, cell {cell.name!r} has {cell.inputs}: make it "
-                "with asrnn_jax.streaming.reference of this cell."
-            )
-        for name, given in (("policy", policy), ("fallback", fallback)):
-            _check_policy(name, given)
-        if fallback is not None and reference is None:
-            raise ValueError(
-                f"fallback={fallback.name} acts where a monitor trips, and there are none without a reference: pass "
-                "reference=asrnn_jax.streaming.reference(cell, params, training_streams)."
-            )
         self.cell, self.batch, self.limits, self.non_finite = cell, batch, limits or Limits(), non_finite
         self._weights = prepare(cell, params)
         dtype = compute_dtype(self._weights, jnp.zeros((), jnp.float32))
@@ -148,7 +127,7 @@ class Session:
 
     @policy.setter
     def policy(self, policy: Policy) -> None:
-        _check_policy("policy", policy)
+        options.check_policy("policy", policy)
         kept = policy.init(self.batch) if self._fallback is None else self._state.policies[1]
         self._policies = (policy, self._fallback or policy)
         self._plain = plain(self.cell) if self._never else None
@@ -184,14 +163,8 @@ class Session:
           TypeError: samples that are not floating point.
         """
         xs = chunks.as_samples(chunk, self._dtype)
-        shape = xs.shape
-        if len(shape) < 2 or shape[:-2] != self.batch or shape[-1] != self.cell.inputs:
-            raise ValueError(
-                f"chunk has shape {shape}: this session takes {(*self.batch, 'T', self.cell.inputs)}, with any T."
-            )
         flags = None if boundary is None else np.asarray(boundary, bool)
-        if flags is not None and flags.shape != shape[:-1]:
-            raise ValueError(f"boundary has shape {flags.shape}: pass one bool a step, {shape[:-1]}.")
+        chunks.check(xs, flags, self.batch, self.cell.inputs)
         there = None
         host = np.asarray(xs)
         if not self._surely_finite(host) and not np.isfinite(host).all():
@@ -275,8 +248,7 @@ class Session:
         Raises:
           OSError: it cannot be written; a file at the path is then as it was.
         """
-        arrays = {name: np.asarray(leaf) for name, leaf in named(self._all())}
-        saved.write(to, arrays | {ANSWERS: self._answers()}, self._about() | {"steps": self.steps})
+        stored.write(to, self._where(), self._about(), self._answers(), self.steps)
 
     def load(self, source: str | os.PathLike | saved.Readable) -> None:
         """Goes on where a session of the same model, batch and policies was saved.
@@ -288,24 +260,12 @@ class Session:
           ValueError: a file of another model, batch or policy, or one that is damaged. The session is then as it was.
           OSError: it cannot be read.
         """
-        arrays, about = saved.read(source, "saved session")
-        name = source if isinstance(source, (str, os.PathLike)) else "the file"
-        for what, mine in self._about().items():
-            if about.get(what) != mine:
-                raise ValueError(f"{name} was saved with {what} {about.get(what)!r}, this session has {mine!r}.")
-        theirs, mine = arrays.pop(ANSWERS, np.zeros(0)), self._answers()
-        leaves = {key: np.asarray(leaf) for key, leaf in named(self._all())}
-        if _kinds(arrays) != _kinds(leaves):
-            raise ValueError(f"{name} holds arrays of other shapes than this session's: it is of another model.")
-        if theirs.shape != mine.shape or not np.allclose(theirs, mine, rtol=0, atol=self._near(mine)):
-            raise ValueError(f"{name} was saved with another model: it answers differently to the same inputs.")
-        everything = jax.tree.unflatten(jax.tree.structure(self._all()), [arrays[key] for key in leaves])
-        self._state, self._held = jax.tree.map(jnp.asarray, everything["state"]), everything["held"]
+        where, self.steps = stored.read(source, self._where(), self._about(), self._answers(), self._dtype)
+        self._state, self._held = jax.tree.map(jnp.asarray, where["state"]), where["held"]
         if self._watch is not None:
-            self._watch.state = everything["watched"]
-        self.steps = int(about["steps"])
+            self._watch.state = where["watched"]
 
-    def _all(self) -> dict[str, Any]:
+    def _where(self) -> dict[str, Any]:
         watched = None if self._watch is None else self._watch.state
         return {"state": self._state, "watched": watched, "held": self._held}
 
@@ -319,21 +279,4 @@ class Session:
         }
 
     def _answers(self) -> np.ndarray:
-        """What the model says to a few fixed inputs: unlike a hash of its weights, the same from params and from
-        prepared weights and nearly so on all machines, and not the same for a cell with other options."""
-        xs = np.random.default_rng(0).normal(size=(4, self.cell.inputs)).astype(self._dtype)
-        found = plain(self.cell)(self._weights, self.cell.start(self._weights, (), self._dtype), xs)
-        parts = [part for leaf in jax.tree.leaves(found) for part in (leaf.real, leaf.imag)]
-        return np.concatenate([np.asarray(part).astype(np.float64).ravel() for part in parts])
-
-    def _near(self, answers: np.ndarray) -> float:
-        return 100 * float(jnp.finfo(self._dtype).eps) * max(1.0, float(np.abs(answers).max(initial=0)))
-
-
-def _kinds(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    return {name: (array.shape, array.dtype) for name, array in arrays.items()}
-
-
-def _check_policy(name: str, policy: Any) -> None:
-    if policy is not None and not isinstance(policy, Policy):
-        raise ValueError(f"{name}={policy!r}: call it, for example streaming.never(), or make a streaming.Policy.")
+        return stored.answers(self.cell, self._weights, self._dtype)

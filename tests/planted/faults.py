@@ -18,12 +18,21 @@ FAULTS = [
     Fault("__init__.py", "if name in _LATER:", "if name not in _LATER:", "tests/test_docs.py asrnn_jax"),
     Fault("analysis/bounds.py", "slopes.min(axis=-1) / kappa", "slopes.min(axis=-1) * kappa", "tests/analysis"),
     Fault("analysis/dynamics.py", "jnp.concatenate([flat(carry)[None], states])", "states", "tests/analysis"),
+    Fault("analysis/gradients.py", "[0] + own", "[0]", "tests/analysis"),
     Fault("analysis/jacobian.py", "every - 1 :: every", "::every", "tests/analysis"),
     Fault("analysis/lyapunov.py", "rates = logs / every", "rates = logs", "tests/analysis"),
     Fault("analysis/matrices.py", "(turned + turned.conj().T) / 2", "(turned + turned.T) / 2", "tests/analysis"),
     Fault("analysis/products.py", "gap = 1 - rho**2", "gap = 1 - rho", "tests/analysis"),
     Fault("analysis/saturation.py", "slope < threshold)", "value < threshold)", "tests/analysis"),
-    Fault("cell.py", "p.astype(dtype), params)", "p, params)", "tests/test_cell.py"),
+    Fault("analysis/temporal.py", "(states[s:t], xs[s:t])", "(states[s:t], xs[s + 1 : t + 1])", "tests/analysis"),
+    Fault(
+        "cell/arguments.py",
+        "if xs.shape[-1] != cell.inputs:",
+        "if xs.shape[0] != cell.inputs:",
+        "tests/test_wrong_calls.py",
+    ),
+    Fault("cell/contract.py", "if self.training.start is None:", "if True:", LAWS),
+    Fault("cell/factory.py", "p.astype(dtype), params)", "p, params)", "tests/test_cell.py"),
     Fault("cells/__init__.py", "if name not in CELLS:", "if not name:", "tests/cells tests/test_wrong_calls.py"),
     Fault("cells/asrnn.py", "M = W_f @ W @ W_f_inv", "M = W_f_inv @ W @ W_f", LAWS),
     Fault("cells/checks.py", "or value <= least:", "or value < least:", "tests/cells"),
@@ -70,6 +79,7 @@ FAULTS = [
         "checks.py", "first = jnp.argmin(good.ravel())", "first = jnp.argmax(good.ravel())", "tests/test_wrong_calls.py"
     ),
     Fault("dtypes.py", "return promoted(dtype, jnp.float32)", "return jnp.dtype(dtype)", "tests/test_cell.py"),
+    Fault("evaluate.py", "(jnp.arange(steps)", "(jnp.arange(1, steps + 1)", "tests/test_run.py tests/test_laws.py"),
     Fault("export.py", "f, s) for f, s in zip", "s, f) for f, s in zip", "tests/test_export.py"),
     Fault("features.py", "np.hanning(size)", "np.hamming(size)", "tests/test_features.py"),
     Fault("interop.py", "b_ih[2 * hidden :]]", "both[2 * hidden :]]", "tests/test_interop.py"),
@@ -77,7 +87,13 @@ FAULTS = [
         "flags.py", "(last_bad >= latest(reset))", "(last_bad > latest(reset))", "tests/test_laws.py tests/test_run.py"
     ),
     Fault("linen.py", "options = {**made, **given}", "options = {**given, **made}", "tests/test_linen.py"),
-    Fault("loop.py", "d_prev = where(afresh, zeros(d_prev), d_prev)", "pass", LAWS),
+    Fault("loop/blocks.py", "(rest if reverse else main)(init)", "(main if reverse else rest)(init)", LAWS),
+    Fault(
+        "loop/forward.py", "return where(bad, lax.stop_gradient(ys),", "return where(~bad, lax.stop_gradient(ys),", LAWS
+    ),
+    Fault("loop/linear.py", "decays = zeros_where(reset, decays)", "pass", LAWS),
+    Fault("loop/masks.py", "return new if mask is None else where(mask, new, old)", "return new", LAWS),
+    Fault("loop/gradient.py", "d_prev = where(afresh, zeros(d_prev), d_prev)", "pass", LAWS),
     Fault(
         "losses/dual.py",
         "push = rate * jnp.clip((target - jnp.asarray(entropy))",
@@ -127,7 +143,7 @@ FAULTS = [
         "tests/test_pretrained.py",
     ),
     Fault("reverse_only.py", "_tangent.bind(t)", "t", "tests/test_run.py"),
-    Fault("run.py", "(jnp.arange(steps)", "(jnp.arange(1, steps + 1)", "tests/test_run.py tests/test_laws.py"),
+    Fault("run.py", "start = where_reset(reset, fresh, carry)", "start = carry", LAWS),
     Fault("saved.py", "whole = stored == digest(found, about)", "whole = True", "tests/test_pretrained.py"),
     Fault(
         "streaming/monitors.py",
@@ -138,6 +154,8 @@ FAULTS = [
     Fault("streaming/policies.py", "high & (count == patience - 1)", "high & (count == patience)", "tests/streaming"),
     Fault("streaming/advance.py", "begins=begins & ~here", "begins=begins", "tests/streaming"),
     Fault("streaming/chunks.py", "[..., 1:, :]", "[..., :-1, :]", "tests/streaming"),
+    Fault("streaming/options.py", "if fallback is not None and", "if fallback is None and", "tests/streaming"),
+    Fault("streaming/stored.py", "if _kinds(arrays) != _kinds(leaves):", "if False:", "tests/streaming"),
     Fault("streaming/session.py", "self.steps += steps", "self.steps += 1", "tests/streaming"),
     Fault(
         "streaming/streams.py",
