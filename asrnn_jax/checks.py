@@ -27,6 +27,8 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import checkify
 
+__all__ = ["checked"]
+
 
 class _Checks:
     """What one tracing of a function is to be checked for; each is a context of its own to JAX's caches."""

@@ -52,7 +52,10 @@ from asrnn_jax.dtypes import cast
 from asrnn_jax.pairs import real_only
 from asrnn_jax.run import run, step
 
+__all__ = ["Narrow", "Scaled", "narrow", "onnx", "stablehlo", "widen"]
+
 Narrow = Literal["float32", "bfloat16", "int8"]
+"""The types that matrices can be kept in."""
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 

@@ -28,6 +28,8 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
+__all__ = ["PAPERS_PERMUTATION", "characters", "log_mel", "mel_filters", "of", "one_hot", "pixels", "read_wav"]
+
 PAPERS_PERMUTATION = 92916
 """The seed of the order of pixels in permuted MNIST, of the asRNN paper and of those it compares with."""
 

@@ -28,6 +28,8 @@ import numpy as np
 from asrnn_jax import cells
 from asrnn_jax.cell import Cell, Params, as_weights
 
+__all__ = ["from_flax", "from_torch", "to_flax", "to_torch"]
+
 KINDS = {1: "rnn", 3: "gru", 4: "lstm"}  # rows of weight_hh for each of its columns
 TORCH_KINDS = ("tanh_rnn", "irnn", "lstm", "gru")
 TORCH_NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(\d+)(_reverse)?")

@@ -44,6 +44,8 @@ import asrnn_jax
 from asrnn_jax.cell import Cell, Params, PyTree, as_weights
 from asrnn_jax.dtypes import cast
 
+__all__ = ["RNN", "RNNCell"]
+
 Partition = Mapping[str, Any] | Callable[[str, Any], Any]
 FLAX_NAMES = {"initial_carry": "carry", "seq_lengths": "lengths"}
 

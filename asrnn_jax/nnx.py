@@ -39,6 +39,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+__all__ = ["RNN", "Base", "RNNCell"]
+
 try:
     from flax import nnx
 except AttributeError as e:  # flax 0.12.8 beside jax 0.11.1 or later, a pair that pip lets one install

@@ -16,7 +16,14 @@ import optax
 
 from asrnn_jax.cell import Cell, Params, PyTree
 
-ORTHOGONAL, FROZEN, OTHER = "orthogonal", "frozen", "other"
+__all__ = ["FROZEN", "ORTHOGONAL", "OTHER", "count", "labels", "rebase", "separate_rates"]
+
+ORTHOGONAL = "orthogonal"
+"""The label of skew-symmetric parameters."""
+FROZEN = "frozen"
+"""The label of the base of a dynamic trivialisation, which no optimiser moves."""
+OTHER = "other"
+"""The label of all other parameters."""
 
 
 def labels(params: PyTree, orthogonal: Sequence[str] = ("W_hh",)) -> PyTree:

@@ -48,6 +48,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+__all__ = ["Readable", "Writable", "digest", "named", "read", "replacing", "write"]
+
 TYPES = {  # safetensors' names
     **{"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": jnp.bfloat16, "C64": np.complex64},
     **{"I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64, "BOOL": np.bool_},

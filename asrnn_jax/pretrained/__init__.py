@@ -42,6 +42,8 @@ from asrnn_jax.cell import Cell, Params
 from asrnn_jax.cells import network
 from asrnn_jax.saved import named
 
+__all__ = ["load", "names", "save"]
+
 FORMAT = 2
 SUFFIX = ".safetensors"
 

@@ -12,8 +12,7 @@ import pytest
 
 import asrnn_jax
 from asrnn_jax import cells, losses, streaming
-from asrnn_jax.streaming import Limits, Session, chunks
-from asrnn_jax.streaming import session as module
+from asrnn_jax.streaming import Limits, Session, chunks, options
 
 I, C = 3, 4  # noqa: E741
 MODELS = {
@@ -474,7 +473,7 @@ def test_streams_can_be_started_afresh_by_hand():
     [
         (lambda: Session(cells.bidirectional(cells.gru(1, 2)), {}), "both directions"),
         (lambda: session(monitor_every=0), "monitor_every=0"),
-        (lambda: module._check_policy("policy", streaming.never), "policy=.*call it"),
+        (lambda: options.check_policy("policy", streaming.never), "policy=.*call it"),
         (lambda: session(fallback=streaming.never()), "fallback=never acts where a monitor trips"),
         (lambda: Session(MODELS["gru"], PARAMS["deep"]), "params"),
         (lambda: session().reset(np.array([True])), "streams has shape"),
