@@ -49,7 +49,8 @@ import numpy as np
 
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights
 from asrnn_jax.dtypes import cast
-from asrnn_jax.pairs import real_only
+from asrnn_jax.pairs import from_stacked, is_complex, stacked
+from asrnn_jax.real_only import real_only
 from asrnn_jax.run import run, step
 
 __all__ = ["Narrow", "Scaled", "narrow", "onnx", "stablehlo", "widen"]
@@ -272,15 +273,9 @@ def _arguments(cell: Cell, params: Params | Weights, steps: Any, b: Any) -> tupl
 
 def _packed(carry: PyTree) -> tuple[jax.Array, ...]:
     """The leaves of a carry, complex ones as real and imaginary parts."""
-    return tuple(
-        jnp.stack([leaf.real, leaf.imag], axis=-1) if jnp.iscomplexobj(leaf) else leaf
-        for leaf in jax.tree.leaves(carry)
-    )
+    return tuple(stacked(leaf) if is_complex(leaf) else leaf for leaf in jax.tree.leaves(carry))
 
 
 def _unpacked(state: Sequence[jax.Array], like: PyTree) -> PyTree:
-    leaves = [
-        jax.lax.complex(array[..., 0], array[..., 1]) if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else array
-        for array, leaf in zip(state, jax.tree.leaves(like))
-    ]
+    leaves = [from_stacked(array) if is_complex(leaf) else array for array, leaf in zip(state, jax.tree.leaves(like))]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)

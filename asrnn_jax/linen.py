@@ -43,6 +43,7 @@ from jax.typing import ArrayLike
 import asrnn_jax
 from asrnn_jax.cell import Cell, Params, PyTree, as_weights
 from asrnn_jax.dtypes import cast
+from asrnn_jax.names import named
 
 __all__ = ["RNN", "RNNCell"]
 
@@ -166,8 +167,7 @@ def annotated(params: Params, partition: Partition, box: Callable[[Any, Any], An
     Raises:
       ValueError: a name that no param has, names for another number of axes.
     """
-    leaves, structure = jax.tree_util.tree_flatten_with_path(dict(params))
-    found = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+    found = dict(named(dict(params)))
     names_of = partition if callable(partition) else lambda name, _: partition.get(name)
     unknown = set() if callable(partition) else partition.keys() - found.keys()
     if unknown:
@@ -179,7 +179,7 @@ def annotated(params: Params, partition: Partition, box: Callable[[Any, Any], An
             raise ValueError(f"partition[{name!r}]={names}: give one name, or None, an axis of {leaf.shape}.")
         return leaf if names is None else box(leaf, names)
 
-    return jax.tree.unflatten(structure, [boxed(name, leaf) for name, leaf in found.items()])
+    return jax.tree.unflatten(jax.tree.structure(dict(params)), [boxed(name, leaf) for name, leaf in found.items()])
 
 
 def run_with_flax_names(

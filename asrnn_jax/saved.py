@@ -33,7 +33,6 @@ safetensors has no such type, so these arrays are float64 with a last axis of re
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import uuid
@@ -42,13 +41,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-__all__ = ["Readable", "Writable", "digest", "named", "read", "replacing", "write"]
+from asrnn_jax import hashes
+from asrnn_jax.pairs import viewed_as_complex, viewed_as_real
+
+__all__ = ["Readable", "Writable", "read", "replacing", "write"]
 
 TYPES = {  # safetensors' names
     **{"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": jnp.bfloat16, "C64": np.complex64},
@@ -103,8 +104,8 @@ def write(to: str | os.PathLike | Writable, arrays: Mapping[str, np.ndarray], ab
     """
     arrays = {name: _plain(array) for name, array in arrays.items()}
     pairs = [name for name, array in arrays.items() if array.dtype == np.complex128]
-    stored = {name: _as_pairs(array) if name in pairs else array for name, array in arrays.items()}
-    metadata = {"about": json.dumps(about), "sha256": digest(arrays, about), "complex128": json.dumps(pairs)}
+    stored = {name: viewed_as_real(array) if name in pairs else array for name, array in arrays.items()}
+    metadata = {"about": json.dumps(about), "sha256": hashes.of_file(arrays, about), "complex128": json.dumps(pairs)}
     data = safetensors.numpy.save(stored, metadata)
     if isinstance(to, (str, os.PathLike)):
         with replacing(to) as file:
@@ -135,28 +136,13 @@ def read(source: str | os.PathLike | Readable, what: str) -> tuple[dict[str, np.
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         about, stored = json.loads(metadata["about"]), metadata["sha256"]
         found |= {key: _from_pairs(found[key]) for key in json.loads(metadata["complex128"])}
-        whole = stored == digest(found, about)
+        whole = stored == hashes.of_file(found, about)
     except (safetensors.SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
         said = str(e).split("\n")[0][:200]
         raise ValueError(f"{name} is no {what}, or damaged ({type(e).__name__}: {said}).") from e
     if not whole:
         raise ValueError(f"{name} is damaged: its contents are not what was saved.")
     return found, about
-
-
-def named(tree: Any) -> list[tuple[str, Any]]:
-    """The leaves of any tree with their paths as names."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
-
-
-def digest(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str:
-    """SHA-256 of arrays (name, type, shape, bytes) and of what they are of."""
-    found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for name, array in sorted(arrays.items()):
-        found.update(f"{name}{array.dtype}{array.shape}".encode())
-        found.update(np.asarray(array, order="C").tobytes())
-    return found.hexdigest()
 
 
 def _plain(array: Any) -> np.ndarray:
@@ -169,11 +155,7 @@ def _array(about: Mapping[str, Any]) -> np.ndarray:
     return np.frombuffer(about["data"], TYPES[about["dtype"]]).reshape(about["shape"])
 
 
-def _as_pairs(array: np.ndarray) -> np.ndarray:
-    return array[..., None].view(np.float64)
-
-
 def _from_pairs(array: np.ndarray) -> np.ndarray:
     if array.dtype != np.float64 or array.shape[-1:] != (2,):
         raise ValueError(f"complex numbers of type {array.dtype}, shape {array.shape}")
-    return array.view(np.complex128).reshape(array.shape[:-1])
+    return viewed_as_complex(array)

@@ -12,7 +12,7 @@ import pytest
 
 import asrnn_jax
 from asrnn_jax import cells, export
-from asrnn_jax.pairs import real_only
+from asrnn_jax.real_only import real_only
 from experiments.__main__ import main
 
 EXAMPLES = Path(__file__).parents[1] / "experiments" / "examples"

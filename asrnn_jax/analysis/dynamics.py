@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from jax.typing import ArrayLike
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_inputs, as_weights, check_carry
 from asrnn_jax.dtypes import at_least_float32, compute_dtype, precisely
 from asrnn_jax.dtypes import cast as cast_weights
+from asrnn_jax.names import named
+from asrnn_jax.pairs import is_complex, joined, parts
 from asrnn_jax.placement import beside
 
 Coordinates = Literal["state", "carry"]
@@ -133,29 +136,20 @@ def _dynamics(cell: Cell, weights: Weights, dtype: Any, coordinates: Coordinates
 
 
 def _width(leaf: Any) -> int:
-    return leaf.shape[-1] * (2 if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else 1)
+    return leaf.shape[-1] * (2 if is_complex(leaf) else 1)
 
 
 def flatten(state: PyTree) -> jax.Array:
     """All leaves ``(..., k)`` side by side, ``(..., D)``."""
-    parts = []
-    for leaf in jax.tree.leaves(state):
-        parts += [leaf.real, leaf.imag] if jnp.iscomplexobj(leaf) else [leaf]
-    return jnp.concatenate(parts, axis=-1)
+    return jnp.concatenate([part for leaf in jax.tree.leaves(state) for part in parts(leaf)], axis=-1)
 
 
 def unflatten(s: jax.Array, like: PyTree) -> PyTree:
     """Inverse of `flatten`."""
     leaves, structure = jax.tree.flatten(like)
-    made, at = [], 0
-    for leaf in leaves:
-        k = leaf.shape[-1]
-        if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
-            made.append(jax.lax.complex(s[..., at : at + k], s[..., at + k : at + 2 * k]).astype(leaf.dtype))
-        else:
-            made.append(s[..., at : at + k].astype(leaf.dtype))
-        at += _width(leaf)
-    return jax.tree.unflatten(structure, made)
+    widths = [leaf.shape[-1] for leaf in leaves for _ in range(2 if is_complex(leaf) else 1)]
+    pieces = iter(jnp.split(s, list(itertools.accumulate(widths))[:-1], axis=-1))
+    return jax.tree.unflatten(structure, [joined(leaf, pieces) for leaf in leaves])
 
 
 def coordinate_names(cell: Cell, coordinates: Coordinates = "state") -> tuple[str, ...]:
@@ -171,10 +165,9 @@ def coordinate_names(cell: Cell, coordinates: Coordinates = "state") -> tuple[st
     kind = cell.to_state if coordinates == "state" else lambda weights, carry: carry
     like = jax.eval_shape(lambda w: kind(w, cell.start(w)), weights)
     names: list[str] = []
-    for path, leaf in jax.tree_util.tree_flatten_with_path(like)[0]:
-        name = jax.tree_util.keystr(path, simple=True, separator=".") or ("h" if coordinates == "state" else "carry")
-        complex_ = jnp.issubdtype(leaf.dtype, jnp.complexfloating)
-        for part in (f"Re {name}", f"Im {name}") if complex_ else (name,):
+    for path, leaf in named(like):
+        name = path or ("h" if coordinates == "state" else "carry")
+        for part in (f"Re {name}", f"Im {name}") if is_complex(leaf) else (name,):
             names += [f"{part}[{i}]" for i in range(leaf.shape[-1])]
     return tuple(names)
 

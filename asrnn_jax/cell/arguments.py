@@ -13,6 +13,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from asrnn_jax.cell.contract import Cell, Params, PyTree, Shape, Weights
+from asrnn_jax.names import named, shapes
 
 
 def check_key(key: Any) -> None:
@@ -44,7 +45,7 @@ def check_cell(cell: Any) -> None:
 def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
     """Prepares params (a dict); lets weights, which are never a dict, through unchanged."""
     if isinstance(params_or_weights, Mapping):
-        expected, given = (_shapes(p) for p in (jax.eval_shape(cell.init, jax.random.key(0)), params_or_weights))
+        expected, given = (shapes(p) for p in (jax.eval_shape(cell.init, jax.random.key(0)), params_or_weights))
         for name in sorted(expected.keys() | given.keys()):
             if expected.get(name) != given.get(name):
                 has = f"has shape {given[name]}" if name in given else "is missing"
@@ -53,17 +54,17 @@ def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
                     f"params[{name!r}] {has}, but cell {cell.name!r} ({cell.inputs} inputs, {cell.hidden} hidden) "
                     f"{asks}: {_what_params_are(params_or_weights)}."
                 )
-        for path, leaf in jax.tree_util.tree_leaves_with_path(params_or_weights):
+        for name, leaf in named(params_or_weights):
             if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
-                raise TypeError(f"params{jax.tree_util.keystr(path)} has dtype {jnp.result_type(leaf)}: pass floats.")
+                raise TypeError(f"params[{name!r}] has dtype {jnp.result_type(leaf)}: pass floats.")
         return cell.prepare(dict(params_or_weights))
     weights = jax.eval_shape(lambda key: cell.prepare(cell.init(key)), jax.random.key(0))
-    if jax.tree.structure(weights) != jax.tree.structure(params_or_weights) or _shapes(weights) != _shapes(
+    if jax.tree.structure(weights) != jax.tree.structure(params_or_weights) or shapes(weights) != shapes(
         params_or_weights
     ):
         raise ValueError(
-            f"weights have shapes {_shapes(params_or_weights)}, but cell {cell.name!r} ({cell.inputs} inputs, "
-            f"{cell.hidden} hidden) prepares {_shapes(weights)}: pass its params (a dict) or its weights."
+            f"weights have shapes {shapes(params_or_weights)}, but cell {cell.name!r} ({cell.inputs} inputs, "
+            f"{cell.hidden} hidden) prepares {shapes(weights)}: pass its params (a dict) or its weights."
         )
     return params_or_weights
 
@@ -78,11 +79,6 @@ def _what_params_are(given: Params) -> str:
     if any(hasattr(leaf, "get_value") for leaf in boxes):
         return "these are variables of nnx, pass module.params"
     return "pass the params this cell's init made"
-
-
-def _shapes(params: PyTree) -> dict[str, Shape]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf) for path, leaf in leaves}
 
 
 MASKED = "pass {0}.filled(0), and mask=~numpy.ma.getmaskarray({0}).any(-1)"
@@ -138,15 +134,18 @@ def as_inputs(cell: Cell, xs: ArrayLike, least_rank: int, what: str) -> jax.Arra
 @functools.lru_cache(maxsize=128)  # a stream asks at every step
 def _carry_shapes(cell: Cell, batch: Shape, dtype: Any) -> tuple[PyTree, Any, list[Shape]]:
     expected = jax.eval_shape(lambda: cell.initial_carry(batch, dtype))
-    shapes = jax.tree.map(lambda leaf: leaf.shape, expected)
-    return shapes, jax.tree.structure(expected), [leaf.shape for leaf in jax.tree.leaves(expected)]
+    return (
+        jax.tree.map(lambda leaf: leaf.shape, expected),
+        jax.tree.structure(expected),
+        [leaf.shape for leaf in jax.tree.leaves(expected)],
+    )
 
 
 def check_carry(cell: Cell, carry: PyTree, batch: Shape, dtype: Any) -> None:
     """Raises if `carry` is not one of this cell for this batch."""
-    expected, structure, shapes = _carry_shapes(cell, batch, dtype)
+    expected, structure, each = _carry_shapes(cell, batch, dtype)
     leaves = jax.tree.leaves(carry)
-    if jax.tree.structure(carry) != structure or [jnp.shape(leaf) for leaf in leaves] != shapes:
+    if jax.tree.structure(carry) != structure or [jnp.shape(leaf) for leaf in leaves] != each:
         raise ValueError(
             f"carry has shapes {jax.tree.map(jnp.shape, carry)}, but cell {cell.name!r} with batch {batch} keeps "
             f"{expected}: start from cell.initial_carry({batch}) or pass the "

@@ -14,6 +14,7 @@ from asrnn_jax.cell.arguments import check_key
 from asrnn_jax.cell.contract import Cell, Params
 from asrnn_jax.dtypes import at_least_float32, precisely
 from asrnn_jax.made import remembered
+from asrnn_jax.names import named
 
 Options = ParamSpec("Options")
 
@@ -57,9 +58,8 @@ def _checked_init(init: Callable[[jax.Array], Params], dtype: Any) -> Callable[[
 
 def _check_fits(cell: Cell) -> None:
     with jax.ensure_compile_time_eval():
-        for path, p in jax.tree.leaves_with_path(cell.init(jax.random.key(0))):
+        for name, p in named(cell.init(jax.random.key(0))):
             if not bool(jnp.isfinite(p).all()):
-                name = jax.tree_util.keystr(path, simple=True, separator=".")
                 raise ValueError(
                     f"dtype={p.dtype}: {name} of cell {cell.name!r} with hidden={cell.hidden} starts beyond its "
                     f"largest number, {float(jnp.finfo(p.dtype).max):g}: use bfloat16 or float32."

@@ -12,6 +12,7 @@ from asrnn_jax.cell import Cell, Units, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import modrelu, per_unit, zeros
 from asrnn_jax.dtypes import at_least_float32
+from asrnn_jax.pairs import from_side_by_side, side_by_side
 
 
 class Weights(NamedTuple):
@@ -66,10 +67,10 @@ def urnn(inputs: int, hidden: int, *, seed: int = 0, dtype=jnp.float32) -> Cell:
         return Weights(V, params["b"], jnp.block([[W.real, W.imag], [-W.imag, W.real]]))
 
     def project(weights, xs):
-        return _complex(xs @ weights.V)
+        return from_side_by_side(xs @ weights.V)
 
     def mix(weights, h):
-        return _complex(_real(h).astype(weights.W.dtype) @ weights.W), per_unit(weights.b, h)
+        return from_side_by_side(side_by_side(h).astype(weights.W.dtype) @ weights.W), per_unit(weights.b, h)
 
     def update(h, z, a):
         product, b = a
@@ -86,18 +87,9 @@ def urnn(inputs: int, hidden: int, *, seed: int = 0, dtype=jnp.float32) -> Cell:
         project=project,
         mix=mix,
         update=update,
-        readout=lambda weights, hs, xs: _real(hs),
+        readout=lambda weights, hs, xs: side_by_side(hs),
         activity=lambda z, a, h: {"modulus": Units("relu", jnp.abs(h))},
     )
-
-
-def _real(h: jax.Array) -> jax.Array:
-    return jnp.concatenate([h.real, h.imag], axis=-1)
-
-
-def _complex(parts: jax.Array) -> jax.Array:
-    parts = parts.astype(at_least_float32(parts.dtype))
-    return jax.lax.complex(*jnp.split(parts, 2, axis=-1))
 
 
 def unitary(params, permutation: np.ndarray) -> jax.Array:

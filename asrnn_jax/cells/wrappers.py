@@ -12,7 +12,7 @@ from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.composite import composed, within
 from asrnn_jax.cells.dense import affine
-from asrnn_jax.dtypes import at_least_float32
+from asrnn_jax.pairs import from_stacked, is_complex
 
 
 class Layer(NamedTuple):
@@ -145,13 +145,13 @@ def with_trained_start(cell: Cell, *, dtype=jnp.float32) -> Cell:
     leaves, structure = jax.tree.flatten(jax.eval_shape(lambda: cell.initial_carry((), dtype)))
 
     def init(key):
-        pair = [(2,) if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else () for leaf in leaves]
+        pair = [(2,) if is_complex(leaf) else () for leaf in leaves]
         start = {str(i): jnp.zeros((*leaf.shape, *p), dtype) for i, (leaf, p) in enumerate(zip(leaves, pair))}
         return {"cell": cell.init(key), "start": start}
 
     def prepare(params):
         start = [params["start"][str(i)] for i in range(len(leaves))]
-        state = [_complex(s) if s.ndim > leaf.ndim else s for s, leaf in zip(start, leaves)]
+        state = [from_stacked(s) if s.ndim > leaf.ndim else s for s, leaf in zip(start, leaves)]
         return Started(cell.prepare(params["cell"]), jax.tree.unflatten(structure, state))
 
     def start(weights, batch_shape=(), dtype=jnp.float32):
@@ -166,8 +166,3 @@ def with_trained_start(cell: Cell, *, dtype=jnp.float32) -> Cell:
         prepare=prepare,
         training=dataclasses.replace(inner.training, start=start),
     )
-
-
-def _complex(pair: jax.Array) -> jax.Array:
-    pair = pair.astype(at_least_float32(pair.dtype))
-    return jax.lax.complex(pair[..., 0], pair[..., 1])

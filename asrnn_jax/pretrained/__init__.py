@@ -40,7 +40,7 @@ import numpy as np
 from asrnn_jax import saved
 from asrnn_jax.cell import Cell, Params
 from asrnn_jax.cells import network
-from asrnn_jax.saved import named
+from asrnn_jax.names import named
 
 __all__ = ["load", "names", "save"]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from asrnn_jax import saved
 from asrnn_jax.cell import Cell, PyTree, Weights
-from asrnn_jax.saved import named
+from asrnn_jax.names import named
 from asrnn_jax.streaming.advance import plain
 
 ANSWERS = "answers"  # the model's, beside the arrays

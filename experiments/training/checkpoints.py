@@ -18,9 +18,7 @@ What a run promises:
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from asrnn_jax.saved import named
+from asrnn_jax import hashes
+from asrnn_jax.names import named
 from experiments.config import Config, differences, to_json
 from experiments.errors import DamagedError, UsageError, disk_full, system_error
 
@@ -62,9 +61,9 @@ class Checkpoints:
         arrays = {name: np.asarray(leaf) for name, leaf in named(state)}
         about = {
             "config": to_json(self._config),
-            "config_sha256": _config_hash(to_json(self._config)),
+            "config_sha256": hashes.of_json(to_json(self._config)),
             "keys": _keys(),
-            "leaves": {name: _leaf_hash(array) for name, array in arrays.items()},
+            "leaves": {name: hashes.of_array(array) for name, array in arrays.items()},
         }
         items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
         try:
@@ -121,7 +120,7 @@ class Checkpoints:
         try:
             about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
             config, leaves = about["config"], about["leaves"]
-            whole = about["config_sha256"] == _config_hash(config)
+            whole = about["config_sha256"] == hashes.of_json(config)
         except Exception as e:  # orbax raises many kinds for truncated or missing files
             _pass_on(e, step)
             raise DamagedError(f"{damaged}: what it is of cannot be read ({type(e).__name__})") from e
@@ -145,7 +144,7 @@ class Checkpoints:
             _pass_on(e, step)
             raise DamagedError(f"{damaged}: its arrays cannot be read ({type(e).__name__})") from e
         for name, array in arrays.items():
-            if _leaf_hash(np.asarray(array)) != leaves[name]:
+            if hashes.of_array(np.asarray(array)) != leaves[name]:
                 raise DamagedError(f"{damaged}: {name} is not what was saved")
         return arrays
 
@@ -169,13 +168,3 @@ def _pass_on(e: Exception, step: int) -> None:
 def _keys() -> str:
     """The implementation of random keys, which batches and dropout follow from."""
     return str(jax.random.key_impl(jax.random.key(0)))
-
-
-def _leaf_hash(array: np.ndarray) -> str:
-    found = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
-    found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
-
-
-def _config_hash(config: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()

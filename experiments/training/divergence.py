@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from asrnn_jax.saved import named
+from asrnn_jax.names import named
 
 FILE = "diverged.npz"
 

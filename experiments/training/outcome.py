@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 import asrnn_jax
-from asrnn_jax import pretrained
+from asrnn_jax import hashes, pretrained
 from experiments import machine
 from experiments.config import Config, to_json
 from experiments.folder import read_metrics, write_json
@@ -55,9 +53,6 @@ def finish(config: Config, task: Task, state: State, folder: Path) -> dict[str, 
     best = pick(lines, key=lambda line: line[f"test_{task.metric}"])
     chosen = [line for line in lines if f"valid_{task.metric}" in line]  # without a look at the test set
     selected = pick(chosen, key=lambda line: line[f"valid_{task.metric}"]) if chosen else None
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(state.params):
-        digest.update(np.asarray(leaf).tobytes())
     result = {
         "task": task.title,
         "cell": config.model.cell,
@@ -72,7 +67,7 @@ def finish(config: Config, task: Task, state: State, folder: Path) -> dict[str, 
         "best": best,
         "selected": selected,
         "final": lines[-1],
-        "params_sha256": digest.hexdigest(),
+        "params_sha256": hashes.of_values(state.params),
         "versions": {"asrnn_jax": asrnn_jax.__version__, "jax": jax.__version__},
     }
     write_json(folder / "result.json", result)

@@ -123,7 +123,9 @@ FAULTS = [
     ),
     Fault("orthogonal/inits.py", "Q.at[:, 0].multiply(jnp.sign(jnp.linalg.det(Q)))", "Q", "tests/test_orthogonal.py"),
     Fault("orthogonal/maps.py", "return upper - upper.T", "return upper + upper.T", "tests/test_orthogonal.py"),
-    Fault("pairs.py", "a.real * b.imag + a.imag * b.real", "a.real * b.imag - a.imag * b.real", "tests/test_export.py"),
+    Fault(
+        "real_only.py", "a.real * b.imag + a.imag * b.real", "a.real * b.imag - a.imag * b.real", "tests/test_export.py"
+    ),
     Fault(
         "placement.py",
         "batch = jax.typeof(xs).sharding.spec[1:-1]",
@@ -142,9 +144,19 @@ FAULTS = [
         'if wrong := "":\n        raise ValueError(f"{path} does',
         "tests/test_pretrained.py",
     ),
+    Fault(
+        "hashes.py", "for name, array in sorted(arrays.items()):", "for name, array in ():", "tests/test_pretrained.py"
+    ),
+    Fault("names.py", 'separator="."', 'separator="/"', "tests/test_boxes.py tests/test_pretrained.py"),
+    Fault(
+        "pairs.py",
+        "[array.real, array.imag], axis=-1)\n\n\ndef from_side",
+        "[array.imag, array.real], axis=-1)\n\n\ndef from_side",
+        LAWS,
+    ),
     Fault("reverse_only.py", "_tangent.bind(t)", "t", "tests/test_run.py"),
     Fault("run.py", "start = where_reset(reset, fresh, carry)", "start = carry", LAWS),
-    Fault("saved.py", "whole = stored == digest(found, about)", "whole = True", "tests/test_pretrained.py"),
+    Fault("saved.py", "whole = stored == hashes.of_file(found, about)", "whole = True", "tests/test_pretrained.py"),
     Fault(
         "streaming/monitors.py",
         "keep * before + (1 - keep) * new",
