@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -13,9 +12,10 @@ from jax.typing import ArrayLike
 
 from asrnn_jax.cell import Cell, Shape
 from asrnn_jax.loop import finite, zeros_where
+from asrnn_jax.typing import Array, Bool, Float, Given, Int, Shaped
 
 
-def as_flags(name: str, flags: ArrayLike | None, shape: Shape) -> jax.Array | None:
+def as_flags(name: str, flags: Given[ArrayLike, " ..."] | None, shape: Shape) -> Bool[Array, " ..."] | None:
     """A mask or resets as an array, or an error that names what is wrong with it."""
     if flags is None:
         return None
@@ -27,7 +27,7 @@ def as_flags(name: str, flags: ArrayLike | None, shape: Shape) -> jax.Array | No
     return flags
 
 
-def as_lengths(lengths: ArrayLike, batch: Shape, steps: Any) -> jax.Array:
+def as_lengths(lengths: Given[ArrayLike, "*B"], batch: Shape, steps: Any) -> Int[Array, "*B"]:
     """Lengths as an array, or an error that names what is wrong with them."""
     known = None if isinstance(lengths, Tracer) else np.asarray(lengths)
     lengths = jnp.asarray(lengths)
@@ -42,11 +42,11 @@ def as_lengths(lengths: ArrayLike, batch: Shape, steps: Any) -> jax.Array:
     return lengths
 
 
-def last_step(a: jax.Array, reverse: bool) -> jax.Array:
+def last_step(a: Shaped[Array, " T *B"], reverse: bool) -> Shaped[Array, "*B"]:
     return a[0 if reverse else -1]
 
 
-def last_valid(a: jax.Array, mask: jax.Array | None, reverse: bool) -> jax.Array:
+def last_valid(a: Float[Array, "T *B k"], mask: Bool[Array, " T *B"] | None, reverse: bool) -> Float[Array, "*B k"]:
     """Of ``a (T, *B, k)`` the last valid step of each element; where there is none, zeros or the first step."""
     if a.shape[0] == 0:
         return jnp.zeros(a.shape[1:], a.dtype)
@@ -56,7 +56,7 @@ def last_valid(a: jax.Array, mask: jax.Array | None, reverse: bool) -> jax.Array
     return jnp.take_along_axis(a, last[None, ..., None], axis=0)[0]
 
 
-def starts_of_the_other_way(reset: jax.Array | None, reverse: bool) -> jax.Array | None:
+def starts_of_the_other_way(reset: Bool[Array, " T *B"] | None, reverse: bool) -> Bool[Array, " T *B"] | None:
     """Resets of the pass in the opposite direction: one step before each reset, in the order of the run."""
     if reset is None:
         return None
@@ -64,7 +64,7 @@ def starts_of_the_other_way(reset: jax.Array | None, reverse: bool) -> jax.Array
     return jnp.concatenate([none, reset[:-1]] if reverse else [reset[1:], none])
 
 
-def _order(flags: jax.Array, reverse: bool) -> jax.Array:
+def _order(flags: Bool[Array, " T *B"], reverse: bool) -> Int[Array, " T *B"]:
     """When each step of ``flags (T, *B)`` is taken, counted from 1, in its shape."""
     order = jnp.arange(1, flags.shape[0] + 1)
     return jnp.broadcast_to(
@@ -84,7 +84,9 @@ def quarantine(xs, carry, mask):
     return zeros_where(bad, xs), zeros_where(bad_start, carry), bad, bad_start
 
 
-def reached(cell: Cell, bad: jax.Array, bad_start: jax.Array, reset: jax.Array, reverse: bool) -> jax.Array:
+def reached(
+    cell: Cell, bad: Bool[Array, " T *B"], bad_start: Bool[Array, "*B"], reset: Bool[Array, " T *B"], reverse: bool
+) -> Bool[Array, " T *B"]:
     """Steps ``(T, *B)`` at or after a bad one, or a bad start, with no reset between."""
     found = _reached(bad, bad_start, reset, reverse)
     if cell.both_directions:
@@ -92,7 +94,9 @@ def reached(cell: Cell, bad: jax.Array, bad_start: jax.Array, reset: jax.Array, 
     return found
 
 
-def _reached(bad: jax.Array, bad_start: jax.Array, reset: Any, reverse: bool) -> jax.Array:
+def _reached(
+    bad: Bool[Array, " T *B"], bad_start: Bool[Array, "*B"], reset: Any, reverse: bool
+) -> Bool[Array, " T *B"]:
     def latest(flags):
         return lax.cummax(jnp.where(flags, _order(flags, reverse), -1), axis=0, reverse=reverse)
 

@@ -47,10 +47,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from asrnn_jax import checks
-from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_inputs, as_weights, check_carry, check_key
+from asrnn_jax.cell import Carry, Cell, Params, Weights, as_inputs, as_weights, check_carry, check_key
 from asrnn_jax.evaluate import Gradient, Method, Outputs, Static, evaluate
 from asrnn_jax.flags import as_flags, as_lengths
 from asrnn_jax.loop import where_reset, where_valid
+from asrnn_jax.typing import Array, Float, Given
 
 __all__ = ["run", "step"]
 
@@ -58,12 +59,12 @@ __all__ = ["run", "step"]
 def run(
     cell: Cell,
     params: Params | Weights,
-    xs: ArrayLike,
+    xs: Given[ArrayLike, "*B T I"],
     *,
-    carry: PyTree | None = None,
-    lengths: ArrayLike | None = None,
-    mask: ArrayLike | None = None,
-    reset: ArrayLike | None = None,
+    carry: Carry | None = None,
+    lengths: Given[ArrayLike, "*B"] | None = None,
+    mask: Given[ArrayLike, "*B T"] | None = None,
+    reset: Given[ArrayLike, "*B T"] | None = None,
     reverse: bool = False,
     time_major: bool = False,
     outputs: Outputs = "all",
@@ -74,7 +75,7 @@ def run(
     block: int | None = None,
     unroll: int | None = None,
     dtype: Any = None,
-) -> tuple[PyTree, jax.Array]:
+) -> tuple[Carry, Float[Array, "... O"]]:
     """Runs a cell over a sequence and returns ``(carry, ys)`` like `jax.lax.scan`.
 
     Args:
@@ -161,12 +162,12 @@ def _check_options(outputs: str, gradient: str, method: str, block: int | None, 
 def step(
     cell: Cell,
     params: Params | Weights,
-    carry: PyTree,
-    x: ArrayLike,
+    carry: Carry,
+    x: Given[ArrayLike, "*B I"],
     *,
-    mask: ArrayLike | None = None,
-    reset: ArrayLike | None = None,
-) -> tuple[PyTree, jax.Array]:
+    mask: Given[ArrayLike, "*B"] | None = None,
+    reset: Given[ArrayLike, "*B"] | None = None,
+) -> tuple[Carry, Float[Array, "*B O"]]:
     """One step of `run`, for streaming: ``(carry, y)``.
 
     Pass the weights of ``cell.prepare(params)`` rather than params when stepping often: preparing costs
@@ -192,7 +193,7 @@ def step(
 
 
 @partial(jax.jit, static_argnums=0)
-def _step(cell: Cell, params: Params | Weights, carry: PyTree, x: jax.Array, mask: Any, reset: Any):
+def _step(cell: Cell, params: Params | Weights, carry: Carry, x: jax.Array, mask: Any, reset: Any):
     weights = as_weights(cell, params)
     fresh = cell.start(weights, x.shape[:-1], x.dtype) if reset is not None else None
     start = where_reset(reset, fresh, carry)

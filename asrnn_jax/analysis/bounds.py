@@ -10,18 +10,19 @@ from jax.typing import ArrayLike
 
 from asrnn_jax.analysis.dynamics import compiled, driven
 from asrnn_jax.analysis.jacobian import jacobian_spectrum
-from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights
+from asrnn_jax.cell import Carry, Cell, Params, Weights, as_weights
 from asrnn_jax.cells.asrnn import Weights as AsrnnWeights
+from asrnn_jax.typing import Array, Float, Given
 
 
 class Bounds(NamedTuple):
-    lower: jax.Array
+    lower: Float[Array, "*B T"]
     """``(*B, T)``: ``min_i (1 - g_i^2) / kappa``."""
-    upper: jax.Array
+    upper: Float[Array, "*B T"]
     """``(*B, T)``: ``kappa max_i (1 - g_i^2)``."""
-    kappa: jax.Array
+    kappa: Float[Array, ""]
     """``max(D_f) / min(D_f)``."""
-    inside: jax.Array
+    inside: Float[Array, ""]
     """Share of the measured singular values inside, up to rounding. Anything but 1 is a bug."""
 
 
@@ -29,10 +30,10 @@ class Bounds(NamedTuple):
 def asrnn_bounds(
     cell: Cell,
     params: Params | Weights,
-    xs: ArrayLike,
+    xs: Given[ArrayLike, "*B T I"],
     *,
-    carry: PyTree | None = None,
-    spectrum: jax.Array | None = None,
+    carry: Carry | None = None,
+    spectrum: Given[jax.Array, "*B T H"] | None = None,
 ) -> Bounds:
     """The interval that all singular values of asRNN's ``dh_t / dh_{t-1}`` lie in, at every step.
 
@@ -65,15 +66,15 @@ def asrnn_bounds(
 
 
 class AsrnnSaturation(NamedTuple):
-    D_f: jax.Array
+    D_f: Float[Array, " H"]
     """``(H,)``, the diagonal."""
-    slope: jax.Array
+    slope: Float[Array, "*B T H"]
     """``(*B, T, H)``: effective slope of each direction of D_f."""
 
 
 @compiled()
 def asrnn_saturation(
-    cell: Cell, params: Params | Weights, xs: ArrayLike, *, carry: PyTree | None = None
+    cell: Cell, params: Params | Weights, xs: Given[ArrayLike, "*B T I"], *, carry: Carry | None = None
 ) -> AsrnnSaturation:
     """The effective slope of asRNN's nonlinearity along each direction that D_f scales, over a sequence.
 
@@ -93,7 +94,7 @@ def asrnn_saturation(
     return AsrnnSaturation(D, (1 - gs**2) @ (U**2))
 
 
-def diagonal(weights: AsrnnWeights) -> jax.Array:
+def diagonal(weights: AsrnnWeights) -> Float[Array, " H"]:
     """``D_f``: the norms of the columns of ``W_f = U_f D_f``."""
     return jnp.linalg.norm(weights.W_f, axis=0)
 
@@ -105,6 +106,8 @@ def _weights(cell: Cell, params: Params | Weights) -> AsrnnWeights:
     return weights
 
 
-def _gs(cell: Cell, weights: AsrnnWeights, xs: ArrayLike, carry: PyTree | None) -> jax.Array:
+def _gs(
+    cell: Cell, weights: AsrnnWeights, xs: Given[ArrayLike, "*B T I"], carry: Carry | None
+) -> Float[Array, "*B T H"]:
     d = driven(cell, weights, xs, carry, "carry")
     return d.unbatched(d.states()[:, 1:])

@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_inputs, as_weights, check_carry
+from asrnn_jax.cell import Carry, Cell, Params, PyTree, Weights, as_inputs, as_weights, check_carry
 from asrnn_jax.dtypes import at_least_float32, compute_dtype, precisely
 from asrnn_jax.dtypes import cast as cast_weights
 from asrnn_jax.names import named
 from asrnn_jax.pairs import is_complex, joined, parts
 from asrnn_jax.placement import beside
+from asrnn_jax.typing import Array, Float, Given
 
 Coordinates = Literal["state", "carry"]
 Function = TypeVar("Function", bound=Callable)
@@ -33,11 +34,11 @@ class Dynamics(NamedTuple):
 
     size: int
     """D: all leaves of the state side by side, complex ones as real and imaginary parts."""
-    advance: Callable[[jax.Array, jax.Array], jax.Array]
+    advance: Callable[[Float[Array, " D"], Float[Array, " I"]], Float[Array, " D"]]
     """``(s (D,), x (I,)) -> s (D,)``, one step."""
-    trajectory: Callable[[PyTree, jax.Array], jax.Array]
+    trajectory: Callable[[Carry, Float[Array, "T I"]], Float[Array, "T+1 D"]]
     """``(carry, xs (T, I)) -> (T + 1, D)``: the start, then where each step ends."""
-    read: Callable[[jax.Array, jax.Array], jax.Array]
+    read: Callable[[Float[Array, "T D"], Float[Array, "T I"]], Float[Array, "T O"]]
     """``(states (T, D), xs (T, I)) -> ys (T, O)``."""
 
 
@@ -45,9 +46,9 @@ class Driven(NamedTuple):
     """A cell driven by inputs with N batch elements."""
 
     dynamics: Dynamics
-    start: PyTree
+    start: Carry
     """The carry before the first step, leaves ``(N, ...)``."""
-    xs: jax.Array
+    xs: Float[Array, "N T I"]
     """``(N, T, I)``"""
     batch: tuple[int, ...]
 
@@ -55,7 +56,7 @@ class Driven(NamedTuple):
         """The result for N elements in the shape of the batch."""
         return jax.tree.map(lambda leaf: leaf.reshape(*self.batch, *leaf.shape[1:]), result)
 
-    def states(self) -> jax.Array:
+    def states(self) -> Float[Array, "N steps D"]:
         """``(N, T + 1, D)``"""
         return jax.vmap(self.dynamics.trajectory)(self.start, self.xs)
 
@@ -63,8 +64,8 @@ class Driven(NamedTuple):
 def driven(
     cell: Cell,
     params: Params | Weights,
-    xs: ArrayLike,
-    carry: PyTree | None,
+    xs: Given[ArrayLike, "*B T I"],
+    carry: Carry | None,
     coordinates: Coordinates,
     surrogate: bool = True,
 ) -> Driven:
@@ -139,12 +140,12 @@ def _width(leaf: Any) -> int:
     return leaf.shape[-1] * (2 if is_complex(leaf) else 1)
 
 
-def flatten(state: PyTree) -> jax.Array:
+def flatten(state: PyTree) -> Float[Array, "*B D"]:
     """All leaves ``(..., k)`` side by side, ``(..., D)``."""
     return jnp.concatenate([part for leaf in jax.tree.leaves(state) for part in parts(leaf)], axis=-1)
 
 
-def unflatten(s: jax.Array, like: PyTree) -> PyTree:
+def unflatten(s: Float[Array, "*B D"], like: PyTree) -> PyTree:
     """Inverse of `flatten`."""
     leaves, structure = jax.tree.flatten(like)
     widths = [leaf.shape[-1] for leaf in leaves for _ in range(2 if is_complex(leaf) else 1)]

@@ -9,19 +9,20 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from asrnn_jax.analysis.dynamics import Coordinates, compiled, driven
-from asrnn_jax.cell import Cell, Params, PyTree, Weights
+from asrnn_jax.cell import Carry, Cell, Params, Weights
+from asrnn_jax.typing import Array, Float, Given
 
 
 @compiled("loss", "coordinates")
 def gradient_norms(
     cell: Cell,
     params: Params | Weights,
-    xs: ArrayLike,
-    loss: Callable[[jax.Array], jax.Array],
+    xs: Given[ArrayLike, "*B T I"],
+    loss: Callable[[Float[Array, "T O"]], Float[Array, ""]],
     *,
-    carry: PyTree | None = None,
+    carry: Carry | None = None,
     coordinates: Coordinates = "state",
-) -> jax.Array:
+) -> Float[Array, "*B N"]:
     """How far the gradient reaches back: the norm of ``dL / dh_t`` for every t.
 
     Args:

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from asrnn_jax.analysis.dynamics import Coordinates, check_memory, compiled, driven
-from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_inputs
+from asrnn_jax.cell import Carry, Cell, Params, Weights, as_inputs
 from asrnn_jax.dtypes import at_least_float32
+from asrnn_jax.typing import Array, Float, Given
 
 CHUNK_BYTES = 32 * 2**20  # of Jacobians that exist at a time
 
@@ -17,12 +18,12 @@ CHUNK_BYTES = 32 * 2**20  # of Jacobians that exist at a time
 def step_jacobian(
     cell: Cell,
     params: Params | Weights,
-    carry: PyTree,
-    x: ArrayLike,
+    carry: Carry,
+    x: Given[ArrayLike, "*B I"],
     *,
     coordinates: Coordinates = "state",
     surrogate: bool = False,
-) -> jax.Array:
+) -> Float[Array, "*B D D"]:
     """The Jacobian of one step, ``dh_t / dh_{t-1}``, by `jax.jacfwd`.
 
     Args:
@@ -64,14 +65,14 @@ def step_jacobian(
 def jacobian_spectrum(
     cell: Cell,
     params: Params | Weights,
-    xs: ArrayLike,
+    xs: Given[ArrayLike, "*B T I"],
     *,
-    carry: PyTree | None = None,
+    carry: Carry | None = None,
     coordinates: Coordinates = "state",
     surrogate: bool = False,
     every: int = 1,
     chunk: int | None = None,
-) -> jax.Array:
+) -> Float[Array, "*B N D"]:
     """Singular values of ``dh_t / dh_{t-1}`` at every step of a sequence.
 
     Args:

@@ -11,16 +11,17 @@ from jax.typing import ArrayLike
 from asrnn_jax.analysis.dynamics import Coordinates, compiled, driven
 from asrnn_jax.analysis.products import NOTHING
 from asrnn_jax.analysis.temporal import push
-from asrnn_jax.cell import Cell, Params, PyTree, Weights
+from asrnn_jax.cell import Carry, Cell, Params, Weights
+from asrnn_jax.typing import Array, Float, Given
 
 
 class Lyapunov(NamedTuple):
-    exponents: jax.Array
+    exponents: Float[Array, "*B k"]
     """``(*B, k)`` in nats a step, in the order of their directions (descending, once converged). A direction that is
     lost exactly, even once, counts -1e30 for that step: its exponent is hugely negative, with an error as large."""
-    standard_error: jax.Array
+    standard_error: Float[Array, "*B k"]
     """``(*B, k)``, from the means of ten stretches of the input."""
-    running: jax.Array
+    running: Float[Array, "*B N k"]
     """``(*B, N, k)``: the estimate after each orthogonalisation, to see it converge."""
 
 
@@ -28,12 +29,12 @@ class Lyapunov(NamedTuple):
 def lyapunov_spectrum(
     cell: Cell,
     params: Params | Weights,
-    xs: ArrayLike,
+    xs: Given[ArrayLike, "*B T I"],
     *,
     k: int | None = None,
     warm_up: int | None = None,
     every: int = 1,
-    carry: PyTree | None = None,
+    carry: Carry | None = None,
     coordinates: Coordinates = "state",
     surrogate: bool = False,
     key: jax.Array | None = None,

@@ -10,9 +10,10 @@ from jax.typing import ArrayLike
 
 from asrnn_jax import orthogonal
 from asrnn_jax.dtypes import at_least_float32, precisely
+from asrnn_jax.typing import Array, Complex, Float, Given, Num
 
 
-def orthogonality_error(W: ArrayLike) -> jax.Array:
+def orthogonality_error(W: Given[ArrayLike, "*B n n"]) -> Float[Array, "*B"]:
     """Largest entry of ``|W^T W - I|`` for ``W (*B, n, n)``; 0 for orthogonal matrices. Returns ``(*B,)``.
 
     Raises:
@@ -21,7 +22,7 @@ def orthogonality_error(W: ArrayLike) -> jax.Array:
     return orthogonal.error(_square(W))
 
 
-def non_normality(W: ArrayLike) -> jax.Array:
+def non_normality(W: Given[ArrayLike, "*B n n"]) -> Float[Array, "*B"]:
     """Henrici's departure from normality over the Frobenius norm, ``sqrt(|W|_F^2 - sum |lambda|^2) / |W|_F``.
 
     0 for normal matrices (orthogonal, symmetric, skew), 1 for nilpotent ones: the share of a matrix that makes states
@@ -40,7 +41,7 @@ def non_normality(W: ArrayLike) -> jax.Array:
     return jnp.sqrt(departure2 / jnp.where(frobenius2 == 0, 1, frobenius2))
 
 
-def spectral_radius(W: ArrayLike) -> jax.Array:
+def spectral_radius(W: Given[ArrayLike, "*B n n"]) -> Float[Array, "*B"]:
     """Largest modulus of an eigenvalue of ``W (*B, n, n)``; returns ``(*B,)``. Accelerators: see `non_normality`.
 
     Raises:
@@ -51,7 +52,7 @@ def spectral_radius(W: ArrayLike) -> jax.Array:
 
 @partial(jax.jit, static_argnames="angles")
 @precisely
-def numerical_range(W: ArrayLike, angles: int = 64) -> jax.Array:
+def numerical_range(W: Given[ArrayLike, "n n"], angles: int = 64) -> Complex[Array, " angles"]:
     """Boundary points of the numerical range ``{v* W v, |v| = 1}`` of one real or complex ``W (n, n)``.
 
     It holds the eigenvalues, and where it leaves the unit circle states can grow at once. Each point maximises the
@@ -78,7 +79,7 @@ def numerical_range(W: ArrayLike, angles: int = 64) -> jax.Array:
     return jax.lax.map(point, jnp.linspace(0, 2 * jnp.pi, angles, endpoint=False, dtype=W.real.dtype))
 
 
-def _square(W: ArrayLike) -> jax.Array:
+def _square(W: Given[ArrayLike, "*B n n"]) -> Num[Array, "*B n n"]:
     W = jnp.asarray(W)
     W = W.astype(at_least_float32(W.dtype))
     if W.ndim < 2 or W.shape[-1] != W.shape[-2]:

@@ -9,17 +9,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from asrnn_jax.typing import Array, Float
+
 NOTHING = -1e30  # logarithm that stands for 0
 
 
 class Graded(NamedTuple):
     """The matrix ``Q diag(exp(log_scale)) T``."""
 
-    Q: jax.Array
+    Q: Float[Array, "D D"]
     """(D, D), orthogonal."""
-    log_scale: jax.Array
+    log_scale: Float[Array, " D"]
     """(D,), about descending."""
-    T: jax.Array
+    T: Float[Array, "D D"]
     """(D, D), well conditioned, rows of norm 1."""
 
     @staticmethod
@@ -50,7 +52,7 @@ def times(J: Callable[[jax.Array], jax.Array], product: Graded) -> Graded:
     return Graded(Q, scale, T / norms[:, None])
 
 
-def log_singular_values(product: Graded, sweeps: int = 30) -> jax.Array:
+def log_singular_values(product: Graded, sweeps: int = 30) -> Float[Array, " D"]:
     """Logarithms of the singular values, descending.
 
     One-sided Jacobi rotations make the rows of ``diag(e^l) T`` orthogonal, two at a time; their norms are the singular
@@ -108,9 +110,9 @@ def _tournament(n: int) -> np.ndarray:
     return np.array(rounds).reshape(n - 1, n // 2, 2)
 
 
-def _positive(norm: jax.Array) -> jax.Array:
+def _positive(norm: Float[Array, "*N"]) -> Float[Array, "*N"]:
     return jnp.where(norm == 0, 1, norm)
 
 
-def _log(norm: jax.Array) -> jax.Array:
+def _log(norm: Float[Array, "*N"]) -> Float[Array, "*N"]:
     return jnp.where(norm == 0, NOTHING, jnp.log(_positive(norm)))

@@ -10,19 +10,20 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from asrnn_jax.analysis.dynamics import compiled, driven
-from asrnn_jax.cell import Cell, Params, PyTree, Units, Weights, as_inputs, as_weights, check_carry
+from asrnn_jax.cell import Carry, Cell, Params, PyTree, Units, Weights, as_inputs, as_weights, check_carry
 from asrnn_jax.dtypes import cast, compute_dtype
+from asrnn_jax.typing import Array, Bool, Float, Given, Int
 
 
 class Saturation(NamedTuple):
     """One group of units over a sequence; H is the number of its units."""
 
-    value: jax.Array
+    value: Float[Array, "*B T H"]
     """``(*B, T, H)``: what the nonlinearity gave; of a gate its openness in [0, 1], of spiking units their spikes."""
-    slope: jax.Array
+    slope: Float[Array, "*B T H"]
     """``(*B, T, H)``, effective slope in [0, 1], as a share of the steepest: ``1 - v^2`` of tanh, ``4 v (1 - v)`` of a
     gate; of ReLU and modReLU 1 where open, else 0; of spiking units whether they are silent, as 1, or fire, as 0."""
-    saturated: jax.Array
+    saturated: Bool[Array, "*B T H"]
     """bool ``(*B, T, H)``: the slope is below the threshold (ReLU: closed; spiking units: firing)."""
 
     def by_unit(self) -> Saturation:
@@ -46,9 +47,9 @@ SLOPES = {
 def saturation(
     cell: Cell,
     params: Params | Weights,
-    xs: ArrayLike,
+    xs: Given[ArrayLike, "*B T I"],
     *,
-    carry: PyTree | None = None,
+    carry: Carry | None = None,
     threshold: float = 0.1,
 ) -> dict[str, Saturation]:
     """What the nonlinearities of a cell do over a sequence, by their names.
@@ -123,7 +124,9 @@ def _saturation(units: Units, threshold: float) -> Saturation:
     return Saturation(value, slope, slope < threshold)
 
 
-def saturated_share(cell: Cell, weights: Weights, carry: PyTree, x: jax.Array, threshold: float = 0.1) -> jax.Array:
+def saturated_share(
+    cell: Cell, weights: Weights, carry: Carry, x: Float[Array, "*B I"], threshold: float = 0.1
+) -> Float[Array, "*B"]:
     """Share of all units, gates included, that one step from `carry` with ``x (*B, I)`` saturates, ``(*B,)``.
 
     0 for cells without nonlinearity in their state. For use inside loops: nothing is checked, nothing is jitted.
@@ -140,15 +143,15 @@ def saturated_share(cell: Cell, weights: Weights, carry: PyTree, x: jax.Array, t
 class Settling(NamedTuple):
     """Where a state goes under an input that says nothing."""
 
-    speed: jax.Array
+    speed: Float[Array, "*B T"]
     """``(*B, T)``: ``|h_t - h_{t-1}| / |h_t|``."""
-    distance: jax.Array
+    distance: Float[Array, "*B T"]
     """``(*B, T)``: between this trajectory and that of another start, over the norm of the first."""
-    norm: jax.Array
+    norm: Float[Array, "*B T"]
     """``(*B, T)``: ``|h_t|``."""
-    settled: jax.Array
+    settled: Int[Array, "*B"]
     """``(*B,)``: steps until the speed stays below the tolerance (a fixed point); T where it does not."""
-    forgotten: jax.Array
+    forgotten: Int[Array, "*B"]
     """``(*B,)``: steps until the distance stays below the tolerance (the start is forgotten); T where it does not."""
 
 
@@ -156,10 +159,10 @@ class Settling(NamedTuple):
 def settling(
     cell: Cell,
     params: Params | Weights,
-    xs: ArrayLike,
+    xs: Given[ArrayLike, "*B T I"],
     *,
-    carry: PyTree | None = None,
-    other: PyTree | None = None,
+    carry: Carry | None = None,
+    other: Carry | None = None,
     tolerance: float = 1e-3,
 ) -> Settling:
     """Whether the state comes to rest under constant input, or forgets where it started under any, and how soon.
@@ -192,14 +195,14 @@ def settling(
     return d.unbatched(Settling(speed, distance, norm, *times))
 
 
-def _moved(carry: PyTree) -> PyTree:
+def _moved(carry: Carry) -> PyTree:
     leaves, structure = jax.tree.flatten(carry)
     keys = jax.random.split(jax.random.key(0), len(leaves))
     signs = [jax.random.rademacher(key, leaf.shape[1:], leaf.real.dtype) for key, leaf in zip(keys, leaves)]
     return jax.tree.unflatten(structure, [leaf + sign[None] for leaf, sign in zip(leaves, signs)])
 
 
-def _stays_below(values: jax.Array, tolerance: float) -> jax.Array:
+def _stays_below(values: Float[Array, "N T"], tolerance: float) -> Int[Array, " N"]:
     """``(N, T) -> (N,)``: steps before the values stay below the tolerance to the end."""
     steps = values.shape[1]
     high = ~(values < tolerance)  # NaN is not below
@@ -208,15 +211,20 @@ def _stays_below(values: jax.Array, tolerance: float) -> jax.Array:
 
 
 class Drift(NamedTuple):
-    norm: jax.Array
+    norm: Float[Array, "*B T"]
     """``(*B, T)``: ``|h_t|``."""
-    growth: jax.Array
+    growth: Float[Array, "*B"]
     """``(*B,)``: mean norm of the last tenth over that of the first tenth after the warm-up; 1 does not drift."""
 
 
 @compiled("warm_up")
 def norm_drift(
-    cell: Cell, params: Params | Weights, xs: ArrayLike, *, carry: PyTree | None = None, warm_up: int | None = None
+    cell: Cell,
+    params: Params | Weights,
+    xs: Given[ArrayLike, "*B T I"],
+    *,
+    carry: Carry | None = None,
+    warm_up: int | None = None,
 ) -> Drift:
     """Whether the norm of the state keeps growing (or fading) over a long input.
 

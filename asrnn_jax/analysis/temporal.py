@@ -16,21 +16,22 @@ from jax.typing import ArrayLike
 
 from asrnn_jax.analysis.dynamics import Coordinates, Dynamics, check_memory, compiled, driven
 from asrnn_jax.analysis.products import Graded, log_singular_values, times
-from asrnn_jax.cell import Cell, Params, PyTree, Weights
+from asrnn_jax.cell import Carry, Cell, Params, Weights
+from asrnn_jax.typing import Array, Float, Given
 
 
 @compiled("s", "t", "coordinates", "surrogate")
 def temporal_jacobian(
     cell: Cell,
     params: Params | Weights,
-    xs: ArrayLike,
+    xs: Given[ArrayLike, "*B T I"],
     s: int,
     t: int,
     *,
-    carry: PyTree | None = None,
+    carry: Carry | None = None,
     coordinates: Coordinates = "state",
     surrogate: bool = False,
-) -> jax.Array:
+) -> Float[Array, "*B D D"]:
     """``dh_t / dh_s``, the product of the steps' Jacobians from s + 1 to t.
 
     Over hundreds of steps its entries can pass the range of floating point; `temporal_spectrum` has the singular
@@ -66,14 +67,14 @@ def temporal_jacobian(
 def temporal_spectrum(
     cell: Cell,
     params: Params | Weights,
-    xs: ArrayLike,
+    xs: Given[ArrayLike, "*B T I"],
     s: int,
     ts: Sequence[int] | ArrayLike,
     *,
-    carry: PyTree | None = None,
+    carry: Carry | None = None,
     coordinates: Coordinates = "state",
     surrogate: bool = False,
-) -> jax.Array:
+) -> Float[Array, "*B N D"]:
     """Natural logarithms of the singular values of ``dh_t / dh_s`` for several t, over any number of steps.
 
     The product is kept as Q diag(exp(l)) T with the scales l in logarithms, so that nothing overflows or underflows and
@@ -99,7 +100,9 @@ def temporal_spectrum(
 
 
 @compiled("s", "ts", "coordinates", "surrogate")
-def _temporal_spectrum(cell: Cell, params, xs, s: int, ts: tuple[int, ...], carry, coordinates, surrogate) -> jax.Array:
+def _temporal_spectrum(
+    cell: Cell, params, xs, s: int, ts: tuple[int, ...], carry, coordinates, surrogate
+) -> Float[Array, "*B N D"]:
     d = driven(cell, params, xs, carry, coordinates, surrogate)
     _check_span(s, ts, d.xs.shape[1])
     D = d.dynamics.size
@@ -125,9 +128,9 @@ def _temporal_spectrum(cell: Cell, params, xs, s: int, ts: tuple[int, ...], carr
 
 
 class TopSingularValues(NamedTuple):
-    values: jax.Array
+    values: Float[Array, "*B k"]
     """``(*B, k)``, descending."""
-    residuals: jax.Array
+    residuals: Float[Array, "*B k"]
     """``(*B, k)``: ``|J^T J v - sigma^2 v| / sigma_max^2`` of each; small where it has converged."""
 
 
@@ -135,14 +138,14 @@ class TopSingularValues(NamedTuple):
 def top_singular_values(
     cell: Cell,
     params: Params | Weights,
-    xs: ArrayLike,
+    xs: Given[ArrayLike, "*B T I"],
     s: int,
     t: int,
     *,
     k: int = 5,
     iterations: int = 100,
     key: jax.Array | None = None,
-    carry: PyTree | None = None,
+    carry: Carry | None = None,
     coordinates: Coordinates = "state",
     surrogate: bool = False,
 ) -> TopSingularValues:
@@ -189,7 +192,9 @@ def top_singular_values(
     return d.unbatched(jax.lax.map(of_one, (d.states(), d.xs)))
 
 
-def push(dynamics: Dynamics, s: jax.Array, x: jax.Array, V: jax.Array) -> jax.Array:
+def push(
+    dynamics: Dynamics, s: Float[Array, " D"], x: Float[Array, " I"], V: Float[Array, "D k"]
+) -> Float[Array, "D k"]:
     """The Jacobian at ``(s, x)`` times ``V (D, k)``."""
     _, forward = jax.linearize(lambda s: dynamics.advance(s, x), s)
     return jax.vmap(forward, 1, 1)(V)

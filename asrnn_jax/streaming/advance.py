@@ -10,27 +10,28 @@ import jax
 import jax.numpy as jnp
 
 from asrnn_jax.analysis.saturation import saturated_share
-from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights
+from asrnn_jax.cell import Carry, Cell, Params, Weights, as_weights
 from asrnn_jax.loop import where
 from asrnn_jax.losses import energy, entropy_share
 from asrnn_jax.made import KEPT
 from asrnn_jax.run import run
 from asrnn_jax.streaming.policies import Policy, Signals, never
+from asrnn_jax.typing import Array, Bool, Float
 
 
 class State(NamedTuple):
     """All that a session carries from chunk to chunk."""
 
-    carry: PyTree
+    carry: Carry
     policies: tuple[Any, Any]
     """Of the policy and of the fallback."""
-    entropy: jax.Array
+    entropy: Float[Array, "*B"]
     """``(*B,)``: entropy share of the last output."""
-    saturated: jax.Array
+    saturated: Float[Array, "*B"]
     """``(*B,)``: share of units saturated by the last step; kept up to date only where a policy needs it."""
-    tripped: jax.Array
+    tripped: Bool[Array, "*B"]
     """bool ``(*B,)``: streams that the fallback is in charge of."""
-    begins: jax.Array
+    begins: Bool[Array, "*B"]
     """bool ``(*B,)``: a boundary came at a missing step, and no step has been processed since."""
 
 

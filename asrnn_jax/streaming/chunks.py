@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from asrnn_jax.cell import as_numbers
+from asrnn_jax.typing import Bool, Float
 
 EXACT = 16  # so many lengths are compiled as they come
 
@@ -35,7 +36,9 @@ class Lengths:
         return [1 << bit for bit in reversed(range(steps.bit_length())) if steps >> bit & 1]
 
 
-def filled(xs: np.ndarray, good: np.ndarray, held: np.ndarray) -> np.ndarray:
+def filled(
+    xs: Float[np.ndarray, "*B T I"], good: Bool[np.ndarray, "*B T I"], held: Float[np.ndarray, "*B I"]
+) -> Float[np.ndarray, "*B T I"]:
     """``xs (*B, T, I)`` with the last good value where it is not `good`; `held`, ``(*B, I)``, is what came before."""
     everything = np.concatenate([held[..., None, :], xs], axis=-2)
     good = np.concatenate([np.ones_like(good[..., :1, :]), good], axis=-2)

@@ -15,37 +15,38 @@ from jax.typing import ArrayLike
 
 from asrnn_jax.analysis.dynamics import driven, flatten
 from asrnn_jax.analysis.saturation import saturated_share
-from asrnn_jax.cell import Cell, Params, PyTree, Weights
+from asrnn_jax.cell import Carry, Cell, Params, Weights
 from asrnn_jax.losses import energy, quantile_threshold
 from asrnn_jax.losses.informative import LEAST
 from asrnn_jax.losses.objective import share_of
+from asrnn_jax.typing import Array, Bool, Float, Given, Int
 
 
 class Reference(NamedTuple):
     """Statistics of the training streams, which running is compared with; made by `reference`."""
 
-    x_mean: jax.Array
+    x_mean: Float[Array, " I"]
     """``(I,)``"""
-    x_std: jax.Array
+    x_std: Float[Array, " I"]
     """``(I,)``"""
-    norm: jax.Array
+    norm: Float[Array, ""]
     """``()``: largest norm of the state."""
-    gap_energy: jax.Array
+    gap_energy: Float[Array, ""]
     """``()``: energy that 99 % of the gaps' steps stay below; +inf where no gaps were marked."""
 
 
 class Readings(NamedTuple):
     """What the monitors read, NumPy arrays ``(*B,)``. Means are running ones, over about ten readings."""
 
-    norm: np.ndarray
+    norm: Float[np.ndarray, "*B"]
     """Norm of the state over the largest in training."""
-    saturated: np.ndarray
+    saturated: Float[np.ndarray, "*B"]
     """Share of units that are saturated if the last input comes once more."""
-    entropy: np.ndarray
+    entropy: Float[np.ndarray, "*B"]
     """Mean entropy share of the outputs."""
-    gap_entropy: np.ndarray
+    gap_entropy: Float[np.ndarray, "*B"]
     """Mean entropy share of the outputs where the input's energy is that of a gap; NaN before there was one."""
-    drift: np.ndarray
+    drift: Float[np.ndarray, "*B"]
     """Distance of the running mean of the input from that of training, in its standard deviations, largest channel."""
 
 
@@ -80,7 +81,12 @@ class Limits:
         return found
 
 
-def reference(cell: Cell, params: Params | Weights, xs: ArrayLike, informative: ArrayLike | None = None) -> Reference:
+def reference(
+    cell: Cell,
+    params: Params | Weights,
+    xs: Given[ArrayLike, "*B T I"],
+    informative: Given[ArrayLike, "*B T"] | None = None,
+) -> Reference:
     """The statistics of training streams that a session's monitors compare with.
 
     Args:
@@ -112,25 +118,25 @@ def reference(cell: Cell, params: Params | Weights, xs: ArrayLike, informative: 
 class Watched(NamedTuple):
     """What the monitors carry on, NumPy arrays in float64: running means, and sums since the last reading."""
 
-    x: np.ndarray
+    x: Float[np.ndarray, "*B I"]
     """``(*B, I)``"""
-    entropy: np.ndarray
+    entropy: Float[np.ndarray, "*B"]
     """``(*B,)``"""
-    gap_entropy: np.ndarray
+    gap_entropy: Float[np.ndarray, "*B"]
     """``(*B,)``"""
-    steps: np.ndarray
+    steps: Int[np.ndarray, ""]
     """``()``: since the last reading, and so are those below."""
-    count: np.ndarray
+    count: Int[np.ndarray, "*B"]
     """``(*B,)``: steps that were not missing."""
-    x_sum: np.ndarray
+    x_sum: Float[np.ndarray, "*B I"]
     """``(*B, I)``"""
-    entropy_sum: np.ndarray
+    entropy_sum: Float[np.ndarray, "*B"]
     """``(*B,)``"""
-    gaps: np.ndarray
+    gaps: Int[np.ndarray, "*B"]
     """``(*B,)``: steps with the energy of a gap."""
-    gap_entropy_sum: np.ndarray
+    gap_entropy_sum: Float[np.ndarray, "*B"]
     """``(*B,)``"""
-    tripped: np.ndarray
+    tripped: Bool[np.ndarray, " monitors *B"]
     """bool ``(monitors, *B)``"""
 
 
@@ -139,7 +145,7 @@ class Change(NamedTuple):
 
     kind: str
     monitor: str
-    streams: np.ndarray
+    streams: Bool[np.ndarray, "*B"]
     """bool ``(*B,)``"""
     value: float
     """The worst reading among them."""
@@ -232,7 +238,9 @@ class Watch:
 
 
 @partial(jax.jit, static_argnums=0)
-def vitals(cell: Cell, weights: Weights, carry: PyTree, x: ArrayLike) -> tuple[jax.Array, jax.Array]:
+def vitals(
+    cell: Cell, weights: Weights, carry: Carry, x: Given[ArrayLike, "*B I"]
+) -> tuple[Float[Array, "*B"], Float[Array, "*B"]]:
     """Norm of the state, and the share of units that a step with ``x (*B, I)`` from here saturates, ``(*B,)`` each."""
     norm = jnp.linalg.norm(flatten(cell.to_state(weights, carry)), axis=-1)
     return norm, saturated_share(cell, weights, carry, jnp.asarray(x))

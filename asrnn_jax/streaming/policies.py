@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
 from asrnn_jax.cells import checks
 from asrnn_jax.made import Made, remembered
+from asrnn_jax.typing import Array, Bool, Float, Int
 
 MOST_STEPS = np.iinfo(np.int32).max
 
@@ -28,13 +28,13 @@ MOST_STEPS = np.iinfo(np.int32).max
 class Signals(NamedTuple):
     """What a policy can know before a step, each ``(*B,)``."""
 
-    energy: jax.Array
+    energy: Float[Array, "*B"]
     """log10 of the mean square of the input that comes now."""
-    boundary: jax.Array
+    boundary: Bool[Array, "*B"]
     """bool: a sample begins here. Only the oracle has it."""
-    entropy: jax.Array
+    entropy: Float[Array, "*B"]
     """Entropy share of the output before, in [0, 1]; 1 at the start."""
-    saturated: jax.Array
+    saturated: Float[Array, "*B"]
     """Share of the units that the step before left saturated; 0 at the start."""
 
 
@@ -45,7 +45,7 @@ class Policy(Made):
     name: str
     init: Callable[[tuple[int, ...]], Any]
     """``batch_shape -> state``, leaves ``(*B,)``."""
-    update: Callable[[Signals, Any], tuple[jax.Array, Any]]
+    update: Callable[[Signals, Any], tuple[Bool[Array, "*B"], Any]]
     """``(signals, state) -> (reset (*B,) bool, state)``"""
     looks_back: bool = False
     """Whether it needs the output or the units of the step before, so that steps have to be taken one by one."""
@@ -59,11 +59,11 @@ def _steps(name: str, value: int) -> int:
     return int(value)
 
 
-def _no_steps(batch: tuple[int, ...]) -> jax.Array:
+def _no_steps(batch: tuple[int, ...]) -> Int[Array, "*B"]:
     return jnp.zeros(batch, jnp.int32)
 
 
-def _counted(count: jax.Array, enough: int) -> jax.Array:
+def _counted(count: Int[Array, "*B"], enough: int) -> Int[Array, "*B"]:
     """One step more, up to `enough`: a policy runs for ever, and a counter that only grows ends up negative."""
     return jnp.where(count < enough, count + 1, enough)
 

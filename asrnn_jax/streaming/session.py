@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from asrnn_jax import saved
-from asrnn_jax.cell import Cell, Params, PyTree, Weights
+from asrnn_jax.cell import Carry, Cell, Params, Weights
 from asrnn_jax.dtypes import cast, compute_dtype
 from asrnn_jax.loop import where
 from asrnn_jax.streaming import chunks, options, stored
@@ -22,6 +22,7 @@ from asrnn_jax.streaming.advance import State, advance, plain, prepare
 from asrnn_jax.streaming.monitors import Limits, Readings, Reference, Watch, vitals
 from asrnn_jax.streaming.options import NonFinite
 from asrnn_jax.streaming.policies import Policy, never
+from asrnn_jax.typing import Array, Bool, Float, Given
 
 
 class Event(NamedTuple):
@@ -112,7 +113,7 @@ class Session:
         return State(self.cell.start(self._weights, self.batch, self._dtype), of, zeros + 1, zeros, no, no)
 
     @property
-    def carry(self) -> PyTree:
+    def carry(self) -> Carry:
         """Where the network is now."""
         return self._state.carry
 
@@ -136,7 +137,7 @@ class Session:
             carry=self._state.carry, policies=(start.policies[0], kept), tripped=self._state.tripped
         )
 
-    def reset(self, streams: ArrayLike | None = None) -> None:
+    def reset(self, streams: Given[ArrayLike, "*B"] | None = None) -> None:
         """Starts afresh: all streams, or those where ``streams (*B,)`` is True.
 
         Raises:
@@ -148,7 +149,9 @@ class Session:
         start = self._start()
         self._state = where(jnp.asarray(which), start, self._state)._replace(tripped=self._state.tripped)
 
-    def push(self, chunk: ArrayLike, *, boundary: ArrayLike | None = None) -> jax.Array:
+    def push(
+        self, chunk: Given[ArrayLike, "*B T I"], *, boundary: Given[ArrayLike, "*B T"] | None = None
+    ) -> Float[Array, "*B T O"]:
         """The outputs ``(*B, T, O)`` of a chunk ``(*B, T, I)`` of any number of steps.
 
         Pushing a stream in chunks of whatever sizes gives what one run over the whole would give.
@@ -189,7 +192,7 @@ class Session:
         """Whether one quick sum says that all is well; looking at each value takes as long as a step."""
         return self._quick and math.isfinite(np.vdot(host, host))
 
-    def _advance(self, xs: Any, there: Any, boundary: Any) -> jax.Array:
+    def _advance(self, xs: Any, there: Any, boundary: Any) -> Float[Array, "*B T O"]:
         if self._plain is not None and there is None:
             carry, ys = self._plain(self._weights, self._state.carry, xs)
             self._state = State._make((carry, *self._state[1:]))  # quicker than _replace
@@ -201,7 +204,9 @@ class Session:
             self._read(self._watch, xs[..., -1, :])
         return ys
 
-    def _mend(self, xs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def _mend(
+        self, xs: Float[np.ndarray, "*B T I"]
+    ) -> tuple[Float[np.ndarray, "*B T I"], Bool[np.ndarray, "*B T"] | None]:
         good = np.asarray(np.isfinite(xs))
         bad_steps = np.asarray(~good.all(-1))
         streams = np.flatnonzero(bad_steps.reshape(-1, xs.shape[-2]).any(-1))

@@ -12,28 +12,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from asrnn_jax.typing import Bool, Float, Given, Int
+
 
 class Window(NamedTuple):
     """A stretch of B streams."""
 
-    xs: np.ndarray
+    xs: Float[np.ndarray, "B T I"]
     """float32 ``(B, T, I)``; NaN where a step is missing."""
-    labels: np.ndarray
+    labels: Int[np.ndarray, "B T"]
     """int32 ``(B, T)``: the class of the sample that a step belongs to, -1 in gaps."""
-    informative: np.ndarray
+    informative: Float[np.ndarray, "B T"]
     """float32 ``(B, T)``: 1 in samples, 0 in gaps."""
-    starts: np.ndarray
+    starts: Bool[np.ndarray, "B T"]
     """bool ``(B, T)``: the first step of a sample; what no network is told."""
-    ends: np.ndarray
+    ends: Bool[np.ndarray, "B T"]
     """bool ``(B, T)``: the last step of a sample."""
-    valid: np.ndarray
+    valid: Bool[np.ndarray, "B T"]
     """bool ``(B, T)``: False where a step is missing."""
 
 
 Noise = Callable[[np.random.Generator, int, int, float], np.ndarray]
 
 
-def _walk(rng: np.random.Generator, steps: int, inputs: int, level: float) -> np.ndarray:
+def _walk(rng: np.random.Generator, steps: int, inputs: int, level: float) -> Float[np.ndarray, "{steps} {inputs}"]:
     """A random walk drawn back to 0, with the standard deviation `level`."""
     x, pull = level * rng.normal(size=inputs), 0.05
     steps_ = rng.normal(scale=level * np.sqrt(2 * pull - pull**2), size=(steps, inputs))
@@ -44,13 +46,13 @@ def _walk(rng: np.random.Generator, steps: int, inputs: int, level: float) -> np
     return out
 
 
-def _hum(rng: np.random.Generator, steps: int, inputs: int, level: float) -> np.ndarray:
+def _hum(rng: np.random.Generator, steps: int, inputs: int, level: float) -> Float[np.ndarray, "{steps} {inputs}"]:
     """A sine of one period in all channels, with a phase in each."""
     period = rng.uniform(4, 40)
     return np.sqrt(2) * level * np.sin(2 * np.pi * (np.arange(steps)[:, None] / period + rng.uniform(size=inputs)))
 
 
-def _clicks(rng: np.random.Generator, steps: int, inputs: int, level: float) -> np.ndarray:
+def _clicks(rng: np.random.Generator, steps: int, inputs: int, level: float) -> Float[np.ndarray, "{steps} {inputs}"]:
     """Silence with a loud step in about every ten."""
     loud = rng.uniform(size=(steps, 1)) < 0.1
     return loud * rng.normal(scale=level * np.sqrt(10), size=(steps, inputs))
@@ -133,10 +135,10 @@ class Stream:
 
     def __init__(
         self,
-        samples: np.ndarray,
-        labels: np.ndarray,
+        samples: Given[np.ndarray, "N T I"],
+        labels: Given[np.ndarray, " N"],
         *,
-        lengths: np.ndarray | None = None,
+        lengths: Given[np.ndarray, " N"] | None = None,
         gaps: Gaps = Gaps(),
         background: np.ndarray | None = None,
         noise: float = 0.0,
