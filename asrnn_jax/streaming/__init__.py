@@ -50,6 +50,7 @@ A policy is a pair of pure functions, as optax has optimisers: `never`, `oracle`
 `on_energy`, `on_entropy`, `on_saturation`. The session asks it before each step.
 """
 
+from asrnn_jax.streaming.gaps import BACKGROUND, DISTRACTOR, NOISES, Gaps
 from asrnn_jax.streaming.monitors import Limits, Readings, Reference, reference
 from asrnn_jax.streaming.policies import (
     Policy,
@@ -62,7 +63,7 @@ from asrnn_jax.streaming.policies import (
     periodic,
 )
 from asrnn_jax.streaming.session import Event, Session
-from asrnn_jax.streaming.streams import BACKGROUND, DISTRACTOR, NOISES, Gaps, Stream, Window, windows
+from asrnn_jax.streaming.streams import Stream, Window, windows
 
 __all__ = [
     "BACKGROUND",

@@ -227,7 +227,7 @@ def wrong_calls():
         "negative": (lambda: analysis.temporal_spectrum(cell, params, xs, -1, [3]), "s=-1"),
         "unsorted": (lambda: analysis.temporal_spectrum(cell, params, xs, 0, [3, 2]), "ascending"),
         "width": (lambda: analysis.jacobian_spectrum(cell, params, jnp.ones((5, 3))), "inputs=2"),
-        "coordinates": (lambda: dynamics.check_cell(cell, "g", True), "coordinates='g'"),
+        "coordinates": (lambda: dynamics.check_coordinates("g"), "coordinates='g'"),
         "chunk": (lambda: analysis.jacobian_spectrum(cell, params, xs, chunk=0), "chunk=0"),
         "spikes": (lambda: analysis.jacobian_spectrum(spiking, p["lif"], xs), "surrogate=True"),
         "both": (lambda: analysis.jacobian_spectrum(both, p[both.name], xs), "both directions"),

@@ -1,19 +1,4 @@
-"""Weights to and from other libraries: PyTorch's recurrent layers and flax's own cells.
-
-`from_torch` and `to_torch` convert ``torch.nn.LSTM``, ``GRU`` and ``RNN``, with any number of layers and both
-directions. `from_flax` and `to_flax` convert flax's own cells. Nothing of PyTorch is imported: a ``state_dict`` is a
-mapping of names to arrays or tensors.
-
-    >>> import numpy as np, jax.numpy as jnp, asrnn_jax.interop
-    >>> state_dict = {  # or torch.nn.GRU(3, 5, batch_first=True).state_dict()
-    ...     "weight_ih_l0": np.zeros((15, 3)), "weight_hh_l0": np.zeros((15, 5)),
-    ...     "bias_ih_l0": np.zeros(15), "bias_hh_l0": np.zeros(15),
-    ... }
-    >>> cell, params = asrnn_jax.interop.from_torch(state_dict)
-    >>> carry, ys = asrnn_jax.run(cell, params, jnp.ones((4, 20, 3)))
-    >>> cell.name, ys.shape
-    ('gru', (4, 20, 5))
-"""
+"""The weights of PyTorch's recurrent layers."""
 
 from __future__ import annotations
 
@@ -27,20 +12,11 @@ import numpy as np
 
 from asrnn_jax import cells
 from asrnn_jax.cell import Cell, Params, as_weights
-
-__all__ = ["from_flax", "from_torch", "to_flax", "to_torch"]
+from asrnn_jax.interop.ours import cell_of
 
 KINDS = {1: "rnn", 3: "gru", 4: "lstm"}  # rows of weight_hh for each of its columns
 TORCH_KINDS = ("tanh_rnn", "irnn", "lstm", "gru")
 TORCH_NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(\d+)(_reverse)?")
-# flax's cells: ours, and the letters flax gives to the gates, in our order.
-FLAX = {
-    "LSTMCell": ("lstm", "ifgo"),
-    "OptimizedLSTMCell": ("lstm", "ifgo"),
-    "GRUCell": ("gru", "rzn"),
-    "MGUCell": ("mgu", "fn"),
-    "SimpleCell": ("tanh_rnn", ("",)),
-}
 
 
 def from_torch(
@@ -114,74 +90,6 @@ def to_torch(cell: Cell, params: Params) -> dict[str, np.ndarray]:
     return state_dict
 
 
-def from_flax(name: str, params: Mapping[str, Any]) -> tuple[Cell, Params]:
-    """The cell and params that compute what a cell of flax computes with these params.
-
-    Args:
-      name: of the class: "LSTMCell", "OptimizedLSTMCell", "GRUCell", "MGUCell" or "SimpleCell", with the activations it
-        has by default, not residual.
-      params: ``variables["params"]`` of a flax.linen cell (inside a flax.linen.RNN: its entry of the cell's name), or
-        ``nnx.state(cell, nnx.Param)`` of a flax.nnx cell, also as pure dict.
-
-    Raises:
-      ValueError: an unknown name, params of another cell.
-    """
-    kind, gates = _flax_cell(name)
-    bias_side = "h" if kind == "lstm" else "i"
-    if "dense_i" in params:
-        W_xh, W_hh = (_entry(name, params, f"dense_{side}", "kernel") for side in "ih")
-        ours = {"W_xh": W_xh, "W_hh": W_hh, "b": _entry(name, params, f"dense_{bias_side}", "bias")}
-        if kind == "gru":  # nnx leaves out the only bias inside the reset gate
-            ours["b_hn"] = jnp.zeros(W_hh.shape[0], W_hh.dtype)
-    else:
-
-        def side_by_side(side: str, leaf: str) -> jax.Array:
-            found = [_entry(name, params, _gate_name(params, side + gate), leaf) for gate in gates]
-            return jnp.concatenate(found, axis=-1)
-
-        ours = {"W_xh": side_by_side("i", "kernel"), "W_hh": side_by_side("h", "kernel")}
-        ours["b"] = side_by_side(bias_side, "bias")
-        if kind in ("gru", "mgu"):
-            ours["b_hn"] = _entry(name, params, "hn", "bias")
-    return _make(kind, ours), ours
-
-
-def to_flax(name: str, params: Params, *, api: str = "linen") -> dict[str, Any]:
-    """The inverse of `from_flax`: params of flax's cell `name`, a nested dict of arrays.
-
-    Args:
-      name: see `from_flax`.
-      params: of our lstm, gru, mgu or tanh_rnn.
-      api: "linen" gives ``variables["params"]``; "nnx" a pure dict for ``nnx.replace_by_pure_dict``.
-
-    Raises:
-      ValueError: an unknown name or api, params of another cell; a GRU for nnx whose ``b_hn`` is not 0, which flax.nnx
-        does not have.
-    """
-    kind, gates = _flax_cell(name)
-    if api not in ("linen", "nnx") or (api == "nnx" and name == "MGUCell"):
-        raise ValueError(f"api={api!r} for {name}: choose 'linen'{'' if name == 'MGUCell' else ' or nnx'}.")
-    _check_ours(kind, params, name)
-    bias_side = "h" if kind == "lstm" else "i"
-    if api == "nnx" and name != "LSTMCell":
-        if kind == "gru" and np.any(np.asarray(params["b_hn"])):
-            raise ValueError("params['b_hn'] is not 0, but flax.nnx.GRUCell has no such bias: use api='linen'.")
-        fused = {"dense_i": {"kernel": params["W_xh"]}, "dense_h": {"kernel": params["W_hh"]}}
-        fused[f"dense_{bias_side}"]["bias"] = params["b"]
-        return fused
-    tree: dict[str, Any] = {}
-    for side, kernel in (("i", "W_xh"), ("h", "W_hh")):
-        for gate, columns in zip(gates, jnp.split(params[kernel], len(gates), axis=1)):
-            tree[side + gate] = {"kernel": columns}
-    for gate, bias in zip(gates, jnp.split(params["b"], len(gates))):
-        tree[bias_side + gate]["bias"] = bias
-    if kind in ("gru", "mgu"):
-        tree["hn"]["bias"] = params["b_hn"]
-    if api == "nnx":
-        tree["if_"] = tree.pop("if")
-    return tree
-
-
 def _parts(state_dict: Mapping[str, Any]) -> dict[tuple[int, bool], dict[str, np.ndarray]]:
     """``{(layer, reverse): {"weight_ih": array, ...}}``"""
     parts: dict[tuple[int, bool], dict[str, np.ndarray]] = {}
@@ -235,7 +143,7 @@ def _layer(part: dict[str, np.ndarray], kind: str | None, nonlinearity: str, suf
         params["b_hn"] = b_hh[2 * hidden :]
     name = {"rnn": "tanh_rnn" if nonlinearity == "tanh" else "irnn"}.get(inferred, inferred)
     params = {key: jnp.asarray(value) for key, value in params.items()}
-    return _make(name, params), params
+    return cell_of(name, params), params
 
 
 def _both_directions(made: list[tuple[Cell, Params]]) -> tuple[Cell, Params]:
@@ -252,34 +160,3 @@ def _to_torch(params: Params) -> dict[str, np.ndarray]:
     if "b_hn" in params:
         b_hh[2 * len(W_hh) :] = params["b_hn"]
     return {"weight_ih": W_xh.T, "weight_hh": W_hh.T, "bias_ih": b, "bias_hh": b_hh}
-
-
-def _make(name: str, params: Mapping[str, jax.Array]) -> Cell:
-    inputs, hidden = params["W_xh"].shape[0], params["W_hh"].shape[0]
-    return cells.make(name, inputs, hidden, dtype=params["W_xh"].dtype)
-
-
-def _flax_cell(name: str) -> tuple[str, Any]:
-    if name not in FLAX:
-        raise ValueError(f"name={name!r}: the cells of flax that have a counterpart are {', '.join(FLAX)}.")
-    return FLAX[name]
-
-
-def _gate_name(params: Mapping[str, Any], name: str) -> str:
-    return f"{name}_" if f"{name}_" in params else name  # nnx: "if" is a word of Python
-
-
-def _entry(cell: str, params: Mapping[str, Any], layer: str, leaf: str) -> jax.Array:
-    if layer not in params or leaf not in params[layer]:
-        raise ValueError(
-            f"params with entries {sorted(params)} have no ['{layer}']['{leaf}'], which a {cell} with default options "
-            "has: pass the params of the cell itself, not of a module around it."
-        )
-    return jnp.asarray(params[layer][leaf])
-
-
-def _check_ours(kind: str, params: Params, name: str) -> None:
-    cell = _make(kind, params) if {"W_xh", "W_hh"} <= params.keys() else None
-    expected = cell and jax.tree.map(jnp.shape, dict(jax.eval_shape(cell.init, jax.random.key(0))))
-    if expected is None or expected != jax.tree.map(jnp.shape, dict(params)):
-        raise ValueError(f"params have shapes {jax.tree.map(jnp.shape, dict(params))}: {name} needs those of {kind}.")

@@ -1,0 +1,116 @@
+"""The weights of flax's own cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from asrnn_jax.cell import Cell, Params
+from asrnn_jax.interop.ours import cell_of
+
+# flax's cells: ours, and the letters flax gives to the gates, in our order.
+FLAX = {
+    "LSTMCell": ("lstm", "ifgo"),
+    "OptimizedLSTMCell": ("lstm", "ifgo"),
+    "GRUCell": ("gru", "rzn"),
+    "MGUCell": ("mgu", "fn"),
+    "SimpleCell": ("tanh_rnn", ("",)),
+}
+
+
+def from_flax(name: str, params: Mapping[str, Any]) -> tuple[Cell, Params]:
+    """The cell and params that compute what a cell of flax computes with these params.
+
+    Args:
+      name: of the class: "LSTMCell", "OptimizedLSTMCell", "GRUCell", "MGUCell" or "SimpleCell", with the activations it
+        has by default, not residual.
+      params: ``variables["params"]`` of a flax.linen cell (inside a flax.linen.RNN: its entry of the cell's name), or
+        ``nnx.state(cell, nnx.Param)`` of a flax.nnx cell, also as pure dict.
+
+    Raises:
+      ValueError: an unknown name, params of another cell.
+    """
+    kind, gates = _flax_cell(name)
+    bias_side = "h" if kind == "lstm" else "i"
+    if "dense_i" in params:
+        W_xh, W_hh = (_entry(name, params, f"dense_{side}", "kernel") for side in "ih")
+        ours = {"W_xh": W_xh, "W_hh": W_hh, "b": _entry(name, params, f"dense_{bias_side}", "bias")}
+        if kind == "gru":  # nnx leaves out the only bias inside the reset gate
+            ours["b_hn"] = jnp.zeros(W_hh.shape[0], W_hh.dtype)
+    else:
+
+        def side_by_side(side: str, leaf: str) -> jax.Array:
+            found = [_entry(name, params, _gate_name(params, side + gate), leaf) for gate in gates]
+            return jnp.concatenate(found, axis=-1)
+
+        ours = {"W_xh": side_by_side("i", "kernel"), "W_hh": side_by_side("h", "kernel")}
+        ours["b"] = side_by_side(bias_side, "bias")
+        if kind in ("gru", "mgu"):
+            ours["b_hn"] = _entry(name, params, "hn", "bias")
+    return cell_of(kind, ours), ours
+
+
+def to_flax(name: str, params: Params, *, api: str = "linen") -> dict[str, Any]:
+    """The inverse of `from_flax`: params of flax's cell `name`, a nested dict of arrays.
+
+    Args:
+      name: see `from_flax`.
+      params: of our lstm, gru, mgu or tanh_rnn.
+      api: "linen" gives ``variables["params"]``; "nnx" a pure dict for ``nnx.replace_by_pure_dict``.
+
+    Raises:
+      ValueError: an unknown name or api, params of another cell; a GRU for nnx whose ``b_hn`` is not 0, which flax.nnx
+        does not have.
+    """
+    kind, gates = _flax_cell(name)
+    if api not in ("linen", "nnx") or (api == "nnx" and name == "MGUCell"):
+        raise ValueError(f"api={api!r} for {name}: choose 'linen'{'' if name == 'MGUCell' else ' or nnx'}.")
+    _check_ours(kind, params, name)
+    bias_side = "h" if kind == "lstm" else "i"
+    if api == "nnx" and name != "LSTMCell":
+        if kind == "gru" and np.any(np.asarray(params["b_hn"])):
+            raise ValueError("params['b_hn'] is not 0, but flax.nnx.GRUCell has no such bias: use api='linen'.")
+        fused = {"dense_i": {"kernel": params["W_xh"]}, "dense_h": {"kernel": params["W_hh"]}}
+        fused[f"dense_{bias_side}"]["bias"] = params["b"]
+        return fused
+    tree: dict[str, Any] = {}
+    for side, kernel in (("i", "W_xh"), ("h", "W_hh")):
+        for gate, columns in zip(gates, jnp.split(params[kernel], len(gates), axis=1)):
+            tree[side + gate] = {"kernel": columns}
+    for gate, bias in zip(gates, jnp.split(params["b"], len(gates))):
+        tree[bias_side + gate]["bias"] = bias
+    if kind in ("gru", "mgu"):
+        tree["hn"]["bias"] = params["b_hn"]
+    if api == "nnx":
+        tree["if_"] = tree.pop("if")
+    return tree
+
+
+def _flax_cell(name: str) -> tuple[str, Any]:
+    if name not in FLAX:
+        raise ValueError(f"name={name!r}: the cells of flax that have a counterpart are {', '.join(FLAX)}.")
+    return FLAX[name]
+
+
+def _gate_name(params: Mapping[str, Any], name: str) -> str:
+    return f"{name}_" if f"{name}_" in params else name  # nnx: "if" is a word of Python
+
+
+def _entry(cell: str, params: Mapping[str, Any], layer: str, leaf: str) -> jax.Array:
+    if layer not in params or leaf not in params[layer]:
+        raise ValueError(
+            f"params with entries {sorted(params)} have no ['{layer}']['{leaf}'], which a {cell} with default options "
+            "has: pass the params of the cell itself, not of a module around it."
+        )
+    return jnp.asarray(params[layer][leaf])
+
+
+def _check_ours(kind: str, params: Params, name: str) -> None:
+    cell = cell_of(kind, params) if {"W_xh", "W_hh"} <= params.keys() else None
+    expected = cell and jax.tree.map(jnp.shape, dict(jax.eval_shape(cell.init, jax.random.key(0))))
+    if expected is None or expected != jax.tree.map(jnp.shape, dict(params)):
+        raise ValueError(f"params have shapes {jax.tree.map(jnp.shape, dict(params))}: {name} needs those of {kind}.")
