@@ -1,5 +1,6 @@
 """Factories: what is equal is the same, whatever type its numbers have; types of params; orthogonality for good."""
 
+import dataclasses
 import gc
 import weakref
 
@@ -47,6 +48,28 @@ def test_cells_with_other_options_differ():
     assert cells.gru(3, 4) != cells.gru(3, 5)
     assert cells.gru(3, 4) != cells.mgu(3, 4)
     assert cells.gru(3, 4).replace(name="x") != cells.gru(3, 4)
+
+
+def test_an_author_gives_eleven_fields_and_meets_no_others():
+    asked = [f for f in dataclasses.fields(asrnn_jax.Cell) if f.default is f.default_factory is dataclasses.MISSING]
+    assert len(asked) == 11
+    gru = cells.gru(3, 4)
+    cell = asrnn_jax.Cell(**{f.name: getattr(gru, f.name) for f in asked})
+    params, xs = cell.init(jax.random.key(0)), jnp.ones((5, 3))
+    np.testing.assert_allclose(asrnn_jax.run(cell, params, xs)[1], asrnn_jax.run(gru, params, xs)[1], rtol=1e-6)
+    carry = cell.initial_carry((2,))
+    assert cell.to_state(None, carry) is cell.to_carry(None, carry) is carry
+    assert (cell.parts, cell.both_directions, cell.dropout) == ((), False, False)
+
+
+def test_what_is_read_of_a_composition_is_what_its_parts_say():
+    both = cells.bidirectional(cells.gru(3, 4))
+    model = cells.with_output(cells.stack([both, cells.residual(cells.lru(8, 4), dropout=0.1)]), 2)
+    assert [part.name for part in model.parts] == ["bidirectional gru, gru", "residual lru"]
+    assert model.both_directions
+    assert model.dropout
+    with pytest.raises(AttributeError):
+        model.dropout = False  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_cells_are_let_go():
