@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 import asrnn_jax
 from asrnn_jax import cells, pretrained, saved
+from asrnn_jax.names import named
 from experiments.folder import write_json
 
 ARGUMENTS = {"cell": "asrnn", "inputs": 2, "hidden": 5, "outputs": 3, "options": {"a": 0.3, "b": 0.9}}
@@ -172,7 +173,7 @@ def test_every_dtype_of_params_goes_there_and_back(tmp_path, dtype, cell):
     assert {leaf.dtype for leaf in jax.tree.leaves(loaded)} == {jnp.dtype(dtype)}
     assert np.isfinite(asrnn_jax.run(again, loaded, jnp.ones((2, 5, 2), dtype))[1]).all()
     with safe_open(path, framework="np") as theirs:  # what everybody reads
-        assert set(theirs.keys()) == {name for name, _ in saved.named(params)}
+        assert set(theirs.keys()) == {name for name, _ in named(params)}
         assert json.loads(theirs.metadata()["about"])["network"] == arguments
     with jax.enable_x64(False):
         if dtype == jnp.float64:
