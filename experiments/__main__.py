@@ -8,10 +8,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import tyro
-
 from experiments import machine
+from experiments.choices import from_arguments
 from experiments.config import COMMANDS, Config, Stream, command, from_json
+from experiments.config.options import refuse_former
 from experiments.errors import DivergedError, StoppedError, UsageError, unknown
 from experiments.folder import read_json
 from experiments.presets import with_preset
@@ -96,7 +96,7 @@ def _tool(name: str, rest: list[str]) -> str:
     tool = importlib.import_module(f"experiments.{module}")
     if not flags:
         return getattr(tool, function)()
-    return getattr(tool, function)(tyro.cli(getattr(tool, flags), args=rest, prog=f"python -m experiments {name}"))
+    return getattr(tool, function)(from_arguments(getattr(tool, flags), rest, name))
 
 
 def _train(name: str, rest: list[str]) -> None:
@@ -120,7 +120,12 @@ def _train(name: str, rest: list[str]) -> None:
 
 
 def parse(name: str, rest: list[str]) -> Config:
-    """The config of a command line. Flags win over a preset; with --resume the run's own config is the default."""
+    """The config of a command line. Flags win over a preset; with --resume the run's own config is the default.
+
+    Raises:
+      UsageError: flags that contradict each other, that earlier versions had, or whose value is refused.
+    """
+    refuse_former(rest)
     kind = COMMANDS[name]
     default, source = kind(), ""
     preset, out, cell = _flag(rest, "--preset"), _flag(rest, "--out"), _flag(rest, "--cell")
@@ -134,7 +139,11 @@ def parse(name: str, rest: list[str]) -> Config:
         default, source = with_preset(preset, cell), f"--preset {preset}"
     if not isinstance(default, kind):
         raise UsageError(f"{source} belongs to command {command(default)}, not to {name}.")
-    return tyro.cli(kind, args=rest, default=default, prog=f"python -m experiments {name}")
+    config = from_arguments(kind, rest, name, default)
+    if config.model.cell != default.model.cell:
+        return config
+    options = default.model.options | config.model.options
+    return replace(config, model=replace(config.model, options=options))
 
 
 def _flag(arguments: list[str], flag: str) -> str | None:

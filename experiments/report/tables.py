@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from experiments.config.options import words as words_of
 from experiments.folder import without_folders
 
 
@@ -56,7 +57,10 @@ def flags(now: dict[str, Any], defaults: dict[str, Any], switches: set[str], pos
         if name in switches:
             words.append(f"--{flag}" if value else f"--no-{flag}")
             continue
-        values = value if isinstance(value, (tuple, list)) else [value]
+        if isinstance(value, dict):
+            values = words_of({key: each for key, each in value.items() if defaults[name].get(key) != each})
+        else:
+            values = value if isinstance(value, (tuple, list)) else [value]
         words += [] if name == positional else [f"--{flag}"]
         words += [without_folders(str(part)) for part in values]
     return words

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import flax.linen as nn
 import jax
@@ -25,7 +25,8 @@ CLASSES = 10
 FLAX = {"tanh_rnn": "SimpleCell", "gru": "GRUCell", "lstm": "OptimizedLSTMCell", "mgu": "MGUCell"}
 STANDS_FOR = {"asrnn": "tanh_rnn"}  # what to compare with where a library lacks the cell
 TORCH = {"tanh_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
-BASELINES = ("naive", "flax", "nnx", "torch")
+Baseline = Literal["naive", "flax", "nnx", "torch"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 
 class Shape(NamedTuple):

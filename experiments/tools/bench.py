@@ -15,11 +15,12 @@ from tqdm import tqdm
 import asrnn_jax
 from asrnn_jax.cells import CELLS
 from experiments import machine
+from experiments.choices import check_choices
 from experiments.errors import UsageError, unknown
 from experiments.folder import made, write_json
 from experiments.report import figures
 from experiments.report.tables import table
-from experiments.tools.baselines import BASELINES, Shape, installed, subjects
+from experiments.tools.baselines import BASELINES, Baseline, Shape, installed, subjects
 from experiments.tools.timing import interleaved
 
 
@@ -31,8 +32,8 @@ class Bench:
     """Cells, by name."""
     shapes: tuple[str, ...] = ("784x128x122", "784x128x256", "4096x16x128", "28x512x64")
     """Steps x sequences x hidden units; a fourth number is the width of the input, 1 by default."""
-    against: tuple[str, ...] = BASELINES
-    """naive (the equation in one scan), flax, nnx, torch (extra "oracles")."""
+    against: tuple[Baseline, ...] = BASELINES
+    """What to compare with: naive is the equation in one scan; torch needs the extra "oracles"."""
     repeats: int = 9
     """Timed calls of each, after two that warm up."""
     out: str = "runs/bench"
@@ -44,9 +45,7 @@ class Bench:
         for name in self.cells:
             if name not in CELLS:
                 raise unknown("--cells", name, CELLS)
-        for baseline in self.against:
-            if baseline not in BASELINES:
-                raise unknown("--against", baseline, BASELINES)
+        check_choices(self)
         for text in self.shapes:
             if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){2,3}", text):
                 raise UsageError(f"--shapes {text}: give TxBxN, for example 784x128x122.")

@@ -16,6 +16,7 @@ import tyro
 import asrnn_jax
 from asrnn_jax import export as exporting
 from asrnn_jax.cell import Cell, as_weights
+from experiments.choices import check_choices
 from experiments.errors import UsageError
 from experiments.report.tables import table, typed
 from experiments.tools.evaluate import file_names, loaded
@@ -39,6 +40,7 @@ class Export:
     """Steps of the stream that each file is run on."""
 
     def __post_init__(self):
+        check_choices(self)
         for name in ("steps", "check"):
             value = getattr(self, name)
             if value is not None and value < 1:

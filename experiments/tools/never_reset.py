@@ -6,13 +6,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from asrnn_jax.cells import CELLS
-from experiments.config import REGIMES, Model, Optimizer, Stream, Training
+from experiments.choices import check_choices
+from experiments.config import Model, Optimizer, Regime, Stream, Training
+from experiments.config.commands import Gap, Samples
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import begun, read_json, unchanged, write_json
 from experiments.packed import Run, portable, read_run, read_runs, write_runs
@@ -24,14 +26,14 @@ from experiments.training.train import train, trained
 GRID_CELLS = ("tanh_rnn", "gru", "lstm", "asrnn", "lru", "alif")
 DEEP = ("lru",)  # linear in its state: two residual blocks of half the width, with gated outputs, as in its paper
 WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-GAPS = {
+GAPS: dict[str, tuple[Gap, ...]] = {
     "noise": ("white",),
     "silence": ("silence",),
     "noise, silence": ("white", "silence"),
     "noise, silence, walk, clicks": ("silence", "white", "walk", "clicks"),
     "these and distractors": ("silence", "white", "walk", "clicks", "distractor"),
 }
-STUDIES = ("cells", "weight", "gaps", "long")
+REGIMES: tuple[Regime, ...] = ("full", "ignored", "separate")
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,19 @@ class NeverReset:
     made of is written beside it, in one file of runs, and taken from there where a run's folder is gone.
     """
 
-    study: str = "cells"
+    study: Literal["cells", "weight", "gaps", "long"] = "cells"
     """cells: every cell in every regime; weight: fixed weights of the gaps beside one that sets itself (first cell,
     full objective); gaps: what the gaps of training are made of, and a normalised block (first cell, two regimes);
     long: every cell with the full objective on one stream of a million steps."""
     out: str = "runs/never_reset"
     """Folder of the run folders and of the tables, DATASET.md or DATASET-STUDY.md, each with its runs in a .jsonl."""
-    dataset: str = "digits"
-    """digits, mnist, fashion_mnist or speech."""
+    dataset: Samples = "digits"
+    """What the streams are made of; see the command stream."""
     data_dir: str | None = None
     """Folder with the IDX or WAV files."""
     cells: tuple[str, ...] = GRID_CELLS
     """Names of cells; the other studies take the first that is not tanh_rnn."""
-    regimes: tuple[str, ...] = ("separate", "ignored", "full")
+    regimes: tuple[Regime, ...] = ("separate", "ignored", "full")
     """Ways to train, of the study of cells; see the command stream."""
     hidden: int = 128
     """Units."""
@@ -70,14 +72,10 @@ class NeverReset:
     """Steps of the stream of the study long."""
 
     def __post_init__(self):
-        if self.study not in STUDIES:
-            raise unknown("--study", self.study, STUDIES)
+        check_choices(self)
         for name in self.cells:
             if name not in CELLS:
                 raise unknown("--cells", name, CELLS)
-        for name in self.regimes:
-            if name not in REGIMES:
-                raise unknown("--regimes", name, REGIMES)
         if not 0 < self.target < 1:
             raise UsageError(f"--target {self.target}: give a share of log(classes), between 0 and 1.")
         if not self.cells or not self.regimes:
@@ -87,7 +85,7 @@ class NeverReset:
                 raise UsageError(f"--{name} {getattr(self, name)}: give at least 1.")
 
 
-def recipe(config: NeverReset, cell: str, regime: str, seed: int, name: str = "") -> Stream:
+def recipe(config: NeverReset, cell: str, regime: Regime, seed: int, name: str = "") -> Stream:
     """The training run of one cell; `name` tells runs of a study apart."""
     folder = Path(config.out) / "-".join(filter(None, (config.dataset, cell, name, regime, str(seed))))
     return Stream(

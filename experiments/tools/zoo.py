@@ -78,10 +78,12 @@ class Zoo:
 DEEP = {"residual": True, "layers": 2, "hidden": 64}  # mixing between units is left to the layers
 BOTH: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("min_gru", "min_lstm", "lru", "s5", "rg_lru"), DEEP),
-    "indrnn": {**DEEP, "options": ("least=0.95", "bound=1.01")},
-    "cornn": {"options": ("dt=0.3", "gamma=1", "epsilon=1")},  # the paper's step is for 784 steps, not for 64 or 120
+    "indrnn": {**DEEP, "options": {"least": 0.95, "bound": 1.01}},
+    "cornn": {
+        "options": {"dt": 0.3, "gamma": 1.0, "epsilon": 1.0}
+    },  # the paper's step is for 784 steps, not for 64 or 120
 }
-DIGITS: dict[str, dict[str, Any]] = {"surprisal": {"options": ("prediction=gaussian",)}}
+DIGITS: dict[str, dict[str, Any]] = {"surprisal": {"options": {"prediction": "gaussian"}}}
 
 
 def recipes(config: Zoo, name: str) -> dict[str, Config]:

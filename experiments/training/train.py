@@ -139,7 +139,7 @@ def _diverged(
             again += f", python -m experiments {command(config)} --out {out} --resume replays it"
     return DivergedError(
         f"{what}: training has diverged; {kept}{again}. Start again with a smaller --lr, a smaller --clip, or for "
-        "asRNN --saturation bounded."
+        "asRNN --options saturation=bounded."
     )
 
 
