@@ -10,7 +10,7 @@ import tyro
 
 from experiments.errors import UsageError
 from experiments.packed import Run, read_run
-from experiments.report import figures
+from experiments.report.curves import learning_curves
 from experiments.report.tables import minutes, table
 
 
@@ -59,7 +59,7 @@ def report(config: Report) -> str:
     if not finished:
         raise UsageError("report: none of these runs is finished.")
     rows = [row(run) for run in finished]
-    figures.learning_curves(finished, Path(config.figure))
+    learning_curves(finished, Path(config.figure))
     return table([HEADER, *rows]) + f"\n\nfigure: {config.figure}"
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from asrnn_jax import losses, streaming
+import asrnn_jax
+from asrnn_jax import analysis, losses, streaming
 from asrnn_jax.cell import Cell
 from experiments.config import Stream
 from experiments.data import audio
-from experiments.data.samples import Samples, gaps_of, load_samples
+from experiments.data.samples import Samples, gaps_of, load_samples, stream_of
 from experiments.folder import write_json
-from experiments.report import figures
+from experiments.report.drawing import pyplot, save
 from experiments.report.tables import shown, table
 from experiments.tasks.scores import measure
 from experiments.training.train import trained
@@ -112,5 +113,23 @@ def scored(config: Stream) -> str:
     cell, params = trained(config)
     found = measurements(config, cell, params, config.samples)
     write_json(folder / "streams.json", found)
-    figures.stream(config, cell, params, folder / "figures" / "stream.png")
+    draw(config, cell, params, folder / "figures" / "stream.png")
     return summary(config, found)
+
+
+def draw(config: Stream, cell: Cell, params: Any, out: Path, after: int = 5000, steps: int = 300) -> None:
+    """Draws a stretch of a stream of unseen samples and the outputs of a network that was never reset, `after` steps
+    from the start."""
+    pyplot()
+    from asrnn_jax import plot
+
+    train, test, _ = load_samples(config)
+    endless = stream_of(test, 10**6, gaps_of(config, train))
+    carry, _ = asrnn_jax.run(cell, params, endless.window(0, after).xs)
+    window = endless.window(after, steps)
+    _, logits = asrnn_jax.run(cell, params, window.xs, carry=carry)
+    norm = analysis.norm_drift(cell, params, window.xs, carry=carry).norm
+    probabilities = jax.nn.softmax(logits, axis=-1)
+    axes = plot.stream(window.xs, probabilities, labels=window.labels, informative=window.informative, norm=norm)
+    axes[0].set_title(f"{config.dataset}, {config.model.cell} after {after:,} steps without a reset")
+    save(axes[0].figure, out)

@@ -8,7 +8,7 @@ from pathlib import Path
 from experiments.errors import UsageError
 from experiments.folder import made
 from experiments.packed import portable, read_run, read_runs, write_runs
-from experiments.report import sections
+from experiments.report import mnist, sections, sensitivity
 
 RUNS, REMARKS = "runs.jsonl", "remarks.md"
 
@@ -44,9 +44,9 @@ def summary(folder: Path) -> str:
         raise UsageError(f"{folder / RUNS} has no finished runs: --collect them, or name run folders.")
     found = {
         "copying": sections.copying(runs, folder),
-        "mnist": sections.mnist(runs, folder),
+        "mnist": mnist.mnist(runs, folder),
         "ablation": sections.ablation(runs),
-        "sensitivity": sections.sensitivity(runs, folder),
+        "sensitivity": sensitivity.sensitivity(runs, folder),
         "text": sections.text(runs),
         "distillation": sections.distillation(runs),
     }

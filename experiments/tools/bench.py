@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from experiments import machine
 from experiments.choices import check_choices
 from experiments.errors import UsageError, unknown
 from experiments.folder import made, write_json
-from experiments.report import figures
+from experiments.report.drawing import pyplot, save
 from experiments.report.tables import table
 from experiments.tools.baselines import BASELINES, Baseline, Shape, installed, subjects
 from experiments.tools.timing import interleaved
@@ -71,7 +72,7 @@ def bench(config: Bench) -> str:
     text = "\n\n".join(parts)
     write_json(out / "bench.json", results)
     (out / "bench.md").write_text(text + "\n")
-    figures.bench(rows, out / "bench.png")
+    draw(rows, out / "bench.png")
     return f"{text}\n\nfigure: {out / 'bench.png'}"
 
 
@@ -154,3 +155,41 @@ def describe(config: Bench) -> str:
         *(f"not installed and left out: {baseline} (pip install 'asrnn_jax[oracles]')" for baseline in missing),
     ]
     return "\n".join(lines)
+
+
+def draw(rows: Sequence[dict[str, Any]], out: Path) -> None:
+    """Draws the training step of every contender: a panel for each shape, a line for each cell."""
+    from matplotlib.ticker import LogLocator
+
+    from asrnn_jax.plot import COLOURS
+
+    shapes, cells, who = (list(dict.fromkeys(row[key] for row in rows)) for key in ("shape", "cell", "who"))
+    markers = dict(zip(who, "o^sDvPX*"))
+    height = 1.3 + 0.42 * len(cells) * len(shapes)
+    figure, axes = pyplot().subplots(len(shapes), 1, figsize=(8, height), layout="constrained", squeeze=False)
+    for ax, shape in zip(axes[:, 0], shapes):
+        for i, name in enumerate(who):
+            chosen = [row for row in rows if (row["shape"], row["who"]) == (shape, name)]
+            at = [cells.index(row["cell"]) for row in chosen]
+            face = "none" if name in ("limit", "ours, one device") else COLOURS[i % len(COLOURS)]
+            ax.plot(
+                [row["train_ms"] for row in chosen],
+                at,
+                markers[name],
+                color=COLOURS[i % len(COLOURS)],
+                markerfacecolor=face,
+                markersize=7,
+                label=name,
+            )
+        ax.set(xscale="log", yticks=range(len(cells)), ylim=(len(cells) - 0.5, -0.5))
+        ax.set_yticklabels(cells)
+        ax.set_title(f"T x B x n = {shape}", fontsize=10, loc="left")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("")
+        ax.tick_params(axis="x", which="both", labelsize=7)
+        ax.grid(alpha=0.25, which="both")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[-1, 0].set_xlabel("milliseconds a training step")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, ncols=4, loc="outside upper left", fontsize=9)
+    save(figure, out)

@@ -312,13 +312,13 @@ def test_report_keeps_runs_of_one_name_apart_and_names_what_it_cannot_use(straig
         shutil.copytree(straight, tmp_path / parent / "run")
     shutil.copytree(straight, tmp_path / "unfinished")
     (tmp_path / "unfinished" / "result.json").unlink()
-    from experiments.report import figures
+    from experiments.report.curves import learning_curves
 
     labels = []
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         patch.setattr("asrnn_jax.plot.learning_curves", lambda curves, ax, **_: labels.extend(curves))
-        figures.learning_curves([read_run(Path(name), name) for name in ("a/run", "b/run")], tmp_path / "figure.png")
+        learning_curves([read_run(Path(name), name) for name in ("a/run", "b/run")], tmp_path / "figure.png")
     assert len(set(labels)) == 2
     done = cli("report", "a/run", "unfinished")
     assert done.returncode == 0
