@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -95,49 +94,6 @@ def shards(rows: int, work: int) -> int:
     return max(d for d in range(1, most + 1) if rows % d == 0)
 
 
-def shared(f: Callable[..., Any], devices: int, summary: Callable[[Any], Any]) -> Callable[..., Any]:
-    """``f(params, batch) -> results`` with the leading axis of the batch shared among devices; see `carried`."""
-    if devices == 1:
-        return f
-    whole = carried(lambda params, batch, memory: (f(params, batch), memory), devices, summary)
-    return lambda params, batch: whole(params, batch, ())[0]
-
-
-def carried(f: Callable[..., Any], devices: int, summary: Callable[[Any], Any]) -> Callable[..., Any]:
-    """``f(params, batch, memory, *others) -> (results, memory)`` with the leading axis of batch and memory shared among
-    devices, and `summary` of the results.
-
-    One exchange a call: the results of each device (already a mean or a sum) go through `summary`, for example
-    `jax.lax.pmean` over the axis "batch". Left to itself, the compiler would add up weight gradients between devices
-    inside the loop over time. The memory stays where it is.
-    """
-    if devices == 1:
-        return f
-    import jax
-    from jax.sharding import PartitionSpec as P
-
-    mesh = _mesh(devices)
-
-    def one(*arguments):
-        results, memory = f(*arguments)
-        return summary(results), memory
-
-    def whole(params, batch, memory, *others):
-        specs = (P(), P("batch"), P("batch"), *(P() for _ in others))
-        return jax.shard_map(one, mesh=mesh, in_specs=specs, out_specs=(P(), P("batch")), check_vma=False)(
-            params, batch, memory, *others
-        )
-
-    return whole
-
-
-def _mesh(devices: int) -> Any:
-    import jax
-    from jax.sharding import AxisType
-
-    return jax.make_mesh((devices,), ("batch",), (AxisType.Auto,), devices=jax.devices()[:devices])
-
-
 def processes() -> int:
     """How many processes make the run."""
     import jax
@@ -163,31 +119,15 @@ def leave(code: int, together: bool = False) -> None:
     os._exit(code)
 
 
-def replicate(tree: Any) -> Any:
-    """Global arrays that are replicated on all devices, from arrays that every process holds in full."""
-    if processes() == 1:
-        return tree
-    import jax
-    import numpy as np
-    from jax.sharding import NamedSharding
-    from jax.sharding import PartitionSpec as P
-
-    replicated = NamedSharding(_mesh(jax.device_count()), P())
-
-    def one(leaf):
-        array = np.asarray(leaf)
-        return jax.make_array_from_callback(array.shape, replicated, lambda index: array[index])
-
-    return jax.tree.map(one, tree)
-
-
 def broadcast_from_process_0(tree: Any) -> Any:
     """The first process's values in every process."""
     if processes() == 1:
         return tree
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
-    return replicate(broadcast_one_to_all(tree))
+    from asrnn_jax import parallel
+
+    return parallel.replicate(broadcast_one_to_all(tree))
 
 
 def any_process(flag: bool) -> bool:

@@ -17,6 +17,7 @@ from flax import nnx
 from jax import lax
 
 import asrnn_jax
+from asrnn_jax import parallel
 from asrnn_jax.cell import Cell
 from asrnn_jax.orthogonal import cayley, skew
 from experiments import machine
@@ -124,8 +125,8 @@ def in_jax(last: Callable, params: Any, xs: jax.Array, labels: jax.Array, device
         xs, labels = batch
         return optax.softmax_cross_entropy(logits(everything, xs), jax.nn.one_hot(labels, CLASSES)).mean()
 
-    gradient = machine.shared(jax.grad(loss), devices, lambda tree: lax.pmean(tree, "batch"))
-    infer = jax.jit(machine.shared(logits, devices, lambda ys: lax.all_gather(ys, "batch", tiled=True)))
+    gradient = parallel.shared(jax.grad(loss), devices)
+    infer = jax.jit(parallel.shared(logits, devices, parallel.gathered))
 
     @jax.jit
     def step(everything, state, batch):
@@ -206,8 +207,8 @@ def limit(number: int, shape: Shape, devices: int) -> Subject:
 
         return lax.scan(body, [jnp.zeros((n, n))] * number, None, length=steps // block)[0]
 
-    train = jax.jit(machine.shared(everything, devices, lambda tree: lax.psum(tree, "batch")))
-    infer = jax.jit(machine.shared(forward, devices, lambda tree: lax.all_gather(tree, "batch", tiled=True)))
+    train = jax.jit(parallel.shared(everything, devices, parallel.total))
+    infer = jax.jit(parallel.shared(forward, devices, parallel.gathered))
     return Subject(lambda: jax.block_until_ready(train(Ws, start)), lambda: jax.block_until_ready(infer(Ws, start)))
 
 

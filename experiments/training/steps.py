@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 import asrnn_jax
+from asrnn_jax import parallel
 from asrnn_jax.cell import Cell
 from experiments import machine
 from experiments.config import Config
@@ -61,7 +62,7 @@ def make_step(
         dropout = None
         if config.model.dropout:
             dropout = jax.random.fold_in(root, step)
-            dropout = jax.random.fold_in(dropout, jax.lax.axis_index("batch")) if devices > 1 else dropout
+            dropout = jax.random.fold_in(dropout, jax.lax.axis_index(parallel.AXIS)) if devices > 1 else dropout
         apply = partial(asrnn_jax.run, cell, key=dropout)
         loss, metrics, memory = task.loss(apply, params, batch, memory, control)
         metrics = {name: value.mean() for name, value in {"loss": loss, **metrics}.items()}
@@ -71,7 +72,7 @@ def make_step(
         (_, (metrics, memory)), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params, *others)
         return (metrics, gradient), memory
 
-    gradients = machine.carried(value_and_gradient, devices, lambda tree: jax.lax.pmean(tree, "batch"))
+    gradients = parallel.carried(value_and_gradient, devices)
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: State, batch) -> tuple[State, dict[str, jax.Array]]:
@@ -108,13 +109,13 @@ def make_evaluate(task: Task, cell: Cell) -> Callable[[Any], dict[str, float]]:
     @jax.jit
     def sums_of(params, weighted):
         devices = shards(len(weighted[1]), task, cell)
-        return machine.shared(sums, devices, lambda tree: jax.lax.psum(tree, "batch"))(params, weighted)
+        return parallel.shared(sums, devices, parallel.total)(params, weighted)
 
     def means(params, prefix, batches) -> dict[str, float]:
         totals: dict[str, float] = {}
         count = 0.0
         for batch, weights in batches:
-            for name, value in sums_of(params, machine.replicate((batch, weights))).items():
+            for name, value in sums_of(params, parallel.replicate((batch, weights))).items():
                 totals[prefix + name] = totals.get(prefix + name, 0.0) + float(value)
             count += float(weights.sum())
         found = of_shares({name.removeprefix(prefix): value / count for name, value in totals.items()}, task)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from tqdm import tqdm
 
+from asrnn_jax import parallel
 from asrnn_jax.cell import Cell
 from experiments import machine
 from experiments.config import Config, command, differences, to_json
@@ -220,7 +221,7 @@ def _loop(
         best = Best(config, task, folder, step)
         probes.at(step, state.params)
         while step < task.steps:
-            batch = jax.block_until_ready(machine.replicate(task.batch(step)))
+            batch = jax.block_until_ready(parallel.replicate(task.batch(step)))
             # One program at a time: XLA's CPU devices, which share threads, can block each other in two of them.
             state, now = jax.block_until_ready(train_step(state, batch))
             step += 1

@@ -108,6 +108,7 @@ FAULTS = [
     Fault("orthogonal/inits.py", "Q.at[:, 0].multiply(jnp.sign(jnp.linalg.det(Q)))", "Q", "tests/test_orthogonal.py"),
     Fault("orthogonal/maps.py", "return upper - upper.T", "return upper + upper.T", "tests/test_orthogonal.py"),
     Fault("pairs.py", "a.real * b.imag + a.imag * b.real", "a.real * b.imag - a.imag * b.real", "tests/test_export.py"),
+    Fault("parallel.py", "lax.pmean(tree, AXIS)", "tree", "tests/test_parallel.py"),
     Fault(
         "placement.py",
         "batch = jax.typeof(xs).sharding.spec[1:-1]",
@@ -144,5 +145,11 @@ FAULTS = [
         "labels[at + max(low, gap) : at + high]",
         "labels[at + low : at + high]",
         "tests/streaming",
+    ),
+    Fault(
+        "tasks.py",
+        "randint(k_second, (batch,), half, length)",
+        "randint(k_second, (batch,), 0, half)",
+        "tests/test_tasks.py",
     ),
 ]
