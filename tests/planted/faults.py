@@ -127,7 +127,6 @@ FAULTS = [
         'if wrong := "":\n        raise ValueError(f"{path} does',
         "tests/test_pretrained.py",
     ),
-    Fault("reverse_only.py", "_tangent.bind(t)", "t", "tests/test_run.py"),
     Fault("run.py", "(jnp.arange(steps)", "(jnp.arange(1, steps + 1)", "tests/test_run.py tests/test_laws.py"),
     Fault("saved.py", "whole = stored == digest(found, about)", "whole = True", "tests/test_pretrained.py"),
     Fault(
