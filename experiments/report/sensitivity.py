@@ -30,7 +30,7 @@ def sensitivity(runs: dict[str, Run], folder: Path) -> list[str]:
     heat(values, diverged, labels, [f"{rate:g}" for rate in RATES], folder / "sensitivity.png")
     return [
         "## Learning rate and initial D_f",
-        "Test accuracy in % of the best epoch, digits by pixels, 30 epochs, 64 units, RMSprop, one seed. "
+        "Test accuracy in % of the best epoch: digits by pixels, 30 epochs, 64 units, RMSprop, one seed. "
         + command_of("sensitivity-*"),
         "![accuracy for each rate and start](sensitivity.png)",
     ]

@@ -14,7 +14,7 @@ RUNS, REMARKS = "runs.jsonl", "remarks.md"
 
 
 def collect(folder: Path, into: Path) -> int:
-    """Adds what results are made of, not the weights, of every finished run to a file; returns how many there are.
+    """Adds every finished run to a file, without its weights, and returns how many there are.
 
     Raises:
       UsageError: no finished run in the folder.
@@ -52,8 +52,8 @@ def summary(folder: Path) -> str:
     }
     parts = [
         "# Results",
-        f"Made by `python -m experiments report` from the runs in [{RUNS}]({RUNS}); `python -m experiments papers "
-        "--data-dir FOLDER` carries the runs out. Times are of one to two CPU cores that other work shared.",
+        f"`python -m experiments report` makes this page from the runs in [{RUNS}]({RUNS}); `python -m experiments papers "
+        "--data-dir FOLDER` carries the runs out. Times are of one or two CPU cores, on which other work ran too.",
     ]
     remarks = _remarks(folder / REMARKS)
     for name, section in found.items():
