@@ -20,25 +20,25 @@ USAGE = """usage: python -m experiments COMMAND [flags]
 
   copy-memory   recall symbols after a delay
   adding        sum two marked numbers of a long sequence
-  pixels        images as sequences: mnist, fashion_mnist, digits
-  text          the next character of a text
-  stream        images or speech as endless streams, without resets
-  report        table and figure of finished runs
-  list          the cells: family, size, source
+  pixels        classify images as sequences: mnist, fashion_mnist, digits
+  text          predict the next character of a text
+  stream        classify images or speech in endless streams, without resets
+  report        table and figure of finished runs, or the page of results
+  list          the cells with family, size and source
   presets       the papers' recipes by name
-  zoo           every cell for a short while on two tasks, one table
-  papers        every run behind the results, one after another
-  save          the best network of a run, with its card, among the trained ones of the package
-  evaluate      a trained network on its task, beside its card
-  robustness    trained networks on disturbed inputs and with narrow weights
-  export        a trained network as files that run without this library
-  never-reset   cells, training regimes and reset policies on streams, tables
-  faults        hurt small runs in every way that machines do, and say what was lost
-  bench         a training step beside its baselines
-  scaling       bytes exchanged a step, and what to expect of many accelerators
+  zoo           train every cell for a short while on two tasks
+  papers        carry out the runs behind the results, one after another
+  save          add the best network of a run, with its card, to the trained ones of the package
+  evaluate      test a trained network and compare with its card
+  robustness    test trained networks on disturbed inputs and with narrow weights
+  export        write a trained network as files that run without this library
+  never-reset   compare cells, training regimes and reset policies on streams
+  faults        hurt small runs in every way that machines do, and count what was lost
+  bench         time a training step and compare with other libraries
+  scaling       bytes exchanged in a step, and what to expect of many accelerators
 
   python -m experiments COMMAND --help explains every flag.
-  A run is a folder (--out); --out FOLDER --resume goes on with it."""
+  A run is a folder (--out). --out FOLDER --resume continues it."""
 
 
 # Module, what holds its flags (none: ""), function from them to the text that is printed.

@@ -52,14 +52,14 @@ def prepare(training: Training | None = None) -> None:
 
 
 def cores() -> int:
-    """Cores that this process may use; those of the machine where the system gives a process no fewer (macOS)."""
+    """Number of cores that this process may use. Where a system has no such limit (macOS): all cores."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _keep_memory() -> None:
-    """Large blocks from the heap and never returned (glibc only)."""
+    """Takes large blocks from the heap, and never returns them to the system (glibc only)."""
     trim_threshold, mmap_max = -1, -4  # names in malloc.h: M_TRIM_THRESHOLD, M_MMAP_MAX
     if sys.platform != "linux":
         return
@@ -70,16 +70,16 @@ def _keep_memory() -> None:
 
 
 def first() -> bool:
-    """Whether this is the process that writes files; the others only compute."""
+    """Whether this is the first process, which writes the files; the others only compute."""
     import jax
 
     return jax.process_index() == 0
 
 
 def shards(rows: int, work: int) -> int:
-    """Devices that a batch of `rows` sequences is shared among: a divisor, as many as have enough to do.
+    """Number of devices that share a batch of `rows` sequences: a divisor of it, so that each has enough to do.
 
-    `work` is the batch's number of multiplications: sequences times steps times parameters.
+    `work` is the number of multiplications for the batch: sequences times steps times parameters.
 
     Raises:
       UsageError: several processes whose devices cannot share the batch evenly.
@@ -95,16 +95,16 @@ def shards(rows: int, work: int) -> int:
 
 
 def processes() -> int:
-    """How many processes make the run."""
+    """Number of processes of the run."""
     import jax
 
     return jax.process_count()
 
 
 def leave(code: int, together: bool = False) -> None:
-    """Ends this process at once where it is one of several: an orderly end would wait for one that may be gone.
+    """Ends this process at once if it is one of several; an orderly end would wait for a process that may be gone.
 
-    `together`: after all of them came here, for when the first is gone the others are ended from outside.
+    With `together` it first waits until all processes are here: when the first one ends, the system ends the others.
     """
     jax = sys.modules.get("jax")
     if jax is None or not jax.distributed.is_initialized():
@@ -131,7 +131,7 @@ def broadcast_from_process_0(tree: Any) -> Any:
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is set in any process; all have to ask."""
+    """Whether the flag is set in any process. All processes must call this."""
     if processes() == 1:
         return flag
     import numpy as np

@@ -25,20 +25,20 @@ STARTS = (0.01, 0.1, 0.3, 1.0, 3.0)  # of D_f
 
 @dataclass(frozen=True)
 class Papers:
-    """Carry out the runs behind the results, one after another; finished ones are left alone, others go on."""
+    """Carry out the runs behind the results, one after another. Finished runs are kept, and others are continued."""
 
     data_dir: str | None = None
     """Folder with the subfolders mnist (IDX files) and text."""
     out: str = "runs/papers"
-    """Folder of the run folders."""
+    """Folder for the run folders."""
     only: tuple[str, ...] = ("*",)
-    """Which runs, by name or pattern, for example copy-* smnist-asrnn."""
+    """Names or patterns of runs, for example copy-* smnist-asrnn."""
     list: bool = False
-    """Only say which runs there are and how far they are."""
+    """Carry out nothing; list the runs and how far each of them is."""
     worker: int = 0
-    """With --workers: which share of the runs this process takes, from 0."""
+    """With --workers: the number of this process, from 0."""
     workers: int = 1
-    """Processes that share the runs, each on cores of its own."""
+    """Number of processes that share the runs. Start each of them, on cores of its own."""
 
     def __post_init__(self):
         if not 0 <= self.worker < self.workers:
@@ -46,7 +46,7 @@ class Papers:
 
 
 def runs() -> dict[str, Config]:
-    """Every run by name, without its folders."""
+    """All runs by name, without their folders."""
     found: dict[str, Config] = {"copy-1000-asrnn": PRESETS["paper-copy-1000"].config}
     for name in ("dtriv", "scornn", "lstm", "tanh-rnn"):
         found[f"copy-1000-{name}"] = PRESETS[f"paper-copy-1000-{name}"].config
@@ -79,7 +79,7 @@ TEXT_RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2)
 
 
 def _text() -> dict[str, Config]:
-    """asRNN and LSTM with about 300,000 parameters each; short runs whose validation chooses the rates of the long."""
+    """asRNN and LSTM with about 300,000 parameters each. Short runs choose the rates of the long ones by validation."""
     models = {
         "asrnn": Model("asrnn", 466, {**CAYLEY, "a": 0.8, "b": 3.0, "eps": 0.0}),
         "lstm": Model("lstm", 224),
@@ -110,7 +110,7 @@ OWN = {"copy": "W_hh by dtriv", "rows": "W_hh by Cayley"}  # what the paper does
 
 
 def _ablation() -> dict[str, Config]:
-    """What adaptivity and the map of W_hh are worth, on copying (L = 500) and on sequential MNIST by rows."""
+    """asRNN without adaptivity or with another map of W_hh, on copying (L = 500) and sequential MNIST by rows."""
     copying = PRESETS["paper-copy-1000"].config
     assert isinstance(copying, CopyMemory)
     copying = replace(copying, preset=None, delay=500, steps=1500)
@@ -136,7 +136,7 @@ def _ablation() -> dict[str, Config]:
 
 
 def _sensitivity() -> dict[str, Config]:
-    """Learning rate x initial D_f of asRNN on digits by pixels, beside tanh RNN and LSTM."""
+    """asRNN at several learning rates and initial values of D_f, and tanh RNN and LSTM: digits by pixels."""
     found: dict[str, Config] = {}
     for lr in RATES:
         models = {
@@ -180,7 +180,7 @@ def placed(config: Config, name: str, settings: Papers) -> Config:
 
 
 def papers(settings: Papers) -> str:
-    """Carries out what is not finished and returns the table of where each run is.
+    """Carries out the runs that are not finished and returns a table with the state of each.
 
     Raises:
       UsageError: no run of these names, data that are missing, a folder of another configuration.

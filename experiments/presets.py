@@ -1,7 +1,7 @@
 """The papers' recipes by name.
 
 Results quoted as "paper" are from the tables of arXiv:2304.11790 (best test accuracy over 70 epochs). Times are for
-2 CPU cores, from the median of a few steps; those of the runs under experiments/results are measured whole.
+2 CPU cores, from the median of a few steps; the times under experiments/results are those of whole runs.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _copy(delay: int, minutes: int, ours: str = "") -> dict[str, Preset]:
 
 
 def _peers() -> dict[str, Preset]:
-    """What asRNN is compared with, by the settings that its authors published; GRU and tanh RNN are not among them."""
+    """The cells that asRNN is compared with, with its authors' settings; of GRU and tanh RNN they published none."""
     found = {}
     for permute, task in ((False, "smnist"), (True, "pmnist")):
         lr = 1e-3 if permute else 7e-4
@@ -150,7 +150,7 @@ def _rmsprop(lr: float, decay: float, clip: float | None) -> Optimizer:
 
 
 def _ptb(window: int, lr_orthogonal: float, paper: float) -> dict[str, Preset]:
-    """asRNN on the characters of Penn Treebank, the state carried from window to window.
+    """asRNN on the characters of Penn Treebank. The state is carried from window to window.
 
     The authors also halve the rate when validation gets no better, and start each epoch from a fresh state.
     """
@@ -189,12 +189,12 @@ PRESETS: dict[str, Preset] = {
 
 
 def list_presets() -> str:
-    """A table of them."""
+    """A table of all presets."""
     return table([("preset", "what, and what to expect"), *((name, preset.about) for name, preset in PRESETS.items())])
 
 
 def with_preset(name: str, cell: str | None) -> Config:
-    """The config of a preset; another cell than its own leaves its cell options behind.
+    """The config of a preset. With another cell than its own it has none of the options of the preset's cell.
 
     Raises:
       UsageError: no preset of this name.
@@ -206,7 +206,7 @@ def with_preset(name: str, cell: str | None) -> Config:
 
 
 def command_line(config: Config) -> str:
-    """What to type for a run with these settings, but for its folders."""
+    """The command line that gives these settings, without the folders."""
     base = type(config)() if config.preset is None else with_preset(config.preset, config.model.cell)
     if base.model.options.keys() - config.model.options.keys():  # there are no words to leave a preset's option out
         return command_line(replace(config, preset=None))

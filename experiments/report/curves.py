@@ -10,7 +10,7 @@ from experiments.report.drawing import pyplot, save
 
 
 def learning_curves(runs: Sequence[Run], out: Path) -> None:
-    """One panel a task: the result metric of each run against steps or epochs, with the task's baseline."""
+    """Draws the metric of each run against steps or epochs, a panel for each task, with the task's baseline."""
     from asrnn_jax import plot
 
     tasks: dict[str, list[Run]] = {}

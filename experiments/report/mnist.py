@@ -66,13 +66,12 @@ def mnist(runs: dict[str, Run], folder: Path) -> list[str]:
     return [
         "## Sequential and permuted MNIST, pixel by pixel",
         "Accuracy in %, with its epoch in brackets. The paper trains on all 60,000 images for 70 epochs and takes the "
-        "epoch that is best on the test set. We train on 55,000. The other 5,000 choose the epoch of the column \"test "
-        "at the best validation\"; \"best test\" is the paper's way to choose. The last column is the best test accuracy "
+        'epoch that is best on the test set. We train on 55,000. The other 5,000 choose the epoch of the column "test '
+        'at the best validation"; "best test" is the paper\'s way to choose. The last column is the best test accuracy '
         f"up to epoch {EPOCHS}, for a comparison at equal epochs. asrnn and asrnn-1 are two seeds of the paper's "
         "recipe. bounded: the same, with a D_f whose condition number is bounded. cosine: bounded, with a rate that "
         "falls to 0. lstm is the paper's, with four times the params; lstm-16k has a recipe of today (Adam, a falling "
-        "rate). "
-        + command_of("[sp]mnist-*"),
+        "rate). " + command_of("[sp]mnist-*"),
         table(rows),
         *_errors(runs, folder),
     ]
@@ -93,8 +92,8 @@ def _errors(runs: dict[str, Run], folder: Path) -> list[str]:
 
 
 def error_curves(tasks: Mapping[str, Mapping[str, Sequence[float]]], paper: dict[str, float], out: Path) -> None:
-    """Test error in % after each epoch, a panel a task, a line a run, of one colour in every panel; `paper` is the best
-    of its asRNN."""
+    """Draws the test error in % after each epoch: a panel for each task, a line for each run, in the same colour in all
+    panels. `paper` is the best error of the paper's asRNN."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     from asrnn_jax.plot.style import line, tidy

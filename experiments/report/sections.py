@@ -54,8 +54,8 @@ def copying(runs: dict[str, Run], folder: Path) -> list[str]:
         parts += [
             f"## Copying memory, L = {delay}",
             f"Cross-entropy in nats over all steps of the sequence; a network without memory has {baseline or 0:.4f}. "
-            "The paper's asRNN is below that by about iteration 300 and near 0 by 1,500. Its expRNN (dtriv) is a little "
-            f"sooner, and its LSTM stays at that value. One seed. {command_of(f'copy-{delay}-*')}",
+            "The paper's asRNN is below that by about iteration 300 and near 0 by 1,500. Its expRNN (dtriv) is a "
+            f"little sooner, and its LSTM stays at that value. One seed. {command_of(f'copy-{delay}-*')}",
             table(rows),
             f"![cross-entropy against iteration]({figure})",
         ]
@@ -63,7 +63,7 @@ def copying(runs: dict[str, Run], folder: Path) -> list[str]:
 
 
 def ablation(runs: dict[str, Run]) -> list[str]:
-    """What D_f and the map of W_hh are worth, over seeds. No runs, no parts."""
+    """The table of the ablation of D_f and of the map of W_hh, over seeds. No runs, no parts."""
     rows = header("variant|copying, L = 500: loss at the end|2 % below the baseline at|seeds|MNIST by rows: test|seeds")
     for about in ABLATION:
         kinds = {task: of_seeds(runs, _ablated(task, about)) for task in OWN}
@@ -86,15 +86,15 @@ def ablation(runs: dict[str, Run]) -> list[str]:
         "## What adaptivity and the map are worth",
         "asRNN with the settings of the tables above and one thing changed. Copying memory: 1,500 iterations. "
         "Sequential MNIST by rows: 10 epochs, test accuracy in % at the best validation epoch, mean ± standard "
-        "deviation of the seeds. U_f has the map of W_hh, and expm for dtriv. \"As in the paper\" is dtriv on copying, and "
-        "Cayley on MNIST, where the authors' code has expm. On copying, bounded kappa starts at D_f = 0.03, not 1e-5. "
-        + command_of("ablation-*"),
+        'deviation of the seeds. U_f has the map of W_hh, and expm for dtriv. "As in the paper" is dtriv on copying '
+        "and Cayley on MNIST, where the authors' code has expm. On copying, bounded kappa starts at D_f = 0.03, not "
+        "1e-5. " + command_of("ablation-*"),
         table(rows),
     ]
 
 
 def _ablated(task: str, about: str) -> str:
-    """How the names of a variant's runs begin."""
+    """The beginning of the names of a variant's runs."""
     about = "as in the paper" if about == OWN[task] else about
     return f"ablation-{task}-{about.replace(' ', '-')}-"
 

@@ -37,7 +37,7 @@ def sensitivity(runs: dict[str, Run], folder: Path) -> list[str]:
 
 
 def heat(values: np.ndarray, diverged: np.ndarray, rows: Sequence[str], columns: Sequence[str], out: Path) -> None:
-    """Accuracy in % as a heat map with its numbers, learning rates across; NaN where it diverged or nothing was run."""
+    """Draws accuracies in % as a heat map, a column for each learning rate. NaN: the run diverged, or there is none."""
     figure, ax = pyplot().subplots(figsize=(1.6 + 0.95 * len(columns), 1.2 + 0.42 * len(rows)), layout="constrained")
     ax.set_facecolor("0.9")
     lowest = min(90, 10 * np.floor(np.nanmin(values, initial=100) / 10))

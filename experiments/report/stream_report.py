@@ -1,4 +1,4 @@
-"""The report of a stream run: with resets and without, on gaps and disturbances that training did not have."""
+"""The report of a stream run: with and without resets, and with gaps and disturbances that training did not have."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def conditions(gaps: streaming.Gaps) -> dict[str, dict[str, Any]]:
 
 
 def policies(train: Samples, gaps: streaming.Gaps) -> tuple[streaming.Policy, ...]:
-    """Reset policies to compare: what each needs to know is taken from the training samples."""
+    """The reset policies to compare. Their settings are taken from the training samples."""
     lengths = train.lengths[:200]
     there = np.arange(train.xs.shape[1]) < lengths[:, None]
     floor = float(np.median(losses.energy(train.xs[:200])[there])) - 1
@@ -76,12 +76,12 @@ def measurements(config: Stream, cell: Cell, params: Any, number: int) -> dict[s
 
 
 def alarm_unit(dataset: str) -> tuple[str, float]:
-    """What false alarms are counted per, and its thousands of steps."""
+    """The unit of time for false alarms, and how many thousands of steps it has."""
     return ("hour", 3600 / audio.HOP / 1000) if dataset == "speech" else ("1,000 steps", 1.0)
 
 
 def summary(config: Stream, found: dict[str, Any]) -> str:
-    """What `measurements` found, as tables."""
+    """The tables of what `measurements` returned."""
     unit, steps = alarm_unit(config.dataset)
     header = "stream|accuracy|with oracle resets|best moment|first tenth|last tenth|gap entropy|precision|recall|delay"
     rows = [(*header.split("|"), f"false alarms / {unit}")]

@@ -52,8 +52,9 @@ def summary(folder: Path) -> str:
     }
     parts = [
         "# Results",
-        f"`python -m experiments report` makes this page from the runs in [{RUNS}]({RUNS}); `python -m experiments papers "
-        "--data-dir FOLDER` carries the runs out. Times are of one or two CPU cores, on which other work ran too.",
+        f"`python -m experiments report` makes this page from the runs in [{RUNS}]({RUNS}); `python -m experiments "
+        "papers --data-dir FOLDER` carries the runs out. Times are of one or two CPU cores, on which other "
+        "work ran too.",
     ]
     remarks = _remarks(folder / REMARKS)
     for name, section in found.items():
@@ -65,7 +66,7 @@ def summary(folder: Path) -> str:
 
 
 def _remarks(path: Path) -> dict[str, str]:
-    """What a person read in the numbers, by section: each under its name as a heading."""
+    """The remarks that a person wrote, by section. In the file each has the name of its section as a heading."""
     _, *parts = re.split(r"^# (\w+)$", path.read_text() if path.exists() else "", flags=re.MULTILINE)
     return dict(zip(parts[::2], map(str.strip, parts[1::2])))
 

@@ -1,4 +1,4 @@
-"""What the benchmark times: our cells, the same networks in other libraries, and the matrix products alone."""
+"""What the benchmark times: our cells, other networks from `baseline_networks`, and the matrix products alone."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Subject(NamedTuple):
 
 
 def subjects(name: str, shape: Shape, against: tuple[str, ...]) -> dict[str, Subject]:
-    """Ours (on all cores, and as one device), the baselines that have such a cell, and the limit."""
+    """Ours (on all cores, and on one device), the baselines that have such a cell, and the matrix products alone."""
     cell = asrnn_jax.cells.make(name, shape.inputs, shape.hidden)
     params, xs, labels = cell.init(jax.random.key(0)), *data(shape)
     devices = machine.shards(shape.batch, shape.batch * shape.time * asrnn_jax.optim.count(params))
@@ -145,12 +145,12 @@ def _in_torch(name: str, xs: jax.Array, labels: jax.Array, hidden: int) -> Subje
 
 
 def temporary_MiB(compiled: Any) -> float:
-    """What a compiled function allocates besides its arguments and results."""
+    """MiB that a compiled function allocates besides its arguments and results."""
     return compiled.memory_analysis().temp_size_in_bytes / 2**20
 
 
 def products(cell: Cell) -> int:
-    """How many H x H matrices one step multiplies the state with."""
+    """Number of H x H matrices that a step multiplies the state with."""
     weights = jax.eval_shape(lambda key: cell.prepare(cell.init(key)), jax.random.key(0))
     carry = jax.eval_shape(lambda: cell.initial_carry((1,)))
     dots = [eqn for eqn in jax.make_jaxpr(cell.mix)(weights, carry).eqns if eqn.primitive.name == "dot_general"]

@@ -1,4 +1,4 @@
-"""Training steps and inference beside their baselines: same shapes, same process, interleaved repeats, medians."""
+"""Times of training steps and inference, of ours and of baselines: same process, calls in turn, medians."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from experiments.tools.timing import interleaved
 
 @dataclass(frozen=True)
 class Bench:
-    """Time training steps (cross-entropy, clipping, RMSprop) and inference of cells and of their baselines."""
+    """Time training steps (cross-entropy, clipping, RMSprop) and inference, of our cells and of other libraries."""
 
     cells: tuple[str, ...] = ("tanh_rnn", "asrnn", "gru", "lstm")
     """Cells, by name."""
@@ -36,7 +36,7 @@ class Bench:
     against: tuple[Baseline, ...] = BASELINES
     """What to compare with: naive is the equation in one scan; torch needs the extra "oracles"."""
     repeats: int = 9
-    """Timed calls of each, after two that warm up."""
+    """Number of timed calls of each, after two that are not timed."""
     out: str = "runs/bench"
     """Folder of bench.json, bench.md and bench.png."""
     studies: bool = False
@@ -131,7 +131,7 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def machine_facts() -> dict[str, Any]:
-    """What the numbers depend on."""
+    """The machine and the versions that the numbers depend on."""
     names = [line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")]
     versions = {"asrnn_jax": asrnn_jax.__version__, "jax": jax.__version__, "python": platform.python_version()}
     return {

@@ -1,4 +1,4 @@
-"""Faults done to real runs on purpose: killed processes, damaged checkpoints, a full disk, a second process."""
+"""Does harm to real runs on purpose: killed processes, damaged checkpoints, a full disk, a second process."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _equal(folder: Path, straight: Path) -> bool:
 
 
 def _kills(settings: Faults, straight: Path, seconds: float) -> Row:
-    """A run after another; each is killed up to five times before it may end."""
+    """One run after the other. Each is killed up to five times before it may end."""
     rng, killed, whole, bad = np.random.default_rng(settings.seed), 0, 0, 0
     folder = straight.parent / "killed"
     with tqdm(total=settings.kills, desc="kills", unit="kill") as bar:
@@ -144,7 +144,7 @@ def _kills(settings: Faults, straight: Path, seconds: float) -> Row:
 
 
 def _damage(straight: Path, folder: Path) -> Iterator[Row]:
-    """Each file of the newest checkpoint in turn: the state restored is one that was saved, bit for bit."""
+    """Damages each file of the newest checkpoint in turn. What is restored must be a saved state, bit for bit."""
     config = from_json(read_json(straight / "config.json"))
     task = make_task(config)
     cell = make_model(config.model, task.inputs, task.outputs)
@@ -190,7 +190,7 @@ def _restore(folder: Path, config: Any, like: Any) -> tuple[int, Any]:
 
 
 def _restored(saved: Path, config: Any, like: Any, step: int, folder: Path) -> Any:
-    """The state of one step, by a folder that has no other."""
+    """The state of one step, restored from a folder without other steps."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(saved / str(step), folder / str(step))
     return _restore(folder, config, like)[1]
@@ -209,7 +209,8 @@ mkdir $target.kept; cp $target/log $target/run/metrics.jsonl $target/run/result.
 
 
 def _full_disk(settings: Faults, straight: Path, out: Path) -> Row:
-    """On disks of several sizes: the run says how far it is saved, with exit code 1, and goes on when there is room."""
+    """Runs on disks of several sizes. A run must say up to where it is saved, with exit code 1, and go on when there is
+    room."""
     what, tried, survived = "disk full", 0, 0
     for size in DISKS:
         target = out / f"disk{size}"

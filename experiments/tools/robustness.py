@@ -1,4 +1,4 @@
-"""What trained networks make of inputs and weights that are not what they were trained on."""
+"""Trained networks on disturbed inputs and with weights of fewer bits."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ ROWS = 250  # sequences that are run at a time
 
 @dataclass(frozen=True)
 class Robustness:
-    """Accuracy of trained networks on disturbed inputs and with narrow weights, side by side."""
+    """Test trained networks on disturbed inputs and with narrow weights, in one table."""
 
     pretrained: tuple[str, ...]
-    """Names of networks that come with the package, or files, all of one task."""
+    """Names of networks that come with the package, or paths of files. All are of one task."""
     data_dir: str | None = None
     """Folder with the data of their task."""
     samples: int = 2000
-    """Test samples."""
+    """Number of test samples."""
     out: str = "robustness"
     """Folder of the table, the figure and the numbers."""
     seed: int = 0
-    """Of the disturbances, which are the same for every network."""
+    """Seed of the disturbances, which are the same for every network."""
 
     def __post_init__(self):
         if self.samples < 1:

@@ -1,4 +1,4 @@
-"""The other questions of the benchmark: growth, linear cells, rematerialisation, streaming, start-up."""
+"""Further measurements of the benchmark: growth, linear cells, rematerialisation, streaming, start-up."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from experiments.tools.timing import interleaved
 
 
 def studies(out: Path) -> tuple[dict[str, Any], list[str]]:
-    """Runs them all: ``(results, texts)``; a figure in `out`."""
+    """Carries out all of them and draws a figure into `out`: ``(results, texts)``."""
     found = {f.__name__: f() for f in (growth, linear, rematerialisation, streaming, start_up)}
     draw_growth(found["growth"][0], out / "growth.png")
     return {name: result for name, (result, _) in found.items()}, [text for _, text in found.values()]
@@ -194,7 +194,7 @@ jax.block_until_ready(jax.jit(jax.grad(lambda p: asrnn_jax.run(cell, p, xs, outp
 
 
 def _seconds(code: str, cache: str | None = None, repeats: int = 5) -> float:
-    """Seconds of code in a new process, from where it says so; without a cache the median of several."""
+    """Seconds that code takes in a new process, without the start of Python; without a cache the median of several."""
     program = f"import time; start = time.perf_counter()\n{code}\nprint(time.perf_counter() - start)"
     settings = (
         {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2"} if cache else {}

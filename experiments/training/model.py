@@ -1,4 +1,4 @@
-"""The network of every experiment: recurrent cells with a linear output layer, which is again a cell."""
+"""The network of a config: recurrent cells and a linear output layer, which together are a cell again."""
 
 from __future__ import annotations
 

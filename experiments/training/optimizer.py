@@ -1,4 +1,4 @@
-"""The optimiser of a config: optax by name, an own rate for orthogonal parameters, clipping, a schedule."""
+"""The optimiser of a config: optax by name, a separate rate for orthogonal parameters, clipping, a schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes out of a run: its best network, its result, its figures."""
+"""The outcome of a run: its best network, its result, its figures."""
 
 from __future__ import annotations
 

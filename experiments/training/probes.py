@@ -1,4 +1,4 @@
-"""Looking inside the network while it trains: chosen quantities every so many steps, in probes.jsonl of the run."""
+"""Records quantities from inside the network while it trains, into probes.jsonl of the run."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Probes:
         return {name: value for probe in self._probes for name, value in probe(cell, params, xs).items()}
 
     def at(self, step: int, params: Any) -> None:
-        """Records a step whose turn it is, once."""
+        """Records this step if it is its turn and it is not recorded yet."""
         if self._probes and step % self._every == 0 and step > self._file.last:
             self._file.write(step, **self._record(params))
 

@@ -1,4 +1,4 @@
-"""What a run does over and over: the jitted training step and the evaluation, and what it carries between them."""
+"""The jitted training step, the evaluation, and the state that a run carries between them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class State(NamedTuple):
 
 
 def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:
-    """What a run starts from."""
+    """The state that a run starts from."""
     params = cell.init(jax.random.key(config.training.seed))
     apply = partial(asrnn_jax.run, cell)
     memory = () if task.memory is None else task.memory(cell, params)
@@ -41,13 +41,13 @@ def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTra
 
 
 def shards(rows: int, task: Task, cell: Cell) -> int:
-    """Devices that a batch of this many sequences is shared among."""
+    """Number of devices that share a batch of this many sequences."""
     params = jax.eval_shape(cell.init, jax.random.key(0))
     return machine.shards(rows, rows * task.length * asrnn_jax.optim.count(params))
 
 
 def exchanged(state: State, devices: int) -> int:
-    """Bytes that each of several devices hands to the others in a step: the gradient and the sums of the metrics."""
+    """Bytes that each of several devices sends in a step: the gradient and the sums of the metrics."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves((state.params, state.sums))) if devices > 1 else 0
 
 
@@ -90,7 +90,7 @@ def make_step(
 
 
 def of_shares(means: dict[str, float], task: Task) -> dict[str, float]:
-    """Means of metrics, with those that are shares of others divided by them; without those that are of nothing."""
+    """Means of metrics. A metric that is a share of another is divided by it, and left out if that is 0."""
     of = {name: means[task.shares[name]] if name in task.shares else 1.0 for name in means}
     return {name: value / of[name] for name, value in means.items() if of[name]}
 

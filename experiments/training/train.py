@@ -99,7 +99,7 @@ def _restored(checkpoints: Checkpoints, folder: Path, like: State, resuming: boo
 
 @contextmanager
 def _accounted(config: Config, task: Task, folder: Path, checkpoints: Checkpoints):
-    """Whatever ends a run before its end, it is said up to where it is saved.
+    """Says up to which step a run is saved when anything ends it early.
 
     Raises:
       StoppedError: a disk that is full or cannot be written or read, another process of the run that is gone.

@@ -1,4 +1,4 @@
-"""What is timed: a training step and inference of our cells and of the same networks elsewhere.
+"""What is timed: a training step and inference, of our cells and of the same networks in other libraries.
 
 A training step is the cross-entropy of a linear layer on the last output, its gradient and RMSprop; inference gives the
 logits. Every contender computes at its own default precision: on GPUs of today TF32, in JAX, torch and cuDNN alike.
@@ -54,7 +54,7 @@ class NotHereError(Exception):
 
 
 def contenders(name: str, shape: Shape) -> dict[str, Callable[[], Subject]]:
-    """What makes each, by who it is; making compiles. Raises where called: `NotHereError`."""
+    """Functions that make each contender, by its name. A call compiles, and raises `NotHereError` where it cannot."""
     if name in LINEAR:
         return {method: partial(_ours, name, shape, method=method) for method in ("sequential", "associative_scan")}
     found = {"ours": partial(_ours, name, shape), "naive scan": partial(_naive, name, shape)}
