@@ -33,9 +33,9 @@ the result in their place.
 ## On CPUs
 
 XLA does not spread the small products of a scan over CPU cores. Two settings help, before JAX starts: give JAX one
-device a core (``XLA_FLAGS=--xla_force_host_platform_device_count=2``) and share the batch among them, and set
-``OPENBLAS_NUM_THREADS=1``, because LAPACK's waiting threads take the cores from XLA. ``experiments/machine.py`` does
-both for the runs of `experiments`.
+device a core (``XLA_FLAGS=--xla_force_host_platform_device_count=2``) and share the batch among them with
+`asrnn_jax.parallel`; and set ``OPENBLAS_NUM_THREADS=1``, because LAPACK's waiting threads take the cores from XLA.
+``experiments/machine.py`` does both for the runs of `experiments`.
 
 ## How it works
 
@@ -59,7 +59,6 @@ from jax import lax
 from asrnn_jax import placement
 from asrnn_jax.cell import Cell, PyTree
 from asrnn_jax.dtypes import at_least_float32
-from asrnn_jax.reverse_only import reverse_only
 
 CPU_BLOCK_BYTES = 1 << 20  # what one block works on should stay in a second-level cache
 
@@ -232,14 +231,9 @@ def _then(first, second):
     return jax.tree.map(jnp.multiply, c, a), jax.tree.map(lambda c, b, d: c * b + d, c, b, d)
 
 
-def fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
-    """As `autodiff`, with a gradient of its own, which has no forward mode."""
-    weights, carry, fresh, xs = jax.tree.map(reverse_only, (weights, carry, fresh, xs))
-    return _fused(cell, options, weights, carry, fresh, xs, mask, reset)
-
-
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
+def fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
+    """As `autodiff`, with a gradient of its own, which has no forward mode: JAX raises TypeError for a custom_vjp."""
     return autodiff(cell, options, weights, carry, fresh, xs, mask, reset)
 
 
@@ -310,7 +304,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
     return d_weights, d_carry, d_fresh, d_xs, None, None
 
 
-_fused.defvjp(_fused_fwd, _fused_bwd)
+fused.defvjp(_fused_fwd, _fused_bwd)
 
 
 def rematerialised(engine, segment: int):

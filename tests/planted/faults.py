@@ -108,6 +108,7 @@ FAULTS = [
     Fault("orthogonal/inits.py", "Q.at[:, 0].multiply(jnp.sign(jnp.linalg.det(Q)))", "Q", "tests/test_orthogonal.py"),
     Fault("orthogonal/maps.py", "return upper - upper.T", "return upper + upper.T", "tests/test_orthogonal.py"),
     Fault("pairs.py", "a.real * b.imag + a.imag * b.real", "a.real * b.imag - a.imag * b.real", "tests/test_export.py"),
+    Fault("parallel.py", "lax.pmean(tree, AXIS)", "tree", "tests/test_parallel.py"),
     Fault(
         "placement.py",
         "batch = jax.typeof(xs).sharding.spec[1:-1]",
@@ -126,7 +127,6 @@ FAULTS = [
         'if wrong := "":\n        raise ValueError(f"{path} does',
         "tests/test_pretrained.py",
     ),
-    Fault("reverse_only.py", "_tangent.bind(t)", "t", "tests/test_run.py"),
     Fault("run.py", "(jnp.arange(steps)", "(jnp.arange(1, steps + 1)", "tests/test_run.py tests/test_laws.py"),
     Fault("saved.py", "whole = stored == digest(found, about)", "whole = True", "tests/test_pretrained.py"),
     Fault(
@@ -144,5 +144,11 @@ FAULTS = [
         "labels[at + max(low, gap) : at + high]",
         "labels[at + low : at + high]",
         "tests/streaming",
+    ),
+    Fault(
+        "tasks.py",
+        "randint(k_second, (batch,), half, length)",
+        "randint(k_second, (batch,), 0, half)",
+        "tests/test_tasks.py",
     ),
 ]
