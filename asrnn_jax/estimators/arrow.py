@@ -43,8 +43,8 @@ def of_frame(frame: Any) -> tuple[dict[str, Column], list[Finding]]:
         try:
             made, more = of_arrow(str(name), series.to_arrow())
         except (TypeError, ValueError, OverflowError):  # pyarrow refuses columns of mixed objects
-            made, more = column(str(name), series.to_list())
-        found[str(name)] = made
+            made, more = _of_list(str(name), series.to_list())
+        found |= {} if made is None else {str(name): made}
         findings += more
     return found, findings
 
@@ -52,9 +52,14 @@ def of_frame(frame: Any) -> tuple[dict[str, Column], list[Finding]]:
 def columns(held: list[Any]) -> tuple[dict[str, Column], list[Finding]]:
     """The columns of a pyarrow table, taken out of the list that holds it, so that it can be freed column by column."""
     table = held.pop()
-    found, findings = {}, []
+    found: dict[str, Column] = {}
+    findings: list[Finding] = []
     for name in table.column_names:
-        found[name], more = of_arrow(name, table.column(name))
+        try:
+            made, more = of_arrow(name, table.column(name))
+        except ValueError:
+            made, more = _of_list(name, table.column(name).to_pylist())
+        found |= {} if made is None else {name: made}
         table = table.drop_columns([name])
         findings += more
     return found, findings
@@ -69,6 +74,7 @@ def of_arrow(name: str, values: Any) -> tuple[Column, list[Finding]]:
     import pyarrow as pa
     from pyarrow import types
 
+    values = pa.chunked_array([values]) if isinstance(values, pa.Array) else values
     kind = values.type
     if types.is_null(kind):
         return np.full(len(values), np.nan), []
@@ -97,6 +103,14 @@ def of_arrow(name: str, values: Any) -> tuple[Column, list[Finding]]:
     raise ValueError(f"column {name!r} is of type {kind}: give numbers, text, bools or times, or leave it out.")
 
 
+def _of_list(name: str, values: list[Any]) -> tuple[Column | None, list[Finding]]:
+    try:
+        return column(name, values)
+    except (ValueError, TypeError):
+        text = f"Column {name!r} has values that are no numbers, texts or times: left out."
+        return None, [Finding("left_out", "serious", name, len(values), text)]
+
+
 def to_arrow(name: str, values: Any) -> Any:
     """A column as a pyarrow array, for writing."""
     import pyarrow as pa
@@ -116,15 +130,13 @@ def _plain(values: Any) -> np.ndarray:
 
     if values.null_count and not pa.types.is_float64(values.type):
         values = values.cast(pa.float64(), safe=False)
-    return values.to_numpy() if isinstance(values, pa.ChunkedArray) else values.to_numpy(zero_copy_only=False)
+    return values.to_numpy()
 
 
 def _text(name: str, values: Any) -> tuple[Column, list[Finding]]:
     import pyarrow as pa
 
-    chunked = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
-    if not pa.types.is_dictionary(chunked.type):
-        chunked = chunked.dictionary_encode()
+    chunked = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     whole = chunked.unify_dictionaries().combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
         whole = whole.chunk(0) if whole.num_chunks else pa.array([], chunked.type)

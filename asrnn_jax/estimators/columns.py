@@ -91,7 +91,7 @@ def column(name: str, values: Any) -> tuple[Column, list[Finding]]:
     """
     if isinstance(values, (Words, Moments)):
         return values, []
-    array = values if isinstance(values, np.ndarray) else _array(values)
+    array: Any = values if isinstance(values, np.ndarray) else _array(values)
     if array.ndim != 1:
         raise ValueError(f"column {name!r} has shape {array.shape}: give one value a row.")
     if np.ma.isMaskedArray(array):
@@ -104,7 +104,8 @@ def column(name: str, values: Any) -> tuple[Column, list[Finding]]:
         seconds = times.of_integers(fine.astype(np.int64), unit)
         return Moments(np.where(np.isnat(array), np.nan, seconds), times.TimeFormat("datetime")), []
     if array.dtype.kind == "m":
-        return np.where(np.isnat(array), np.nan, array / np.timedelta64(1, "s")), []
+        fine = array.astype("timedelta64[us]")
+        return np.where(np.isnat(array), np.nan, times.of_integers(fine.astype(np.int64), "us")), []
     if array.dtype.kind in "UTO":
         return _of_objects(name, array.tolist())
     raise ValueError(f"column {name!r} is of type {array.dtype}: give numbers, text, bools or times.")
@@ -125,6 +126,9 @@ def of_text(name: str, codes: np.ndarray, values: Sequence[str]) -> tuple[Column
     total = int(counts[~none].sum())
     if not total:
         return np.full(len(codes), np.nan), findings
+    if {text.casefold() for text, n in zip(stripped, none) if not n} <= {"true", "false"}:
+        truth = np.array([-1 if n else int(t.casefold() == "true") for t, n in zip(stripped, none)] + [-1], np.int32)
+        return _bools(truth[codes]), findings
     if (made := _numbers(stripped)) is not None and _share(counts, none, np.isnan(made)) >= ENOUGH:
         findings += _not_understood(name, stripped, counts, none | ~np.isnan(made), "number")
         return np.append(made, np.nan)[codes], findings
@@ -179,8 +183,7 @@ def _of_objects(name: str, values: list[Any]) -> tuple[Column, list[Finding]]:
     values = [None if v is None or (v != v) is not False else v for v in values]
     kinds = {type(v) for v in values} - {type(None)}
     if kinds and all(issubclass(kind, (bool, np.bool_)) for kind in kinds):
-        plain = np.array([-1 if v is None else int(v) for v in values], np.int32)
-        return (plain.astype(bool) if plain.min(initial=0) >= 0 else words(plain, [False, True])), []
+        return _bools(np.array([-1 if v is None else int(v) for v in values], np.int32)), []
     if all(issubclass(kind, (int, float, np.number)) for kind in kinds):
         return np.array([np.nan if v is None else float(v) for v in values], np.float64), []
     if all(hasattr(kind, "isoformat") for kind in kinds):
@@ -189,6 +192,10 @@ def _of_objects(name: str, values: list[Any]) -> tuple[Column, list[Finding]]:
     place: dict[str, int] = {}
     codes = np.array([-1 if v is None else place.setdefault(str(v), len(place)) for v in values], np.int32)
     return of_text(name, codes, list(place))
+
+
+def _bools(codes: np.ndarray) -> Column:
+    return codes.astype(bool) if codes.min(initial=0) >= 0 else words(codes, [False, True])
 
 
 def _utc(value: Any) -> Any:

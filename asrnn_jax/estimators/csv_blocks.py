@@ -14,8 +14,8 @@ from asrnn_jax.estimators.dialect import Dialect
 from asrnn_jax.estimators.findings import Finding
 
 
-def read(source: Any, how: Dialect, has_quotes: bool) -> tuple[dict[str, Column], list[Finding], int]:
-    """The columns of a path or of bytes in UTF-8, and how many lines have another number of fields: left out.
+def read(source: Any, how: Dialect) -> tuple[dict[str, Column], list[Finding], int]:
+    """The columns of a path or of bytes in UTF-8, and how many lines have another known of fields: left out.
 
     The first block says which columns are numbers. Where a later one disagrees, all are read at once, as text.
     """
@@ -23,6 +23,7 @@ def read(source: Any, how: Dialect, has_quotes: bool) -> tuple[dict[str, Column]
     import pyarrow.csv as pc
 
     ragged = []
+    lines, has_quotes = _counted(source)
     types: dict[str, Any] = {name: pa.string() for name in how.texts}
 
     def opened(function: Any, types: dict[str, Any]) -> Any:
@@ -47,31 +48,52 @@ def read(source: Any, how: Dialect, has_quotes: bool) -> tuple[dict[str, Column]
     try:
         with opened(pc.open_csv, types) as first:
             schema = first.schema
-        number = {f.name: pa.float64() for f in schema if pa.types.is_integer(f.type) or pa.types.is_null(f.type)}
+        known = {f.name: pa.float64() for f in schema if pa.types.is_integer(f.type) or pa.types.is_null(f.type)}
+        known |= {f.name: pa.string() for f in schema if pa.types.is_boolean(f.type)}
         ragged.clear()
-        with opened(pc.open_csv, {**number, **types}) as blocks:
-            return *_joined(schema.names, blocks), len(ragged)
+        with opened(pc.open_csv, {**known, **types}) as blocks:
+            return *_joined(schema.names, blocks, lines), len(ragged)
     except pa.ArrowInvalid:
         ragged.clear()
         table = opened(pc.read_csv, types)
-        return *_joined(table.column_names, table.to_batches()), len(ragged)
+        return *_joined(table.column_names, table.to_batches(), lines), len(ragged)
 
 
-def _joined(names: list[str], blocks: Iterable[Any]) -> tuple[dict[str, Column], list[Finding]]:
+def _counted(source: Any) -> tuple[int, bool]:
+    """How many lines there are, and whether there are quotes, in which a line may end without ending its row."""
+    lines, quotes = 1, False
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        while block := file.read(1 << 20):
+            lines += max(block.count(b"\n"), block.count(b"\r"))
+            quotes = quotes or b'"' in block
+    return lines, quotes
+
+
+def _joined(names: list[str], blocks: Iterable[Any], most: int) -> tuple[dict[str, Column], list[Finding]]:
+    """The columns of blocks with `most` rows or fewer, written into arrays that are made once."""
     import pyarrow as pa
 
-    pieces: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    arrays: dict[str, np.ndarray] = {}
     places: dict[str, dict[str, int]] = {}
+    rows = 0
     for block in blocks:
         for name, values in zip(names, block.columns):
+            if pa.types.is_boolean(values.type):
+                values = values.cast(pa.string())
             if pa.types.is_string(values.type):
-                pieces[name].append(_codes(values, places.setdefault(name, {})))
+                piece = _codes(values, places.setdefault(name, {}))
             else:
-                pieces[name].append(np.array(arrow.of_arrow(name, values)[0]))  # a copy, so that the block is freed
+                piece = np.asarray(arrow.of_arrow(name, values)[0])
+            if name not in arrays:
+                arrays[name] = np.empty(most, piece.dtype)  # what is not written takes no memory
+            elif not np.can_cast(piece.dtype, arrays[name].dtype):
+                arrays[name] = arrays[name].astype(np.float64)  # whole knowns, and now some are missing
+            arrays[name][rows : rows + len(piece)] = piece
+        rows += block.num_rows
     found: dict[str, Column] = {}
     findings: list[Finding] = []
     for name in names:
-        whole = np.concatenate(pieces.pop(name) or [np.zeros(0)])
+        whole = arrays.pop(name, np.zeros(0))[:rows]
         if name in places:
             found[name], more = of_text(name, whole, list(places.pop(name)))
             findings += more
@@ -81,7 +103,7 @@ def _joined(names: list[str], blocks: Iterable[Any]) -> tuple[dict[str, Column],
 
 
 def _codes(values: Any, place: dict[str, int]) -> np.ndarray:
-    """The codes of one block's texts, in a numbering of all blocks."""
+    """The codes of one block's texts, in a knowning of all blocks."""
     made = values.dictionary_encode()
     table = [place.setdefault(text, len(place)) for text in made.dictionary.to_pylist()]
     return np.array(table, np.int32)[made.indices.to_numpy(zero_copy_only=False)]

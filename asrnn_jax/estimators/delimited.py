@@ -38,10 +38,10 @@ def read(
     how = dialect.find(head, delimiter, decimal)
     findings = [Finding("format", "info", None, 1, f"{path.name}: {encodings.said(known)}, {how.said()}.")]
     findings += _about(how, path)
-    found, more, ragged = csv_blocks.read(source, how, has_quotes=_has_quotes(source))
+    found, more, ragged = csv_blocks.read(source, how)
     if ragged:
         source, repairs = _repaired(source, how)
-        found, more, _ = csv_blocks.read(source, how._replace(skip=0), has_quotes=True)
+        found, more, _ = csv_blocks.read(source, how._replace(skip=0))
         findings += repairs
     return found, findings + more
 
@@ -78,13 +78,6 @@ def _about(how: Dialect, path: Path) -> list[Finding]:
     return found
 
 
-def _has_quotes(source: Any) -> bool:
-    if isinstance(source, bytes):
-        return b'"' in source
-    with open(source, "rb") as file:
-        return any(b'"' in block for block in iter(lambda: file.read(encodings.BLOCK), b""))
-
-
 def _repaired(source: Any, how: Dialect) -> tuple[bytes, list[Finding]]:
     """The file with as many fields in each row as it has columns; slower, and only for files that need it."""
     text = (source if isinstance(source, bytes) else Path(source).read_bytes()).decode("utf-8-sig")
@@ -100,7 +93,7 @@ def _repaired(source: Any, how: Dialect) -> tuple[bytes, list[Finding]]:
             cut, row = cut + 1, row[:width]
         if len(row) > width:
             long.append(at)
-        elif row:
+        elif any(field.strip() for field in row):
             if len(row) < width and not (how.header and reader.line_num == 1):
                 short.append(at)
             writer.writerow(row + [""] * (width - len(row)))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
-from typing import BinaryIO
 
 BLOCK = 1 << 24
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _JAPANESE = re.compile(r"[\u3005\u3040-\u30ff\u4e00-\u9fff\uff00-\uffef]+")
 
 
-def find(file: BinaryIO) -> str:
+def find(file: io.BufferedIOBase) -> str:
     """The name of the encoding of an open file, read from its start.
 
     A byte order mark decides; without one, UTF-16 shows itself by zero bytes, and what is valid UTF-8 is UTF-8. Else it

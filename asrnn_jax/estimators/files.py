@@ -60,12 +60,12 @@ def read_table(
     path = Path(path)
     kind = path.suffix.lower()
     if kind == ".ts":
-        return Columns(*ts_files.read(path, encoding))
+        return _made(*ts_files.read(path, encoding))
     if kind == ".npz":
-        return Columns(*_read_npz(path))
+        return _made(*_read_npz(path))
     if kind in (".parquet", ".pq"):
-        return Columns(*_read_parquet(path))
-    return Columns(*delimited.read(path, encoding=encoding, delimiter=delimiter, decimal=decimal))
+        return _made(*_read_parquet(path))
+    return _made(*delimited.read(path, encoding=encoding, delimiter=delimiter, decimal=decimal))
 
 
 def write_table(path: PathLike, data: Any) -> None:
@@ -115,6 +115,10 @@ def raw_columns(data: Any) -> tuple[dict[str, Column], list[Finding]]:
         made[str(name)], more = column(str(name), values)
         findings += more
     return made, findings
+
+
+def _made(raw: dict[str, Column], findings: list[Finding], roles: dict[str, str] | None = None) -> Columns:
+    return Columns(raw, tuple(findings), roles or {})
 
 
 def _read_npz(path: Path) -> tuple[dict[str, Column], list[Finding]]:

@@ -48,11 +48,14 @@ def classes(table: Table, parts: list[tuple[int, np.ndarray]]) -> tuple[Classes,
 
 def _said(found: Classes, total: int) -> list[Finding]:
     labelled = sum(found.rows)
+    if len(found.names) < 2:
+        what = f"is {some(found.names)} on all {labelled} labelled rows" if labelled else "has no label on any row"
+        return [Finding("one_class", "serious", found.column, labelled, f"Column {found.column!r} {what}.")]
     text = f"Column {found.column!r}: {counted(len(found.names), 'class', 'classes')} ({some(found.names, 12)}) on "
     text += f"{labelled} of {total} rows; {total - labelled} have no label."
     said = [Finding("classes", "info", found.column, len(found.names), text)]
     for name, rows, events in zip(*found[:3]):
-        if events < FEW:
+        if events == 1 or (events < FEW and rows < labelled / 2):
             text = f"Class {name!r} is in the data {_times(events)} only ({counted(rows, 'row')}): "
             text += "too rare to learn." if events == 1 else "what is said about it is hardly more than a guess."
             said.append(Finding("rare_class", "serious", found.column, events, text))
@@ -130,4 +133,5 @@ def _tells(values: np.ndarray, codes: np.ndarray) -> bool:
         return False
     table = np.zeros((len(distinct), int(codes.max()) + 1), np.int64)
     np.add.at(table, (place, codes), 1)
-    return len(np.unique(table.argmax(axis=1))) == kinds and table.max(axis=1).sum() >= 0.999 * len(values)
+    told = int(table.max(axis=1).sum()) >= 0.999 * len(values)
+    return told and len(np.unique(table.argmax(axis=1))) == kinds

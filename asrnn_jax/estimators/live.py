@@ -63,7 +63,7 @@ class Live:
             its streams only. The state is then as before.
         """
         raw, seconds = self._raw(rows, times)
-        flat = raw.reshape(-1, *raw.shape[-2:])
+        flat = raw.reshape(len(self._states), *raw.shape[-2:])
         made = [self._advance(state, one, seconds) for state, one in zip(self._states, flat)]
         self._states = [state for state, _, _ in made]
         self.late = self.late + np.array([late for _, _, late in made]).reshape(self.batch)

@@ -107,12 +107,18 @@ class Rhythm(NamedTuple):
 
 
 def rhythm(times: np.ndarray | None, parts: list[tuple[int, np.ndarray]]) -> Rhythm:
-    """The rhythm of ordered rows. The usual step is the mean of the intervals close to the median."""
+    """The rhythm of ordered rows.
+
+    The usual step is the median where nearly all intervals are that; else, as of times rounded to 15 and 16 ms, the
+    mean of the intervals close to it.
+    """
     if times is None or not any(len(rows) > 1 for _, rows in parts):
         return Rhythm(0.0, 0, 0, 0.0, 0)
     intervals = np.concatenate([np.diff(times[rows]) for _, rows in parts])
     median = float(np.median(intervals))
-    step = float(intervals[np.abs(intervals - median) <= UNEVEN * median].mean())
+    near = intervals[np.abs(intervals - median) <= UNEVEN * median]
+    equal = near[np.abs(near - median) <= 1e-3 * median]
+    step = float((equal if len(equal) > 0.95 * len(near) else near).mean())
     if abs(float(f"{step:.6g}") - step) <= 1e-6 * step:  # 0.1, not what rounded times add up to
         step = float(f"{step:.6g}")
     ratio = intervals / step

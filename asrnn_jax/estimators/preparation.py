@@ -42,14 +42,15 @@ class Preparation:
     Args:
       irregular: what is done where rows are not evenly spaced in time: "ignore"; "resample" to a grid of the usual
         interval, each point with the last values up to it; or "channel", an input more: log(interval / usual interval).
-      limit: scaled values beyond it are cut. One unit is about a standard deviation.
+      limit: scaled values further from 0 grow as their logarithm, so that a wild sensor cannot drown the others. One
+        unit is about a standard deviation.
       longest_gap: steps that "resample" fills a gap with at most.
 
     Raises:
       ValueError: an unknown option.
     """
 
-    def __init__(self, *, irregular: steps.Irregular = "ignore", limit: float = 30.0, longest_gap: int = 1000):
+    def __init__(self, *, irregular: steps.Irregular = "ignore", limit: float = 10.0, longest_gap: int = 1000):
         if irregular not in ("ignore", "resample", "channel"):
             raise ValueError(f"irregular={irregular!r}: choose 'ignore', 'resample' or 'channel'.")
         if not limit > 0 or longest_gap < 1:
@@ -178,7 +179,7 @@ class Preparation:
             "longest_gap": self.longest_gap,
             "step": rule.step,
             "roles": fitted.roles,
-            "classes": fitted.classes._asdict(),
+            "classes": {name: list(v) if isinstance(v, tuple) else v for name, v in fitted.classes._asdict().items()},
             "targets": list(fitted.targets.names),
             "how": fitted.how.about(),
             "findings": [finding.about() for finding in fitted.findings],
@@ -200,12 +201,14 @@ class Preparation:
         """The preparation of what `to_arrays` and `about` gave."""
         made = cls(irregular=about["irregular"], limit=about["limit"], longest_gap=about["longest_gap"])
         channels = arrays["median"], arrays["scale"], arrays["flags"]
-        classes = {name: tuple(v) if isinstance(v, list) else v for name, v in about["classes"].items()}
+        classes = about["classes"]
         made._fitted = _Fitted(
             roles=dict(about["roles"]),
             rule=steps.Rule(*channels, made.limit, made.irregular, about["step"], made.longest_gap),
             targets=Targets(tuple(about["targets"]), arrays["target_median"], arrays["target_scale"]),
-            classes=labels.Classes(**classes),
+            classes=labels.Classes(
+                tuple(classes["names"]), tuple(classes["rows"]), tuple(classes["events"]), classes["column"]
+            ),
             how=TimeFormat(**about["how"]),
             findings=from_about(about["findings"]),
         )
@@ -230,7 +233,8 @@ class Preparation:
         names = fitted.roles["channels"]
         series, counts = prepared(fitted.rule, names, fitted.classes, fitted.targets, table, parts)
         texts = {
-            "cut": f"{counted(counts['cut'], 'value')} more than {self.limit:g} deviations from the median: cut there.",
+            "far": f"{counted(counts['far'], 'value')} more than {self.limit:g} deviations from the median: "
+            "beyond that only their logarithm counts.",
             "inserted": f"{counted(counts['inserted'], 'step')} put in between rows.",
             "merged": f"{counted(counts['merged'], 'row')} less than half an interval after another: no own step.",
             "missing_steps": f"{counted(counts['missing_steps'], 'step')} without any value: the network skips them.",

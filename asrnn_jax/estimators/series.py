@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asrnn_jax.estimators import steps
+from asrnn_jax.estimators.findings import Finding, counted
 from asrnn_jax.estimators.labels import Classes
 from asrnn_jax.estimators.tables import Table
 
@@ -48,8 +49,10 @@ class Targets(NamedTuple):
             return None
         none = np.full(table.rows, np.nan)
         raw = np.stack([table.targets.get(name, none)[rows] for name in self.names], axis=1)
-        raw = np.where((rows >= 0)[:, None] & np.isfinite(raw), raw, np.nan)
-        return ((raw - self.median) / self.scale).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = (raw - self.median) / self.scale
+            known = (rows >= 0)[:, None] & (np.abs(scaled) < np.finfo(np.float32).max)
+        return np.where(known, scaled, np.nan).astype(np.float32)
 
 
 def prepared(
@@ -60,12 +63,12 @@ def prepared(
     table: Table,
     parts: list[tuple[int, np.ndarray]],
 ) -> tuple[list[Series], Counter[str]]:
-    """The prepared streams of a table whose rows are in order, and how many values were cut and steps inserted."""
+    """The prepared streams of a table whose rows are in order, and how many values were far and steps inserted."""
     counts: Counter[str] = Counter()
     made = []
     for code, part in parts:
-        xs, valid, rows, times, cut = _steps(rule, [table.channels[name] for name in names], table.times, part)
-        counts["cut"] += cut
+        xs, valid, rows, times, far = _steps(rule, [table.channels[name] for name in names], table.times, part)
+        counts["far"] += far
         counts["inserted"] += int((rows < 0).sum())
         counts["merged"] += len(part) - int((rows >= 0).sum())
         counts["missing_steps"] += int((~valid).sum())
@@ -82,16 +85,25 @@ def prepared(
     return made, counts
 
 
+def short(series: list[Series], window: int) -> list[Finding]:
+    """What is to be said about streams that are shorter than a window of so many steps."""
+    lengths = [len(one.xs) for one in series if len(one.xs) < window]
+    if not lengths:
+        return []
+    text = f"{len(lengths)} of {counted(len(series), 'stream')} shorter than a window of {window} steps, the shortest "
+    return [Finding("short", "info", None, len(lengths), f"{text}of {counted(min(lengths), 'step')}.")]
+
+
 def _steps(
     rule: steps.Rule, columns: list[np.ndarray], times: np.ndarray | None, part: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, int]:
-    state, pieces, cut = steps.start(rule), [], 0
+    state, pieces, far = steps.start(rule), [], 0
     whole = np.empty((len(part), rule.inputs), np.float32) if rule.irregular != "resample" else None
     for at in range(0, len(part), CHUNK):
         chunk = part[at : at + CHUNK]
         raw = np.stack([column[chunk] for column in columns], axis=1)
         state, found = steps.advance(rule, state, raw, None if times is None else times[chunk])
-        cut += found.cut
+        far += found.far
         if whole is not None:
             whole[at : at + CHUNK] = found.xs
             found = found._replace(xs=whole[:0])
@@ -99,7 +111,7 @@ def _steps(
         pieces.append((found.xs, found.valid, rows, found.times))
     xs, valid, rows, at = ([piece[i] for piece in pieces] for i in range(4))
     joined = None if times is None else np.concatenate(at)
-    return np.concatenate(xs) if whole is None else whole, np.concatenate(valid), np.concatenate(rows), joined, cut
+    return np.concatenate(xs) if whole is None else whole, np.concatenate(valid), np.concatenate(rows), joined, far
 
 
 def _labels(classes: Classes, table: Table, rows: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ class Rule(NamedTuple):
     flags: np.ndarray
     """int64 (F,): channels whose missing values are flagged."""
     limit: float
-    """Scaled values are cut here, on both sides."""
+    """Scaled values further from 0 grow as their logarithm."""
     irregular: Irregular
     step: float
     """The usual interval in seconds."""
@@ -61,7 +61,7 @@ class Steps(NamedTuple):
     """int64 (T,): the row a step came from, counted in this call; -1: put in between."""
     times: np.ndarray | None
     """float64 (T,)"""
-    cut: int
+    far: int
     """Values beyond the limit."""
 
 
@@ -84,7 +84,7 @@ def advance(rule: Rule, state: State, raw: np.ndarray, times: np.ndarray | None)
         return state, Steps(np.zeros((0, rule.inputs), np.float32), none.astype(bool), none, times, 0)
     missing = ~np.isfinite(raw)
     filled = _hold(raw, missing, state.held)
-    some = ~missing.all(axis=1)
+    some = np.asarray((~missing).any(axis=1))
     count = np.arange(len(raw))
     rows, source, valid, at = count, count, some, times
     if rule.irregular == "resample" and times is not None:
@@ -95,14 +95,14 @@ def advance(rule: Rule, state: State, raw: np.ndarray, times: np.ndarray | None)
         scaled = (values - rule.median) / rule.scale
     xs = np.empty((len(rows), rule.inputs), np.float32)
     channels = len(rule.median)
-    xs[:, :channels] = np.clip(scaled, -rule.limit, rule.limit)
+    far = np.abs(scaled) > rule.limit
+    xs[:, :channels] = np.where(far, _pulled(scaled, rule.limit), scaled) if far.any() else scaled
     flagged = slice(channels, channels + len(rule.flags))
     xs[:, flagged] = np.where((rows >= 0)[:, None], missing[rows][:, rule.flags], True)
     if rule.irregular == "channel" and times is not None:
         xs[:, -1] = _log_steps(rule, state, times)
-    cut = int((np.abs(scaled) > rule.limit).sum())
     last = state.time if times is None else np.array(times[-1])
-    return state._replace(held=filled[-1], time=last), Steps(xs, valid, rows, at, cut)
+    return state._replace(held=filled[-1].copy(), time=last), Steps(xs, valid, rows, at, int(far.sum()))
 
 
 def _hold(raw: np.ndarray, missing: np.ndarray, held: np.ndarray) -> np.ndarray:
@@ -112,10 +112,16 @@ def _hold(raw: np.ndarray, missing: np.ndarray, held: np.ndarray) -> np.ndarray:
     return np.where(last >= 0, np.take_along_axis(raw, last.clip(0), axis=0), held)
 
 
+def _pulled(scaled: np.ndarray, limit: float) -> np.ndarray:
+    """``sign(x) * limit * (1 + log(|x| / limit))``: goes on from x with the same slope, and stays finite."""
+    size = np.clip(np.abs(scaled), limit, np.finfo(np.float64).max)
+    return np.sign(scaled) * limit * (1 + np.log(size / limit))
+
+
 def _log_steps(rule: Rule, state: State, times: np.ndarray) -> np.ndarray:
     """log(interval / usual interval), within +-10; 0 at the first row."""
-    before = times[0] - rule.step if np.isnan(state.time) else state.time
-    ratio = np.diff(times, prepend=before) / rule.step
+    ratio = np.diff(times, prepend=state.time) / rule.step
+    ratio[np.isnan(ratio)] = 1
     return np.clip(np.log(np.maximum(ratio, 1e-30)), -10, 10)
 
 

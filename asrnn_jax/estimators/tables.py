@@ -64,7 +64,7 @@ def as_table(
       time: the name of the column of times: numbers are seconds. With series: an array of times for each.
       channels: the names of the columns that are measured; by default all other columns of numbers. With series: what
         to call them.
-      targets: names of columns to be forecast.
+      targets: names of columns to be forecast; by default they are channels too, for their past is known.
       partial: the columns of labels and targets need not be there: such rows have none.
 
     Raises:
@@ -111,7 +111,7 @@ def _table(
     for role, name in (("label", label), ("stream", stream), ("time", time)):
         if name is not None and name not in raw:
             raise ValueError(f"{role}={name!r}: no such column; {perhaps(name, raw)}")
-    measured, more = _channels(raw, channels, {label, stream, time, *targets})
+    measured, more = _channels(raw, channels, {label, stream, time})
     seconds, how = _times(raw, time)
     none = np.full(rows, np.nan)
     wanted = {name: none if partial and name not in raw else _number(raw, name, "targets") for name in targets}
@@ -182,7 +182,7 @@ def _times(raw: Mapping[str, Column], name: str | None) -> tuple[np.ndarray | No
         numbers = as_numbers(made)
         if numbers is None:
             raise ValueError(
-                f"time={name!r}: its values are no times, such as {made.decoded()[0]!r}: write "
+                f"time={name!r}: its values are no times, such as {Columns({name: made})[name][0]!r}: write "
                 "2026-12-31 23:59:59.5, or numbers of seconds."
             )
         seconds, how = numbers, TimeFormat()
