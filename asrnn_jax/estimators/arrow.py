@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from asrnn_jax.estimators import times
-from asrnn_jax.estimators.columns import Column, Moments, as_words, column, of_text, words
+from asrnn_jax.estimators.arrow_text import of_strings
+from asrnn_jax.estimators.columns import Column, Moments, as_words, column, words
 from asrnn_jax.estimators.findings import Finding
 
 INSTALL = "needs the extra: pip install asrnn_jax[data]."
@@ -87,8 +88,10 @@ def of_arrow(name: str, values: Any) -> tuple[Column, list[Finding]]:
         return _plain(values), []
     if types.is_decimal(kind):
         return _plain(values.cast(pa.float64(), safe=False)), []
-    if types.is_dictionary(kind) or types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
-        return _text(name, values)
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return of_strings(name, values.cast(pa.string()))
+    if types.is_dictionary(kind):
+        return _of_dictionary(name, values)
     if types.is_date(kind):
         values, kind = values.cast(pa.timestamp("us")), pa.timestamp("us")
     if types.is_timestamp(kind):
@@ -133,15 +136,10 @@ def _plain(values: Any) -> np.ndarray:
     return values.to_numpy()
 
 
-def _text(name: str, values: Any) -> tuple[Column, list[Finding]]:
+def _of_dictionary(name: str, values: Any) -> tuple[Column, list[Finding]]:
     import pyarrow as pa
 
-    chunked = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    whole = chunked.unify_dictionaries().combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        whole = whole.chunk(0) if whole.num_chunks else pa.array([], chunked.type)
-    codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-    distinct = whole.dictionary.to_pylist()
-    if all(isinstance(value, str) or value is None for value in distinct):
-        return of_text(name, codes, [value or "" for value in distinct])
-    return column(name, np.array([*distinct, None], object)[codes].tolist())
+    distinct = values.type.value_type
+    if pa.types.is_string(distinct) or pa.types.is_large_string(distinct) or pa.types.is_string_view(distinct):
+        return of_strings(name, values.cast(pa.string()))
+    return column(name, values.to_pylist())

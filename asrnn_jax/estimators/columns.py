@@ -122,7 +122,7 @@ def of_text(name: str, codes: np.ndarray, values: Sequence[str]) -> tuple[Column
     stripped = [value.strip() for value in values]
     counts = np.bincount(codes[codes >= 0], minlength=len(values))
     none = np.array([text.casefold() in MISSING for text in stripped], bool)
-    findings = _missing_texts(name, stripped, counts, none)
+    findings = missing_texts(name, _counts(stripped, counts, none))
     total = int(counts[~none].sum())
     if not total:
         return np.full(len(codes), np.nan), findings
@@ -130,12 +130,12 @@ def of_text(name: str, codes: np.ndarray, values: Sequence[str]) -> tuple[Column
         truth = np.array([-1 if n else int(t.casefold() == "true") for t, n in zip(stripped, none)] + [-1], np.int32)
         return _bools(truth[codes]), findings
     if (made := _numbers(stripped)) is not None and _share(counts, none, np.isnan(made)) >= ENOUGH:
-        findings += _not_understood(name, stripped, counts, none | ~np.isnan(made), "number")
+        findings += not_understood(name, _counts(stripped, counts, ~none & np.isnan(made)), "number")
         return np.append(made, np.nan)[codes], findings
     if sum(map(times.looks_like_time, (t for t, n in zip(stripped[:1000], none) if not n))):
         seconds, how, doubts = times.parse(stripped)
         if _share(counts, none, np.isnan(seconds)) >= ENOUGH:
-            findings += _not_understood(name, stripped, counts, none | ~np.isnan(seconds), "time")
+            findings += not_understood(name, _counts(stripped, counts, ~none & np.isnan(seconds)), "time")
             findings += [doubt._replace(column=name, text=f"Column {name!r}: {doubt.text}") for doubt in doubts]
             return Moments(np.append(seconds, np.nan)[codes], how), findings
     return words(codes, [None if n else text for text, n in zip(stripped, none)]), findings
@@ -225,19 +225,27 @@ def _share(counts: np.ndarray, none: np.ndarray, bad: np.ndarray) -> float:
     return float(counts[~none & ~bad].sum() / counts[~none].sum())
 
 
-def _missing_texts(name: str, texts: list[str], counts: np.ndarray, none: np.ndarray) -> list[Finding]:
-    written = {text: int(n) for text, n, is_none in zip(texts, counts, none) if is_none and text and n}
+def missing_texts(name: str, written: dict[str, int]) -> list[Finding]:
+    """What is to be said about texts that stand for missing values, each with its count."""
     if not written:
         return []
-    said = ", ".join(f"{text!r} ({n})" for text, n in written.items())
+    said = ", ".join(f"{text!r} ({n})" for text, n in sorted(written.items()))
     return [Finding("missing_text", "info", name, sum(written.values()), f"Column {name!r}: {said} taken as missing.")]
 
 
-def _not_understood(name: str, texts: list[str], counts: np.ndarray, fine: np.ndarray, what: str) -> list[Finding]:
-    bad = [text for text, ok in zip(texts, fine) if not ok]
-    count = int(counts[~fine].sum())
-    if not count:
+def not_understood(name: str, bad: dict[str, int], what: str) -> list[Finding]:
+    """What is to be said about texts that are no number, or no time, among many that are."""
+    if not bad:
         return []
-    plain = all(text.casefold() in NO_NUMBER for text in bad)
-    text = f"Column {name!r}: {counted(count, 'value')} no {what} ({some(bad)}), taken as missing."
-    return [Finding("not_understood", "info" if plain else "serious", name, count, text)]
+    count = sum(bad.values())
+    severity = "info" if all(text.casefold() in NO_NUMBER for text in bad) else "serious"
+    text = f"Column {name!r}: {counted(count, 'value')} no {what} ({some(sorted(bad))}), taken as missing."
+    return [Finding("not_understood", severity, name, count, text)]
+
+
+def _counts(texts: list[str], counts: np.ndarray, which: np.ndarray) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for text, n, chosen in zip(texts, counts.tolist(), which):
+        if chosen and text and n:
+            found[text] = found.get(text, 0) + n
+    return found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from asrnn_jax.estimators import arrow
-from asrnn_jax.estimators.columns import NO_NUMBER, Column, of_text
+from asrnn_jax.estimators.arrow_text import of_strings
+from asrnn_jax.estimators.columns import NO_NUMBER, Column
 from asrnn_jax.estimators.dialect import Dialect
 from asrnn_jax.estimators.findings import Finding
 
@@ -17,7 +18,7 @@ from asrnn_jax.estimators.findings import Finding
 def read(source: Any, how: Dialect) -> tuple[dict[str, Column], list[Finding], int]:
     """The columns of a path or of bytes in UTF-8, and how many lines have another known of fields: left out.
 
-    The first block says which columns are numbers. Where a later one disagrees, all are read at once, as text.
+    The first block says which columns are numbers; where a later one disagrees, that column is read again as text.
     """
     import pyarrow as pa
     import pyarrow.csv as pc
@@ -26,9 +27,9 @@ def read(source: Any, how: Dialect) -> tuple[dict[str, Column], list[Finding], i
     lines, has_quotes = _counted(source)
     types: dict[str, Any] = {name: pa.string() for name in how.texts}
 
-    def opened(function: Any, types: dict[str, Any]) -> Any:
+    def opened(types: dict[str, Any]) -> Any:
         spellings = {s for text in NO_NUMBER for s in (text, text.upper(), text.title())} | {"NaN", "#N/A", "<NA>"}
-        return function(
+        return pc.open_csv(
             io.BytesIO(source) if isinstance(source, bytes) else source,
             pc.ReadOptions(column_names=list(how.names), skip_rows=how.skip + how.header),
             pc.ParseOptions(
@@ -45,18 +46,25 @@ def read(source: Any, how: Dialect) -> tuple[dict[str, Column], list[Finding], i
             ),
         )
 
-    try:
-        with opened(pc.open_csv, types) as first:
+    def attempt() -> tuple[dict[str, Column], list[Finding], int]:
+        with opened(types) as first:
             schema = first.schema
         known = {f.name: pa.float64() for f in schema if pa.types.is_integer(f.type) or pa.types.is_null(f.type)}
         known |= {f.name: pa.string() for f in schema if pa.types.is_boolean(f.type)}
         ragged.clear()
-        with opened(pc.open_csv, {**known, **types}) as blocks:
+        with opened({**known, **types}) as blocks:
             return *_joined(schema.names, blocks, lines), len(ragged)
-    except pa.ArrowInvalid:
-        ragged.clear()
-        table = opened(pc.read_csv, types)
-        return *_joined(table.column_names, table.to_batches(), lines), len(ragged)
+
+    for _ in range(len(how.names) + 1):
+        try:
+            return attempt()
+        except pa.ArrowInvalid as e:
+            said = str(e).splitlines()[0]
+            column = re.search(r"CSV column #(\d+)", said)
+            if not column:
+                raise ValueError(f"it cannot be read as CSV: {said}") from e
+            types[how.names[int(column[1])]] = pa.string()
+    raise ValueError("it cannot be read as CSV.")
 
 
 def _counted(source: Any) -> tuple[int, bool]:
@@ -74,36 +82,23 @@ def _joined(names: list[str], blocks: Iterable[Any], most: int) -> tuple[dict[st
     import pyarrow as pa
 
     arrays: dict[str, np.ndarray] = {}
-    places: dict[str, dict[str, int]] = {}
+    texts: dict[str, list[Any]] = {}
     rows = 0
     for block in blocks:
         for name, values in zip(names, block.columns):
-            if pa.types.is_boolean(values.type):
-                values = values.cast(pa.string())
             if pa.types.is_string(values.type):
-                piece = _codes(values, places.setdefault(name, {}))
-            else:
-                piece = np.asarray(arrow.of_arrow(name, values)[0])
+                texts.setdefault(name, []).append(values)
+                continue
             if name not in arrays:
-                arrays[name] = np.empty(most, piece.dtype)  # what is not written takes no memory
-            elif not np.can_cast(piece.dtype, arrays[name].dtype):
-                arrays[name] = arrays[name].astype(np.float64)  # whole knowns, and now some are missing
-            arrays[name][rows : rows + len(piece)] = piece
+                arrays[name] = np.empty(most)  # what is not written takes no memory
+            arrays[name][rows : rows + len(values)] = values.to_numpy(zero_copy_only=False)
         rows += block.num_rows
     found: dict[str, Column] = {}
     findings: list[Finding] = []
     for name in names:
-        whole = arrays.pop(name, np.zeros(0))[:rows]
-        if name in places:
-            found[name], more = of_text(name, whole, list(places.pop(name)))
+        if name in texts:
+            found[name], more = of_strings(name, pa.chunked_array(texts.pop(name)))
             findings += more
         else:
-            found[name] = whole
+            found[name] = arrays[name][:rows] if name in arrays else np.zeros(0)
     return found, findings
-
-
-def _codes(values: Any, place: dict[str, int]) -> np.ndarray:
-    """The codes of one block's texts, in a knowning of all blocks."""
-    made = values.dictionary_encode()
-    table = [place.setdefault(text, len(place)) for text in made.dictionary.to_pylist()]
-    return np.array(table, np.int32)[made.indices.to_numpy(zero_copy_only=False)]

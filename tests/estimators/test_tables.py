@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrnn_jax.estimators import Preparation, as_table, read_table, write_table
+from asrnn_jax.estimators import Preparation, arrow_text, as_table, read_table, write_table
+from asrnn_jax.estimators.columns import Moments, column
 
 N = 60
 X = np.random.default_rng(0).standard_normal(N)
@@ -232,3 +233,59 @@ def test_targets_are_channels_too_and_need_not_be_there_later():
     later = as_table({"count": [1, 2]}, targets="x", channels=["count"], label="state", partial=True)
     assert np.isnan(later.targets["x"]).all()
     assert later.labels is None
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2026-03-02 08:00:40.5", "2026-03-02 08:00:41", None, "NA", " 2026-03-02 08:00:42.25 "],
+        ["2026-03-02T08:00:40Z", "2026-03-02T08:00:41Z", "-"],
+        ["2026-03-02 08:00:40,5+01:00", "2026-03-02 08:00:41,5+01:00"],
+        ["2026-03-02T08:00+01:00", "2026-03-02T08:00+02:00"],
+        ["02.03.2026 08:00:40,125", "31.12.2026 08:00:40,000"],
+        ["03.31.2026 08:00", "04.01.2026 08:00"],
+        ["2026-03-02", "2026-03-03"],
+        ["2026-03-02 08:00:40", *["2026-03-02 08:00:41"] * 20, "soon"],
+        ["2026/03/02 08:00", "2026/03/02 08:01"],
+        ["2026-03-02 08:00:40.123456789", "2026-03-02 08:00:41.000000001"],
+        ["08:00:40", "08:00:41"],
+        ["1", "2.5", "-3e-7", "+4", ".5", "6.", "NA", " 7 ", "?", "1e400"],
+        ["1,5", "2", "-3,25"],
+        ["1.234,5", "2,5"],
+        ["1,234.5", "2.5"],
+        ["007", "008"],
+        ["0", "00", "1"],
+        ["1", "2", "inf", "-inf"],
+        [*map(str, range(50)), "error", "none", "error"],
+        [*map(str, range(5)), "error"],
+        ["a", "b", "NA"],
+        ["", "NA"],
+        [],
+    ],
+)
+def test_long_columns_of_text_are_read_as_short_ones(texts, monkeypatch):
+    monkeypatch.setattr(arrow_text, "SAMPLE", -1)  # as if no two were alike
+    monkeypatch.setattr(arrow_text, "_quick", spied := Spy(arrow_text._quick))
+    quick, said = arrow_text.of_strings(
+        "x", pa.chunked_array([pa.array(texts[:1], pa.string()), texts[1:]], pa.string())
+    )
+    assert spied.called
+    expected, also_said = column("x", np.array(texts, object))
+    assert type(quick) is type(expected)
+    assert said == also_said
+    if isinstance(quick, Moments):
+        assert quick.seconds.tobytes() == expected.seconds.tobytes()
+        assert quick.how == expected.how
+    elif isinstance(quick, np.ndarray):
+        assert quick.tobytes() == expected.tobytes()
+    else:
+        assert (quick.values, quick.codes.tolist()) == (expected.values, expected.codes.tolist())
+
+
+class Spy:
+    def __init__(self, function):
+        self.function, self.called = function, False
+
+    def __call__(self, *args):
+        self.called = True
+        return self.function(*args)
