@@ -352,11 +352,11 @@ import json, resource, sys, time
 import numpy as np, pyarrow.csv, narwhals, jax
 from asrnn_jax.estimators import Preparation, as_table, read_table
 kib = 1024
-before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
 table = as_table(read_table(sys.argv[1]), label="label", stream="stream", time="seconds")
 preparation = Preparation().fit(table)
 series = preparation.apply(table)
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start  # of all cores: others may be at work on them
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 size = sum(c.nbytes for c in table.channels.values()) + table.times.nbytes + 8 * table.rows
 print(json.dumps({"seconds": seconds, "ratio": peak * kib / size, "rows": sum(len(s.xs) for s in series)}))
@@ -364,10 +364,14 @@ print(json.dumps({"seconds": seconds, "ratio": peak * kib / size, "rows": sum(le
 
 
 @pytest.mark.slow
-def test_a_million_rows_in_ten_seconds_and_four_times_their_size(tmp_path):
+@pytest.mark.parametrize("dates", [False, True])
+def test_a_million_rows_in_ten_seconds_and_four_times_their_size(tmp_path, dates):
     n, rng = 1_000_000, np.random.default_rng(0)
     data = {"stream": np.array([f"m{i}" for i in range(10)])[np.arange(n) // 100_000]}
     data["seconds"] = np.round(np.arange(n) % 100_000 * 0.1, 1)
+    if dates:
+        when = np.datetime64("2026-03-02T08:00", "ms") + np.arange(n) * 100
+        data["seconds"] = np.char.replace(np.datetime_as_string(when), "T", " ")
     data |= {f"x{i}": np.round(rng.standard_normal(n), 6) for i in range(10)}
     data["label"] = np.array(["", "a", "b"])[np.arange(n) // 50 % 3]
     write_table(tmp_path / "big.csv", data)

@@ -252,7 +252,7 @@ def test_targets_are_channels_too_and_need_not_be_there_later():
         ["1", "2.5", "-3e-7", "+4", ".5", "6.", "NA", " 7 ", "?", "1e400"],
         ["1,5", "2", "-3,25"],
         ["1.234,5", "2,5"],
-        ["1,234.5", "2.5"],
+        ["1,234.5", "3.5"],
         ["007", "008"],
         ["0", "00", "1"],
         ["1", "2", "inf", "-inf"],
@@ -264,12 +264,14 @@ def test_targets_are_channels_too_and_need_not_be_there_later():
     ],
 )
 def test_long_columns_of_text_are_read_as_short_ones(texts, monkeypatch):
-    monkeypatch.setattr(arrow_text, "SAMPLE", -1)  # as if no two were alike
+    monkeypatch.setattr(arrow_text, "MANY", -1)  # as if all columns were long
+    monkeypatch.setattr(arrow_text, "ROWS", 4)
     monkeypatch.setattr(arrow_text, "_quick", spied := Spy(arrow_text._quick))
     quick, said = arrow_text.of_strings(
         "x", pa.chunked_array([pa.array(texts[:1], pa.string()), texts[1:]], pa.string())
     )
     assert spied.called
+    assert spied.made or not QUICK & {*texts}
     expected, also_said = column("x", np.array(texts, object))
     assert type(quick) is type(expected)
     assert said == also_said
@@ -282,10 +284,23 @@ def test_long_columns_of_text_are_read_as_short_ones(texts, monkeypatch):
         assert (quick.values, quick.codes.tolist()) == (expected.values, expected.codes.tolist())
 
 
+QUICK = {
+    "2026-03-02 08:00:40.5",
+    "2026-03-02T08:00:40Z",
+    "2026-03-02 08:00:40,5+01:00",
+    "2.5",
+    "1,5",
+    "49",
+    "31.12.2026 08:00:40,000",
+}
+"""What is in columns that need no Python objects."""
+
+
 class Spy:
     def __init__(self, function):
-        self.function, self.called = function, False
+        self.function, self.called, self.made = function, False, None
 
     def __call__(self, *args):
         self.called = True
-        return self.function(*args)
+        self.made = self.function(*args)
+        return self.made
