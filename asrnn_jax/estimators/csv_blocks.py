@@ -12,7 +12,7 @@ import numpy as np
 from asrnn_jax.estimators.arrow_text import of_strings
 from asrnn_jax.estimators.columns import NO_NUMBER, Column
 from asrnn_jax.estimators.dialect import Dialect
-from asrnn_jax.estimators.findings import Finding
+from asrnn_jax.estimators.findings import Finding, counted
 
 
 def read(source: Any, how: Dialect) -> tuple[dict[str, Column], list[Finding], int]:
@@ -53,7 +53,10 @@ def read(source: Any, how: Dialect) -> tuple[dict[str, Column], list[Finding], i
         known |= {f.name: pa.string() for f in schema if pa.types.is_boolean(f.type)}
         ragged.clear()
         with opened({**known, **types}) as blocks:
-            return *_joined(schema.names, blocks, lines), len(ragged)
+            found, findings = _joined(schema.names, blocks, lines)
+        rows = len(next(iter(found.values()), ()))
+        empty = 0 if has_quotes else lines - how.skip - how.header - rows - len(ragged)
+        return found, findings + empty_lines(empty), len(ragged)
 
     for _ in range(len(how.names) + 1):
         try:
@@ -67,14 +70,20 @@ def read(source: Any, how: Dialect) -> tuple[dict[str, Column], list[Finding], i
     raise ValueError("it cannot be read as CSV.")
 
 
+def empty_lines(count: int) -> list[Finding]:
+    """What is to be said about lines that were skipped."""
+    text = f"{counted(count, 'empty line')} skipped."
+    return [Finding("empty_lines", "info", None, count, text)] if count > 0 else []
+
+
 def _counted(source: Any) -> tuple[int, bool]:
     """How many lines there are, and whether there are quotes, in which a line may end without ending its row."""
-    lines, quotes = 1, False
+    new, old, quotes, last = 0, 0, False, b""
     with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         while block := file.read(1 << 20):
-            lines += max(block.count(b"\n"), block.count(b"\r"))
+            new, old, last = new + block.count(b"\n"), old + block.count(b"\r"), block[-1:]
             quotes = quotes or b'"' in block
-    return lines, quotes
+    return (new or old) + (last not in b"\r\n"), quotes
 
 
 def _joined(names: list[str], blocks: Iterable[Any], most: int) -> tuple[dict[str, Column], list[Finding]]:

@@ -84,7 +84,7 @@ def _repaired(source: Any, how: Dialect) -> tuple[bytes, list[Finding]]:
     width = len(how.names)
     out = io.StringIO()
     writer = csv.writer(out, delimiter=how.delimiter, lineterminator="\n")
-    short, long, cut = [], [], 0
+    short, long, cut, empty = [], [], 0, 0
     lines = text.splitlines(keepends=True)[how.skip :]
     reader = csv.reader(lines, delimiter=how.delimiter)
     for row in reader:
@@ -97,7 +97,9 @@ def _repaired(source: Any, how: Dialect) -> tuple[bytes, list[Finding]]:
             if len(row) < width and not (how.header and reader.line_num == 1):
                 short.append(at)
             writer.writerow(row + [""] * (width - len(row)))
-    findings = []
+        else:
+            empty += 1
+    findings = csv_blocks.empty_lines(empty)
     if long:
         text = f"{counted(len(long), 'row')} with more fields than there are columns left out: lines {some(long)}."
         severity = "serious" if len(long) > len(lines) // 100 else "repair"

@@ -10,6 +10,7 @@ import numpy as np
 from asrnn_jax.estimators import steps
 from asrnn_jax.estimators.findings import Finding, counted
 from asrnn_jax.estimators.tables import as_table
+from asrnn_jax.estimators.times import TimeFormat, past_midnight
 
 
 class Live:
@@ -22,6 +23,7 @@ class Live:
       rule: what was fitted.
       roles: names of the columns of channels, time and stream.
       batch: the shape of a batch of streams that get their rows at the same time; () for a single one.
+      how: how times are written; times of day go on after midnight.
 
     Example:
       >>> from asrnn_jax.estimators.preparation import Preparation
@@ -33,11 +35,17 @@ class Live:
       array([ True, False])
     """
 
-    def __init__(self, rule: steps.Rule, roles: Mapping[str, Any], batch: int | tuple[int, ...] = ()):
+    def __init__(
+        self,
+        rule: steps.Rule,
+        roles: Mapping[str, Any],
+        batch: int | tuple[int, ...] = (),
+        how: TimeFormat = TimeFormat(),  # noqa: B008, it is frozen
+    ):
         self.batch = (batch,) if isinstance(batch, int) else tuple(batch)
         if self.batch and rule.irregular == "resample":
             raise ValueError(f"batch={batch}: resampled streams have steps of their own; make one live() for each.")
-        self._rule, self._roles = rule, dict(roles)
+        self._rule, self._roles, self._how = rule, dict(roles), how
         self._states = [steps.start(rule) for _ in range(int(np.prod(self.batch)))]
         self.late = np.zeros(self.batch, np.int64)
         """Rows that were skipped because they came too late, of each stream."""
@@ -103,7 +111,9 @@ class Live:
     ) -> tuple[steps.State, steps.Steps, int]:
         if times is None:
             return *steps.advance(self._rule, state, raw, None), 0
-        before = np.fmax(np.maximum.accumulate(np.concatenate([[-np.inf], times]))[:-1], state.time)
+        if self._how.order == "clock":
+            times = past_midnight(times, float(state.time))
+        before = np.fmax(np.fmax.accumulate(np.concatenate([[-np.inf], times]))[:-1], state.time)
         fine = times > before
         state, found = steps.advance(self._rule, state, raw[fine], times[fine])
         numbers = np.flatnonzero(fine)

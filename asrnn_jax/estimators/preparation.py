@@ -135,7 +135,7 @@ class Preparation:
     def live(self, batch: int | tuple[int, ...] = ()) -> Live:
         """The same preparation of rows that come one after the other, for ever; see `asrnn_jax.estimators.Live`."""
         fitted = self.fitted
-        return Live(fitted.rule, fitted.roles, batch)
+        return Live(fitted.rule, fitted.roles, batch, fitted.how)
 
     def check_labels(self) -> None:
         """Raises ValueError unless the labels of the training data can be learned: two classes, several events each."""

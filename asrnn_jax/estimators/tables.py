@@ -12,7 +12,7 @@ import numpy as np
 from asrnn_jax.estimators import files
 from asrnn_jax.estimators.columns import Column, Columns, Moments, Words, as_numbers, as_words, column
 from asrnn_jax.estimators.findings import Finding, counted, perhaps
-from asrnn_jax.estimators.times import TimeFormat
+from asrnn_jax.estimators.times import TimeFormat, past_midnight
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +113,18 @@ def _table(
             raise ValueError(f"{role}={name!r}: no such column; {perhaps(name, raw)}")
     measured, more = _channels(raw, channels, {label, stream, time})
     seconds, how = _times(raw, time)
+    names = as_words(raw[stream]) if stream is not None else Words(np.zeros(rows, np.int32), ("",))
+    if seconds is not None and how.order == "clock":
+        seconds = seconds.copy()
+        for code in range(len(names.values)):
+            here = names.codes == code
+            seconds[here] = past_midnight(seconds[here])
     none = np.full(rows, np.nan)
     wanted = {name: none if partial and name not in raw else _number(raw, name, "targets") for name in targets}
     given = {"label": label, "stream": stream, "time": time, "channels": list(measured), "targets": list(targets)}
     return Table(
         channels=measured,
-        stream=as_words(raw[stream]) if stream is not None else Words(np.zeros(rows, np.int32), ("",)),
+        stream=names,
         times=seconds,
         how=how,
         labels=as_words(raw[label]) if label is not None else None,

@@ -39,6 +39,7 @@ class TimeFormat:
     """Of fractions of a second."""
     mark: str = "."
     """Before those digits."""
+    whole_minutes: bool = False
     whole_days: bool = False
 
     def about(self) -> dict[str, Any]:
@@ -67,7 +68,9 @@ class TimeFormat:
 
     def _text(self, iso: str) -> str:
         date, clock = iso.split("T")
-        clock = clock[:8] + (self.mark + (clock[9:] + "000")[: self.digits] if self.digits else "")
+        clock = clock[: 5 if self.whole_minutes else 8] + (
+            self.mark + (clock[9:] + "000")[: self.digits] if self.digits else ""
+        )
         if self.order == "clock":
             return clock
         year, month, day = date.split("-")
@@ -113,6 +116,20 @@ def parse(texts: Sequence[str]) -> tuple[np.ndarray, TimeFormat, list[Finding]]:
         doubts.append(Finding("zones", "info", None, len(zones), text))
     zone = zones.pop() if len(zones) == 1 else "Z"
     return seconds, _format(there, order, zone), doubts
+
+
+def past_midnight(clock: np.ndarray, before: float = np.nan) -> np.ndarray:
+    """Times of day of one stream, in the order of its rows, as seconds that go on after midnight.
+
+    Example:
+      >>> past_midnight(np.array([86399.0, 1.0, 86398.0, 2.0]))
+      array([86399., 86401., 86398., 86402.])
+    """
+    seconds, there = clock.copy(), np.isfinite(clock)
+    first = before if np.isfinite(before) else (clock[there][:1].tolist() or [0.0])[0]
+    jumps = np.round(np.diff(clock[there], prepend=first) / 86400)
+    seconds[there] -= 86400 * np.cumsum(jumps)
+    return seconds
 
 
 def looks_like_time(text: str) -> bool:
@@ -181,8 +198,9 @@ def _format(matches: list[re.Match], order: Order, zone: str | None) -> TimeForm
     found = matches[0].groupdict()
     digits = max((len(m["f"] or "") for m in matches), default=0)
     mark = next((m["mark"] for m in matches if m["mark"]), ".")
+    minutes = all(m["s"] is None for m in matches)
     if "y" not in found:
-        return TimeFormat("text", None, "clock", digits=digits, mark=mark)
+        return TimeFormat("text", None, "clock", digits=digits, mark=mark, whole_minutes=minutes)
     order = "YMD" if matches[0].re is _YEAR_FIRST else order
     whole = all(m["h"] is None for m in matches)
-    return TimeFormat("text", zone, order, found["sep"], found["gap"] or " ", min(digits, 6), mark, whole)
+    return TimeFormat("text", zone, order, found["sep"], found["gap"] or " ", min(digits, 6), mark, minutes, whole)

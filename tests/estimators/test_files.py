@@ -94,6 +94,7 @@ def test_what_stands_for_a_missing_number(tmp_path, missing):
     late = read_table(written(tmp_path, "t,x\n" + "0,1\n" * 200_000 + f"1,{missing}\n"))["x"]
     assert np.isnan(late[-1])
     assert late[-2] == 1
+    assert len(late) == 200_001
 
 
 def test_missing_labels_are_counted_by_how_they_are_written(tmp_path):
@@ -134,6 +135,12 @@ def test_quotes_and_empty_lines(tmp_path):
     table = read_table(written(tmp_path, text))
     assert table["name"].tolist() == ['a, "b"', "two\nlines", "plain"]
     close_to(table["x"], [1, 2, 3])
+    assert found(table, "empty_lines")[0].count == 2
+    for end in ("\n", "\r\n", "\r"):
+        table = read_table(written(tmp_path, f"a,b{end}1,2{end}{end}{end}3,4{end}{end}"))
+        close_to(table["b"], [2, 4])
+        assert found(table, "empty_lines")[0].count == 3
+        assert not found(read_table(written(tmp_path, f"a,b{end}1,2{end}3,4")), "empty_lines")
 
 
 def test_a_file_without_names_or_with_names_that_stand_twice(tmp_path):
@@ -198,6 +205,9 @@ def test_dates_and_times(text, seconds):
         ["02.03.2026 08:00:40,25", "31.12.2026 00:00:00,00"],
         ["12/31/2026", "01/02/2026"],
         ["08:00:40", "23:59:59"],
+        ["08:00", "23:59"],
+        ["02.03.2026 08:00", "31.12.2026 23:59"],
+        ["2026-03-02 08:00Z", "2026-12-31 23:59Z"],
         ["1969-12-31 23:59:59.123456", "1970-01-01 00:00:00.000000"],
     ],
 )

@@ -186,6 +186,17 @@ def test_uneven_times_are_said(irregular, severity):
     assert severities(preparation.findings, "irregular") == [severity]
 
 
+def test_times_of_day_go_on_after_midnight():
+    clock = [f"{i // 60 % 24:02d}:{i % 60:02d}" for i in range(23 * 60, 49 * 60)]
+    data = {"s": ["a", "b"] * len(clock), "t": [c for c in clock for _ in "ab"], "x": noise(2 * len(clock))}
+    preparation, streams = fitted(data, "channel", stream="s", time="t")
+    assert not {"order", "conflicts"} & kinds(preparation.findings).keys()
+    live = preparation.live()
+    rows = [live.push({"t": data["t"][i], "x": data["x"][i]})[0] for i in range(0, 2 * len(clock), 2)]
+    assert np.concatenate(rows).tobytes() == streams[0].xs.tobytes()
+    assert preparation.how.write(streams[1].times).tolist() == clock
+
+
 def test_the_interval_as_a_channel():
     preparation, (series,) = fitted({"t": UNEVEN, "x": noise(300)}, "channel", time="t")
     assert preparation.inputs == ("x", "log interval")
