@@ -172,6 +172,22 @@ def as_numbers(column: Column) -> np.ndarray | None:
     return None
 
 
+def each_number(name: str, values: Any) -> tuple[np.ndarray, int]:
+    """A few values of a channel as float64, each for itself; how many are text that is no number: NaN.
+
+    Example:
+      >>> each_number("x", ["1,5", "error", "NA", 2])
+      (array([1.5, nan, nan, 2. ]), 1)
+    """
+    numbers = as_numbers(column(name, values)[0])
+    if numbers is not None:
+        return numbers, 0
+    texts = ["" if value is None else str(value).strip() for value in values]
+    found = [(_numbers([text]) if text.casefold() not in NO_NUMBER else None, text) for text in texts]
+    bad = sum(number is None and text.casefold() not in NO_NUMBER for number, text in found)
+    return np.array([np.nan if number is None else number[0] for number, _ in found], np.float64), bad
+
+
 def _array(values: Any) -> np.ndarray:
     if isinstance(values, (list, tuple)) and any(isinstance(v, (str, bool)) or v is None for v in values):
         return np.array(values, object)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from asrnn_jax.estimators import steps
+from asrnn_jax.estimators.columns import Moments, each_number
 from asrnn_jax.estimators.findings import Finding, counted
 from asrnn_jax.estimators.tables import as_table
-from asrnn_jax.estimators.times import TimeFormat, past_midnight
+from asrnn_jax.estimators.times import TimeFormat, parse, past_midnight
 
 
 class Live:
@@ -53,6 +54,8 @@ class Live:
         """For each step of the last call its row in it, -1: put in between; of the last stream of a batch."""
         self.times: np.ndarray | None = None
         """The time of each step of the last call, in seconds."""
+        self.not_understood = 0
+        """Values of mappings that were text and no number: taken as missing."""
 
     def push(self, rows: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """The steps that the next rows complete.
@@ -82,9 +85,12 @@ class Live:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What happened so far."""
-        count = int(self.late.sum())
-        text = f"{counted(count, 'row')} came later than a row of a later or the same time: skipped."
-        return (Finding("late", "repair", self._roles.get("time"), count, text),) if count else ()
+        late, bad = int(self.late.sum()), self.not_understood
+        text = f"{counted(late, 'row')} came after a row of a later or the same time: skipped."
+        found = [Finding("late", "repair", self._roles.get("time"), late, text)]
+        text = f"{counted(bad, 'value')} of channels no number: taken as missing."
+        found.append(Finding("not_understood", "serious", None, bad, text))
+        return tuple(finding for finding in found if finding.count)
 
     def state(self) -> dict[str, np.ndarray]:
         """All that the next rows need, as arrays to be saved."""
@@ -146,10 +152,22 @@ class Live:
             rows = {name: [row.get(name) for row in rows] for name in dict.fromkeys(key for row in rows for key in row)}
         if isinstance(rows, Mapping):
             rows = {name: values if np.ndim(values) else [values] for name, values in rows.items()}
+            rows = self._numbers(rows)
         names, time = self._roles["channels"], self._roles["time"]
         has_time = time is not None and times is None and (not isinstance(rows, Mapping) or time in rows)
         table = as_table(rows, channels=names, time=time if has_time else None)
         return np.stack([table.channels[name] for name in names], axis=1), table.times if has_time else times
+
+    def _numbers(self, rows: dict[str, Any]) -> dict[str, Any]:
+        """Channels as numbers and times as seconds, whatever other rows would say of theirs."""
+        for name in self._roles["channels"]:
+            if name in rows:
+                rows[name], bad = each_number(name, rows[name])
+                self.not_understood += bad
+        time = self._roles["time"]
+        if self._how.order == "MDY" and time in rows:
+            rows[time] = Moments(parse([str(value) for value in rows[time]], "MDY")[0], self._how)
+        return rows
 
 
 def _is_array(rows: Any) -> bool:

@@ -89,11 +89,11 @@ def of_integers(counts: np.ndarray, unit: str) -> np.ndarray:
     return whole / 1e6 + rest * 1e-9
 
 
-def parse(texts: Sequence[str]) -> tuple[np.ndarray, TimeFormat, list[Finding]]:
+def parse(texts: Sequence[str], order: Order | None = None) -> tuple[np.ndarray, TimeFormat, list[Finding]]:
     """Seconds since 1970 (of times without a date: since midnight) of texts; NaN where a text is no time.
 
     Times without a zone are taken as they stand, as if in UTC. 03/04/2026 is the 3rd of April unless another row shows
-    that the month comes first.
+    that the month comes first, or `order` does.
 
     Returns:
       Seconds, the format of the first that is a time, and what is doubtful.
@@ -104,7 +104,7 @@ def parse(texts: Sequence[str]) -> tuple[np.ndarray, TimeFormat, list[Finding]]:
     """
     matches = [_YEAR_FIRST.match(t) or _YEAR_LAST.match(t) or _CLOCK_ONLY.match(t) for t in texts]
     last = [m for m in matches if m is not None and m.re is _YEAR_LAST]
-    order, doubts = _order_of(last)
+    order, doubts = (order, []) if order in ("DMY", "MDY") else _order_of(last)
     days: dict[tuple[str, str, str], int | None] = {}
     seconds = np.array([_seconds(m, order, days) for m in matches], np.float64)
     there = [m for m, s in zip(matches, seconds) if m is not None and s == s]

@@ -104,6 +104,14 @@ def test_missing_values_are_held_and_flagged():
     assert found == [("missing", "x", 3), ("infinite", "x", 2), ("missing", "y", 2), ("missing", "z", 1)]
 
 
+def test_infinite_values_alone_are_flagged_too():
+    x = noise(40)
+    x[7] = INF
+    preparation, (series,) = fitted({"x": x, "y": noise(40, 1)})
+    assert preparation.inputs == ("x", "y", "x missing")
+    assert np.flatnonzero(series.xs[:, 2]).tolist() == [7]
+
+
 def test_whole_steps_missing_are_marked():
     x = np.stack([noise(40), noise(40, 1)])
     x[:, [5, 6, 30]] = NAN
@@ -420,6 +428,23 @@ def test_rows_one_at_a_time_as_text_from_a_file():
     live = preparation.live()
     rows = [live.push({name: str(values[i]) for name, values in data.items()})[0] for i in range(30)]
     assert np.concatenate(rows).tobytes() == whole.xs.tobytes()
+
+
+def test_text_that_is_no_number_is_missing_in_live_rows_too():
+    preparation, _ = fitted({"x": noise(30), "y": noise(30, 1)})
+    live = preparation.live()
+    xs, valid = live.push([{"x": "error", "y": "1,5"}, {"x": "", "y": "NA"}, {"x": 2, "y": "1.5"}])
+    assert valid.tolist() == [True, False, True]
+    assert xs[0, 1] == xs[1, 1] == xs[2, 1]
+    assert [(f.kind, f.count) for f in live.findings] == [("not_understood", 1)]
+
+
+def test_dates_with_the_month_first_are_so_in_live_rows_too():
+    when = [f"{1 + i // 28:02d}/{1 + i % 28:02d}/2026" for i in range(84)]
+    preparation, (whole,) = fitted({"t": when, "x": noise(84)}, time="t")
+    live = preparation.live()
+    times = [float(live.times[0]) for t in when if len(live.push({"t": t, "x": "1"})[0])]
+    assert times == whole.times.tolist()
 
 
 def test_a_batch_of_live_streams_is_each_of_them():
