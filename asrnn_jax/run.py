@@ -116,7 +116,8 @@ def run(
 
     Raises:
       ValueError: shapes that do not fit, params or a carry of another cell, an unknown option.
-      TypeError: inputs that are not floating point, masks that are not bool, forward mode on the fused path.
+      TypeError: inputs that are not floating point, masks that are not bool; forward mode on the fused path, where JAX
+        says that it "can't apply forward-mode autodiff (jvp) to a custom_vjp function": use ``gradient="autodiff"``.
 
     Example:
       >>> import jax, jax.numpy as jnp, asrnn_jax

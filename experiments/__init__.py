@@ -5,6 +5,7 @@
     python -m experiments pixels --dataset digits --rows --cell lstm --epochs 20
     python -m experiments pixels --dataset digits --cell lru --hidden 64 --residual --layers 2 --dropout 0.1
     python -m experiments copy-memory --delay 100 --cell alif --options surrogate=slayer tau=20
+    python -m experiments copy-memory --delay 100 --options map=expm dynamic=true
     python -m experiments text --data-dir FOLDER --cell lstm --hidden 224
     python -m experiments stream --dataset speech --data-dir FOLDER_OF_WAV_FILES --cell gru
     python -m experiments report runs/*

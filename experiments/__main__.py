@@ -8,10 +8,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import tyro
-
 from experiments import machine
+from experiments.choices import from_arguments
 from experiments.config import COMMANDS, Config, Stream, command, from_json
+from experiments.config.options import refuse_former
 from experiments.errors import DivergedError, StoppedError, UsageError, unknown
 from experiments.folder import read_json
 from experiments.presets import with_preset
@@ -20,25 +20,25 @@ USAGE = """usage: python -m experiments COMMAND [flags]
 
   copy-memory   recall symbols after a delay
   adding        sum two marked numbers of a long sequence
-  pixels        images as sequences: mnist, fashion_mnist, digits
-  text          the next character of a text
-  stream        images or speech as endless streams, without resets
-  report        table and figure of finished runs
-  list          the cells: family, size, source
+  pixels        classify images as sequences: mnist, fashion_mnist, digits
+  text          predict the next character of a text
+  stream        classify images or speech in endless streams, without resets
+  report        table and figure of finished runs, or the page of results
+  list          the cells with family, size and source
   presets       the papers' recipes by name
-  zoo           every cell for a short while on two tasks, one table
-  papers        every run behind the results, one after another
-  save          the best network of a run, with its card, among the trained ones of the package
-  evaluate      a trained network on its task, beside its card
-  robustness    trained networks on disturbed inputs and with narrow weights
-  export        a trained network as files that run without this library
-  never-reset   cells, training regimes and reset policies on streams, tables
-  faults        hurt small runs in every way that machines do, and say what was lost
-  bench         a training step beside its baselines
-  scaling       bytes exchanged a step, and what to expect of many accelerators
+  zoo           train every cell for a short while on two tasks
+  papers        carry out the runs behind the results, one after another
+  save          add the best network of a run, with its card, to the trained ones of the package
+  evaluate      test a trained network and compare with its card
+  robustness    test trained networks on disturbed inputs and with narrow weights
+  export        write a trained network as files that run without this library
+  never-reset   compare cells, training regimes and reset policies on streams
+  faults        hurt small runs in every way that machines do, and count what was lost
+  bench         time a training step and compare with other libraries
+  scaling       bytes exchanged in a step, and what to expect of many accelerators
 
   python -m experiments COMMAND --help explains every flag.
-  A run is a folder (--out); --out FOLDER --resume goes on with it."""
+  A run is a folder (--out). --out FOLDER --resume continues it."""
 
 
 # Module, what holds its flags (none: ""), function from them to the text that is printed.
@@ -96,7 +96,7 @@ def _tool(name: str, rest: list[str]) -> str:
     tool = importlib.import_module(f"experiments.{module}")
     if not flags:
         return getattr(tool, function)()
-    return getattr(tool, function)(tyro.cli(getattr(tool, flags), args=rest, prog=f"python -m experiments {name}"))
+    return getattr(tool, function)(from_arguments(getattr(tool, flags), rest, name))
 
 
 def _train(name: str, rest: list[str]) -> None:
@@ -120,7 +120,12 @@ def _train(name: str, rest: list[str]) -> None:
 
 
 def parse(name: str, rest: list[str]) -> Config:
-    """The config of a command line. Flags win over a preset; with --resume the run's own config is the default."""
+    """The config of a command line. Flags win over a preset; with --resume the run's own config is the default.
+
+    Raises:
+      UsageError: flags that contradict each other, that earlier versions had, or whose value is refused.
+    """
+    refuse_former(rest)
     kind = COMMANDS[name]
     default, source = kind(), ""
     preset, out, cell = _flag(rest, "--preset"), _flag(rest, "--out"), _flag(rest, "--cell")
@@ -134,7 +139,11 @@ def parse(name: str, rest: list[str]) -> Config:
         default, source = with_preset(preset, cell), f"--preset {preset}"
     if not isinstance(default, kind):
         raise UsageError(f"{source} belongs to command {command(default)}, not to {name}.")
-    return tyro.cli(kind, args=rest, default=default, prog=f"python -m experiments {name}")
+    config = from_arguments(kind, rest, name, default)
+    if config.model.cell != default.model.cell:
+        return config
+    options = default.model.options | config.model.options
+    return replace(config, model=replace(config.model, options=options))
 
 
 def _flag(arguments: list[str], flag: str) -> str | None:

@@ -18,26 +18,26 @@ class UsageError(Exception):
 
 
 class DamagedError(UsageError):
-    """A checkpoint is not what was saved; the message names step and leaf."""
+    """A checkpoint differs from what was saved; the message names the step and the array."""
 
 
 class DivergedError(Exception):
-    """A loss stopped being finite; the message names quantity and step."""
+    """A loss or a gradient is no longer finite; the message names the quantity and the step."""
 
 
 class StoppedError(Exception):
-    """Something from outside ended a run; the message says what, and up to where the run is saved."""
+    """A run was ended from outside; the message says by what, and up to which step the run is saved."""
 
 
 def disk_full(e: BaseException) -> str | None:
-    """What a full disk or quota is called, if an error says so: libraries put their own errors around it."""
+    """The system's words for a full disk or quota, if an error has them. Libraries put their own errors around it."""
     names = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
     return next((name for name in names if name in str(e)), None)
 
 
 def system_error(e: BaseException) -> OSError | MemoryError | None:
-    """What the system has to say of itself in an error, and not of the file: too many open files, no memory, a disk
-    that cannot be read, no permission. Libraries put their own errors around it, some only its words."""
+    """The error of the system behind another error, if there is one: too many open files, no memory, a disk that cannot
+    be read, no permission. It says nothing about the file. Libraries wrap such errors, and some keep only the words."""
     seen: BaseException | None = e
     while seen is not None:
         if isinstance(seen, MemoryError):

@@ -1,12 +1,12 @@
 """A run is a folder:
 
-config.json      what was asked for
+config.json      the settings
 metrics.jsonl    one line a log or evaluation; the same bytes for a resumed run as for one never stopped
-probes.jsonl     likewise, what --probe recorded of the inside of the network
+probes.jsonl     likewise: what --probe recorded inside the network
 checkpoints/     orbax, the newest two
 figures/         learning curves
 result.json      written once, at the end
-timing.json      wall-clock time, kept apart because it is the one thing that cannot repeat
+timing.json      wall-clock time, in a file of its own because it is different each time
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises: UsageError when the file is missing or no JSON."""
+    """The value in a JSON file.
+
+    Raises:
+      UsageError: the file is missing, or is no JSON.
+    """
     try:
         return json.loads(path.read_text())
     except FileNotFoundError as e:
@@ -47,10 +51,10 @@ def read_json(path: Path) -> Any:
 
 
 def begun(folder: Path, config: Config) -> bool:
-    """Whether a run was begun there, with these settings.
+    """Whether a run with these settings was begun in the folder.
 
     Raises:
-      UsageError: with others.
+      UsageError: a run with other settings was begun there.
     """
     stored = folder / "config.json"
     if not stored.exists():
@@ -60,13 +64,17 @@ def begun(folder: Path, config: Config) -> bool:
 
 
 def unchanged(stored: dict[str, Any], config: Config, where: str) -> None:
-    """Raises: UsageError when a run was made with other settings."""
+    """Checks that a run was made with these settings.
+
+    Raises:
+      UsageError: it was made with others; the message has the differences.
+    """
     if changes := differences(stored, config):
         raise UsageError(f"--out: {where} was made with other settings ({', '.join(changes)}); give another folder.")
 
 
 def made(out: str, flag: str = "--out") -> Path:
-    """The folder of a flag, which exists from now on: asked for before there are results to lose.
+    """Makes the folder that a flag names, before there are results to lose, and returns its path.
 
     Raises:
       UsageError: it cannot be made.
@@ -80,10 +88,10 @@ def made(out: str, flag: str = "--out") -> Path:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """While this lasts, no other process of this machine can be in the folder; the system ends it with the process.
+    """Locks the folder against other processes of this machine. The system takes the lock away with the process.
 
     Raises:
-      UsageError: another one is.
+      UsageError: another process has locked it.
     """
     if fcntl is None:  # Windows
         yield
@@ -102,7 +110,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 class Clock:
-    """Seconds spent on a run, over all its sessions, in a file; and on what."""
+    """A file with the seconds that a run took in all its sessions, and with the devices that it ran on."""
 
     def __init__(self, path: Path, about: dict[str, int]):
         self._path, self._about = path, about
@@ -172,7 +180,7 @@ def placeless(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_folders(value: str) -> str:
-    """A path without the folders of this machine; every run has a best.safetensors, so that its folder is named too."""
+    """A path without the folders of this machine. Of a best.safetensors, which every run has, one folder stays."""
     path = Path(value)
     if not path.is_absolute():
         return value

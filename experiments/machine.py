@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -53,14 +52,14 @@ def prepare(training: Training | None = None) -> None:
 
 
 def cores() -> int:
-    """Cores that this process may use; those of the machine where the system gives a process no fewer (macOS)."""
+    """Number of cores that this process may use. Where a system has no such limit (macOS): all cores."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _keep_memory() -> None:
-    """Large blocks from the heap and never returned (glibc only)."""
+    """Takes large blocks from the heap, and never returns them to the system (glibc only)."""
     trim_threshold, mmap_max = -1, -4  # names in malloc.h: M_TRIM_THRESHOLD, M_MMAP_MAX
     if sys.platform != "linux":
         return
@@ -71,16 +70,16 @@ def _keep_memory() -> None:
 
 
 def first() -> bool:
-    """Whether this is the process that writes files; the others only compute."""
+    """Whether this is the first process, which writes the files; the others only compute."""
     import jax
 
     return jax.process_index() == 0
 
 
 def shards(rows: int, work: int) -> int:
-    """Devices that a batch of `rows` sequences is shared among: a divisor, as many as have enough to do.
+    """Number of devices that share a batch of `rows` sequences: a divisor of it, so that each has enough to do.
 
-    `work` is the batch's number of multiplications: sequences times steps times parameters.
+    `work` is the number of multiplications for the batch: sequences times steps times parameters.
 
     Raises:
       UsageError: several processes whose devices cannot share the batch evenly.
@@ -95,60 +94,17 @@ def shards(rows: int, work: int) -> int:
     return max(d for d in range(1, most + 1) if rows % d == 0)
 
 
-def shared(f: Callable[..., Any], devices: int, summary: Callable[[Any], Any]) -> Callable[..., Any]:
-    """``f(params, batch) -> results`` with the leading axis of the batch shared among devices; see `carried`."""
-    if devices == 1:
-        return f
-    whole = carried(lambda params, batch, memory: (f(params, batch), memory), devices, summary)
-    return lambda params, batch: whole(params, batch, ())[0]
-
-
-def carried(f: Callable[..., Any], devices: int, summary: Callable[[Any], Any]) -> Callable[..., Any]:
-    """``f(params, batch, memory, *others) -> (results, memory)`` with the leading axis of batch and memory shared among
-    devices, and `summary` of the results.
-
-    One exchange a call: the results of each device (already a mean or a sum) go through `summary`, for example
-    `jax.lax.pmean` over the axis "batch". Left to itself, the compiler would add up weight gradients between devices
-    inside the loop over time. The memory stays where it is.
-    """
-    if devices == 1:
-        return f
-    import jax
-    from jax.sharding import PartitionSpec as P
-
-    mesh = _mesh(devices)
-
-    def one(*arguments):
-        results, memory = f(*arguments)
-        return summary(results), memory
-
-    def whole(params, batch, memory, *others):
-        specs = (P(), P("batch"), P("batch"), *(P() for _ in others))
-        return jax.shard_map(one, mesh=mesh, in_specs=specs, out_specs=(P(), P("batch")), check_vma=False)(
-            params, batch, memory, *others
-        )
-
-    return whole
-
-
-def _mesh(devices: int) -> Any:
-    import jax
-    from jax.sharding import AxisType
-
-    return jax.make_mesh((devices,), ("batch",), (AxisType.Auto,), devices=jax.devices()[:devices])
-
-
 def processes() -> int:
-    """How many processes make the run."""
+    """Number of processes of the run."""
     import jax
 
     return jax.process_count()
 
 
 def leave(code: int, together: bool = False) -> None:
-    """Ends this process at once where it is one of several: an orderly end would wait for one that may be gone.
+    """Ends this process at once if it is one of several; an orderly end would wait for a process that may be gone.
 
-    `together`: after all of them came here, for when the first is gone the others are ended from outside.
+    With `together` it first waits until all processes are here: when the first one ends, the system ends the others.
     """
     jax = sys.modules.get("jax")
     if jax is None or not jax.distributed.is_initialized():
@@ -163,35 +119,19 @@ def leave(code: int, together: bool = False) -> None:
     os._exit(code)
 
 
-def replicate(tree: Any) -> Any:
-    """Global arrays that are replicated on all devices, from arrays that every process holds in full."""
-    if processes() == 1:
-        return tree
-    import jax
-    import numpy as np
-    from jax.sharding import NamedSharding
-    from jax.sharding import PartitionSpec as P
-
-    replicated = NamedSharding(_mesh(jax.device_count()), P())
-
-    def one(leaf):
-        array = np.asarray(leaf)
-        return jax.make_array_from_callback(array.shape, replicated, lambda index: array[index])
-
-    return jax.tree.map(one, tree)
-
-
 def broadcast_from_process_0(tree: Any) -> Any:
     """The first process's values in every process."""
     if processes() == 1:
         return tree
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
-    return replicate(broadcast_one_to_all(tree))
+    from asrnn_jax import parallel
+
+    return parallel.replicate(broadcast_one_to_all(tree))
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is set in any process; all have to ask."""
+    """Whether the flag is set in any process. All processes must call this."""
     if processes() == 1:
         return flag
     import numpy as np

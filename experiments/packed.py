@@ -1,7 +1,7 @@
-"""Finished runs in one file, from which a page and its figures are made: it needs no checkpoint, and it diffs.
+"""Finished runs in one file, from which a page and its figures are made. It has no weights, and diffs well.
 
-A run is a line, ``{"name": ..., "config": ..., "result": ...}``, with what is in the files of its folder by their stem
-and without those it does not have; the lines of its metrics.jsonl follow as they are.
+A run is one line, ``{"name": ..., "config": ..., "result": ...}``: the contents of the files in its folder, by the
+files' names. The lines of its metrics.jsonl follow unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OPTIONAL = {"result", "timing", "diverged"}
 
 
 def read_run(folder: Path, name: str = "") -> Run:
-    """What pages are made of, from a run folder; `name` is that of the folder by default."""
+    """Reads from a run folder what pages are made of; `name` is the folder's by default."""
     found = {key: folder / f"{key}.json" for key in ("result", "timing")}
     said = folder / "diverged.txt"
     return {
@@ -39,7 +39,7 @@ def portable(run: Run) -> Run:
 
 
 def write_runs(path: Path, runs: Iterable[Run]) -> None:
-    """Writes a whole file or nothing; the same runs, in any order, give the same bytes."""
+    """Writes the whole file or nothing. The same runs give the same bytes, whatever their order."""
     from asrnn_jax.saved import replacing  # with jax, which must not be imported before `machine.prepare`
 
     with replacing(path, "w") as file:

@@ -6,16 +6,15 @@ import sys
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal
 
-from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Text, Training
+from experiments.config import Config, CopyMemory, Model, Optimizer, Option, Pixels, Schedule, Text, Training
 from experiments.errors import DivergedError, UsageError
 from experiments.folder import begun
-from experiments.presets import PRESETS
+from experiments.presets import CAYLEY, PRESETS
 from experiments.report.tables import table
 
-BOUNDED = Model("asrnn", 122, map="cayley", init="cayley", saturation="bounded")  # the paper's, but for D_f
-LSTM_16K = Model("lstm", 61, forget_bias=1.0)  # as many params as the papers' other cells have, not 69,000
+BOUNDED = Model("asrnn", 122, {"map": "cayley", "init": "cayley", "saturation": "bounded"})  # the paper's, but for D_f
+LSTM_16K = Model("lstm", 61, {"forget_bias": 1.0})  # as many params as the papers' other cells have, not 69,000
 ADAM = Optimizer(optimizer="adam", lr=2e-3, clip=1.0, schedule="cosine")  # what people train an LSTM with today
 LONG_EPOCHS, EPOCHS = 70, 20  # of asRNN, of its peers
 HELD_OUT = 5000
@@ -26,20 +25,20 @@ STARTS = (0.01, 0.1, 0.3, 1.0, 3.0)  # of D_f
 
 @dataclass(frozen=True)
 class Papers:
-    """Carry out the runs behind the results, one after another; finished ones are left alone, others go on."""
+    """Carry out the runs behind the results, one after another. Finished runs are kept, and others are continued."""
 
     data_dir: str | None = None
     """Folder with the subfolders mnist (IDX files) and text."""
     out: str = "runs/papers"
-    """Folder of the run folders."""
+    """Folder for the run folders."""
     only: tuple[str, ...] = ("*",)
-    """Which runs, by name or pattern, for example copy-* smnist-asrnn."""
+    """Names or patterns of runs, for example copy-* smnist-asrnn."""
     list: bool = False
-    """Only say which runs there are and how far they are."""
+    """Carry out nothing; list the runs and how far each of them is."""
     worker: int = 0
-    """With --workers: which share of the runs this process takes, from 0."""
+    """With --workers: the number of this process, from 0."""
     workers: int = 1
-    """Processes that share the runs, each on cores of its own."""
+    """Number of processes that share the runs. Start each of them, on cores of its own."""
 
     def __post_init__(self):
         if not 0 <= self.worker < self.workers:
@@ -47,7 +46,7 @@ class Papers:
 
 
 def runs() -> dict[str, Config]:
-    """Every run by name, without its folders."""
+    """All runs by name, without their folders."""
     found: dict[str, Config] = {"copy-1000-asrnn": PRESETS["paper-copy-1000"].config}
     for name in ("dtriv", "scornn", "lstm", "tanh-rnn"):
         found[f"copy-1000-{name}"] = PRESETS[f"paper-copy-1000-{name}"].config
@@ -56,7 +55,7 @@ def runs() -> dict[str, Config]:
         for name in ("exprnn", "scornn", "tanh-rnn", "gru"):
             found[f"{task}-{name}"] = _pixels(f"paper-{task}-16k-{name}", EPOCHS)
         by_cayley = found[f"{task}-asrnn"]  # the authors' code takes the exponential map
-        by_expm = replace(by_cayley.model, map="expm")
+        by_expm = replace(by_cayley.model, options=by_cayley.model.options | {"map": "expm"})
         found[f"{task}-asrnn-expm"] = replace(by_cayley, preset=None, epochs=EPOCHS, model=by_expm)
         found[f"{task}-lstm"] = _pixels(f"paper-{task}-lstm-69k", EPOCHS)
         found[f"{task}-lstm-16k"] = replace(found[f"{task}-lstm"], preset=None, model=LSTM_16K, optim=ADAM)
@@ -80,15 +79,15 @@ TEXT_RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2)
 
 
 def _text() -> dict[str, Config]:
-    """asRNN and LSTM with about 300,000 parameters each; short runs whose validation chooses the rates of the long."""
+    """asRNN and LSTM with about 300,000 parameters each. Short runs choose the rates of the long ones by validation."""
     models = {
-        "asrnn": Model("asrnn", 466, map="cayley", init="cayley", saturation="abs", a=0.8, b=3.0, eps=0.0, slope=0.0),
+        "asrnn": Model("asrnn", 466, {**CAYLEY, "a": 0.8, "b": 3.0, "eps": 0.0}),
         "lstm": Model("lstm", 224),
     }
     chosen = {"asrnn": 2e-3, "lstm": 3.2e-2}
     training = Training(batch=128, log_every=50)
 
-    def config(cell: str, lr: float, epochs: int, schedule: Literal["constant", "cosine"] = "constant") -> Config:
+    def config(cell: str, lr: float, epochs: int, schedule: Schedule = "constant") -> Config:
         optim = Optimizer(lr=lr, decay=0.9, clip=1.0, schedule=schedule)
         return Text(model=models[cell], optim=optim, epochs=epochs, training=training)
 
@@ -98,10 +97,10 @@ def _text() -> dict[str, Config]:
     return found
 
 
-ABLATION = {
+ABLATION: dict[str, dict[str, Option]] = {  # options of the cell
     "as in the paper": {},
-    "D_f stays at 0.001": {"freeze": ("D_f",), "a": 0.0, "b": 0.0, "eps": 1e-3},
-    "D_f stays at 1": {"freeze": ("D_f",), "a": 1.0, "b": 1.0, "eps": 0.0},
+    "D_f stays at 0.001": {"a": 0.0, "b": 0.0, "eps": 1e-3},
+    "D_f stays at 1": {"a": 1.0, "b": 1.0, "eps": 0.0},
     "bounded kappa": {"saturation": "bounded"},
     "W_hh by Cayley": {"map": "cayley", "dynamic": False},
     "W_hh by expm": {"map": "expm", "dynamic": False},
@@ -111,7 +110,7 @@ OWN = {"copy": "W_hh by dtriv", "rows": "W_hh by Cayley"}  # what the paper does
 
 
 def _ablation() -> dict[str, Config]:
-    """What adaptivity and the map of W_hh are worth, on copying (L = 500) and on sequential MNIST by rows."""
+    """asRNN without adaptivity or with another map of W_hh, on copying (L = 500) and sequential MNIST by rows."""
     copying = PRESETS["paper-copy-1000"].config
     assert isinstance(copying, CopyMemory)
     copying = replace(copying, preset=None, delay=500, steps=1500)
@@ -123,13 +122,13 @@ def _ablation() -> dict[str, Config]:
             for task, base in (("copy", copying), ("rows", replace(rows, preset=None, rows=True))):
                 if about == OWN[task]:
                     continue
-                model = {name: value for name, value in changes.items() if name != "freeze"}
+                options = base.model.options | changes
                 if about == "bounded kappa":
-                    model |= {"a": None, "b": None, "eps": None, "slope": None}
+                    options = {name: value for name, value in options.items() if name not in ("a", "b", "eps", "slope")}
                 config = replace(
                     base,
-                    model=replace(base.model, **model),
-                    optim=replace(base.optim, freeze=changes.get("freeze", ())),
+                    model=replace(base.model, options=options),
+                    optim=replace(base.optim, freeze=("D_f",) if about.startswith("D_f stays") else ()),
                     training=replace(base.training, seed=seed),
                 )
                 found[f"ablation-{task}-{about.replace(' ', '-')}-{seed}"] = config
@@ -137,10 +136,13 @@ def _ablation() -> dict[str, Config]:
 
 
 def _sensitivity() -> dict[str, Config]:
-    """Learning rate x initial D_f of asRNN on digits by pixels, beside tanh RNN and LSTM."""
+    """asRNN at several learning rates and initial values of D_f, and tanh RNN and LSTM: digits by pixels."""
     found: dict[str, Config] = {}
     for lr in RATES:
-        models = {f"asrnn-{start:g}": Model("asrnn", 64, map="cayley", a=start, b=start, eps=0.0) for start in STARTS}
+        models = {
+            f"asrnn-{start:g}": Model("asrnn", 64, {"map": "cayley", "a": start, "b": start, "eps": 0.0})
+            for start in STARTS
+        }
         models |= {"tanh_rnn": Model("tanh_rnn", 64), "lstm": Model("lstm", 64)}
         for name, model in models.items():
             found[f"sensitivity-{name}-{lr:g}"] = Pixels(
@@ -178,7 +180,7 @@ def placed(config: Config, name: str, settings: Papers) -> Config:
 
 
 def papers(settings: Papers) -> str:
-    """Carries out what is not finished and returns the table of where each run is.
+    """Carries out the runs that are not finished and returns a table with the state of each.
 
     Raises:
       UsageError: no run of these names, data that are missing, a folder of another configuration.

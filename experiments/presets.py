@@ -1,7 +1,7 @@
 """The papers' recipes by name.
 
 Results quoted as "paper" are from the tables of arXiv:2304.11790 (best test accuracy over 70 epochs). Times are for
-2 CPU cores, from the median of a few steps; those of the runs under experiments/results are measured whole.
+2 CPU cores, from the median of a few steps; the times under experiments/results are those of whole runs.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 
-from experiments.config import Config, CopyMemory, Model, Optimizer, Pixels, Text, Training, command, numerics
+from experiments.config import Config, CopyMemory, Model, Optimizer, Option, Pixels, Text, Training, command, numerics
 from experiments.errors import unknown
 from experiments.report.tables import flags, switches, table
+
+PAPER_D_F: dict[str, Option] = {"saturation": "abs", "slope": 0.0}
+CAYLEY: dict[str, Option] = {"map": "cayley", "init": "cayley", **PAPER_D_F}
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named recipe: its config and what to expect of it."""
+    """A named recipe: its config, and the result to expect of it."""
 
     config: Config
     about: str
@@ -43,9 +46,7 @@ def _pixels(
         dataset="mnist",
         permute=permute,
         epochs=70,
-        model=Model(
-            "asrnn", hidden, map="cayley", init="cayley", saturation="abs", a=0.02, b=0.02, eps=0.01, slope=0.0
-        ),
+        model=Model("asrnn", hidden, {**CAYLEY, "a": 0.02, "b": 0.02, "eps": 0.01}),
         optim=Optimizer("rmsprop", lr=lr, lr_orthogonal=lr / 10, decay=0.99, clip=10.0),
         training=Training(batch=128, log_every=50),
     )
@@ -60,7 +61,7 @@ def _lstm(permute: bool, accuracy: float) -> dict[str, Preset]:
         dataset="mnist",
         permute=permute,
         epochs=70,
-        model=Model("lstm", 128, forget_bias=1.0),
+        model=Model("lstm", 128, {"forget_bias": 1.0}),
         optim=Optimizer("rmsprop", lr=1e-3, decay=0.9, clip=1.0),
         training=Training(batch=128, log_every=50),
     )
@@ -76,7 +77,9 @@ def _copy(delay: int, minutes: int, ours: str = "") -> dict[str, Preset]:
         delay=delay,
         steps=4000,
         model=Model(
-            "asrnn", 138, map="expm", init="henaff", dynamic=True, saturation="abs", a=0.0, b=0.0, eps=1e-5, slope=0.0
+            "asrnn",
+            138,
+            {"map": "expm", "init": "henaff", "dynamic": True, **PAPER_D_F, "a": 0.0, "b": 0.0, "eps": 1e-5},
         ),
         optim=Optimizer(
             "rmsprop", lr=2e-4, lr_orthogonal=2e-5, decay=0.9, clip=10.0, rebase_every=100, project_every=100
@@ -91,15 +94,15 @@ def _copy(delay: int, minutes: int, ours: str = "") -> dict[str, Preset]:
 
 
 def _peers() -> dict[str, Preset]:
-    """What asRNN is compared with, by the settings that its authors published; GRU and tanh RNN are not among them."""
+    """The cells that asRNN is compared with, with its authors' settings; of GRU and tanh RNN they published none."""
     found = {}
     for permute, task in ((False, "smnist"), (True, "pmnist")):
         lr = 1e-3 if permute else 7e-4
         for cell, model, optim, paper in (
-            ("exprnn", Model("exprnn", 170, init="cayley"), _rmsprop(lr, 0.9, None), 94.9 if permute else 98.0),
+            ("exprnn", Model("exprnn", 170, {"init": "cayley"}), _rmsprop(lr, 0.9, None), 94.9 if permute else 98.0),
             (
                 "scornn",
-                Model("scornn", 170, rho=0.5 if permute else 0.1),
+                Model("scornn", 170, {"rho": 0.5 if permute else 0.1}),
                 _rmsprop(lr, 0.9, None),
                 94.8 if permute else 97.2,
             ),
@@ -123,8 +126,8 @@ def _peers() -> dict[str, Preset]:
     for delay in (1000, 2000):
         for cell, model, optim in (
             ("dtriv", Model("dtriv", 190), _rmsprop(2e-4, 0.9, None)),
-            ("scornn", Model("scornn", 190, rho=0.5, init="henaff"), _rmsprop(2e-4, 0.9, None)),
-            ("lstm", Model("lstm", 68, forget_bias=1.0), _rmsprop(1e-3, 0.9, 1.0)),
+            ("scornn", Model("scornn", 190, {"rho": 0.5, "init": "henaff"}), _rmsprop(2e-4, 0.9, None)),
+            ("lstm", Model("lstm", 68, {"forget_bias": 1.0}), _rmsprop(1e-3, 0.9, 1.0)),
             ("tanh-rnn", Model("tanh_rnn", 138), _rmsprop(2e-4, 0.9, 1.0)),
         ):
             name = f"paper-copy-{delay}-{cell}"
@@ -147,7 +150,7 @@ def _rmsprop(lr: float, decay: float, clip: float | None) -> Optimizer:
 
 
 def _ptb(window: int, lr_orthogonal: float, paper: float) -> dict[str, Preset]:
-    """asRNN on the characters of Penn Treebank, the state carried from window to window.
+    """asRNN on the characters of Penn Treebank. The state is carried from window to window.
 
     The authors also halve the rate when validation gets no better, and start each epoch from a fresh state.
     """
@@ -157,18 +160,7 @@ def _ptb(window: int, lr_orthogonal: float, paper: float) -> dict[str, Preset]:
         window=window,
         epochs=100,
         eval_batch=10,
-        model=Model(
-            "asrnn",
-            1024,
-            embedding=200,
-            map="cayley",
-            init="cayley",
-            saturation="abs",
-            a=0.8,
-            b=3.0,
-            eps=0.0,
-            slope=0.0,
-        ),
+        model=Model("asrnn", 1024, {**CAYLEY, "a": 0.8, "b": 3.0, "eps": 0.0}, embedding=200),
         optim=Optimizer("rmsprop", lr=1e-3, lr_orthogonal=lr_orthogonal, decay=0.9, clip=None),
         training=Training(batch=128, log_every=50),
     )
@@ -197,12 +189,12 @@ PRESETS: dict[str, Preset] = {
 
 
 def list_presets() -> str:
-    """A table of them."""
+    """A table of all presets."""
     return table([("preset", "what, and what to expect"), *((name, preset.about) for name, preset in PRESETS.items())])
 
 
 def with_preset(name: str, cell: str | None) -> Config:
-    """The config of a preset; another cell than its own leaves its cell options behind.
+    """The config of a preset. With another cell than its own it has none of the options of the preset's cell.
 
     Raises:
       UsageError: no preset of this name.
@@ -214,8 +206,10 @@ def with_preset(name: str, cell: str | None) -> Config:
 
 
 def command_line(config: Config) -> str:
-    """What to type for a run with these settings, but for its folders."""
+    """The command line that gives these settings, without the folders."""
     base = type(config)() if config.preset is None else with_preset(config.preset, config.model.cell)
+    if base.model.options.keys() - config.model.options.keys():  # there are no words to leave a preset's option out
+        return command_line(replace(config, preset=None))
     words = ["python", "-m", "experiments", command(config)]
     words += [] if config.preset is None else ["--preset", config.preset]
     without_value = set().union(*map(switches, (config, config.model, config.optim, config.training)))

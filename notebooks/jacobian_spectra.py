@@ -30,7 +30,7 @@ import numpy as np
 import optax
 
 import asrnn_jax
-from asrnn_jax import analysis, cells, plot
+from asrnn_jax import analysis, cells, plot, tasks
 
 plt.rcParams["figure.dpi"] = 80
 
@@ -50,11 +50,8 @@ models = {name: cells.with_output(cells.make(name, 10, HIDDEN, **options), 9) fo
 
 # %%
 def sample(key, batch):
-    shown = jax.random.randint(key, (batch, SYMBOLS), 1, 9)
-    blanks = lambda n: jnp.zeros((batch, n), int)
-    marker = jnp.full((batch, 1), 9)
-    inputs = jnp.concatenate([shown, blanks(DELAY), marker, blanks(SYMBOLS - 1)], axis=1)
-    return jax.nn.one_hot(inputs, 10), jnp.concatenate([blanks(SYMBOLS + DELAY), shown], axis=1)
+    inputs, targets = tasks.copy_memory(key, batch, symbols=SYMBOLS, delay=DELAY)
+    return jax.nn.one_hot(inputs, tasks.COPY_INPUTS), targets
 
 
 def train(cell, steps=600, batch=64):

@@ -10,8 +10,9 @@ if version("jax") < "0.11":  # later ones know no other emitters, and end the pr
     QUICK += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 os.environ.setdefault("XLA_FLAGS", f"{QUICK} --xla_llvm_disable_expensive_passes=true")
 
-# What one test compiled another takes from disk: all processes of a run share a folder that goes away with it.
-if "PYTEST_XDIST_WORKER" not in os.environ:
+# What one test compiled another takes from disk: all processes of a run share a folder, which goes away with it unless
+# it was given.
+if "ASRNN_TEST_PROGRAMS" not in os.environ:
     _programs = tempfile.TemporaryDirectory()
     os.environ["ASRNN_TEST_PROGRAMS"] = _programs.name
 
@@ -34,6 +35,7 @@ import itertools  # noqa: E402
 import pytest  # noqa: E402
 
 _tests = itertools.count(1)
+FULL = 30_000  # memory maps
 
 
 @pytest.fixture
@@ -44,10 +46,19 @@ def without_type_checks():
     config.update("jaxtyping_disable", False)
 
 
+def _memory_maps():
+    """Of this process; a system that does not say is taken to have few left."""
+    try:
+        with open("/proc/self/maps", "rb") as maps:
+            return sum(1 for _ in maps)
+    except OSError:
+        return FULL
+
+
 @pytest.fixture(autouse=True)
 def _forget_compiled_programs():
-    """Every compiled program holds memory maps, of which a process may have only so many."""
+    """Every compiled program holds memory maps, of which a process may have 65,530."""
     yield
-    if next(_tests) % 50 == 0:
+    if next(_tests) % 50 == 0 and _memory_maps() >= FULL:
         jax.clear_caches()
         gc.collect()

@@ -92,12 +92,18 @@ def test_a_forgotten_cell_made_again_does_not_compile(caplog):
     assert not [r for r in caplog.records if "XLA compilation of jit(evaluate)" in r.getMessage()]
 
 
-@NAMES
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64], ids=lambda d: d.__name__)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        pytest.param(name, dtype, marks=() if dtype == jnp.float16 or name == "asrnn" else pytest.mark.slow)
+        for name in CELLS
+        for dtype in (jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64)
+    ],
+)
 def test_initial_values_are_finite_and_train_in_every_dtype(name, dtype):
     cell = CELLS[name](3, 16, dtype=dtype)
-    params = cell.init(jax.random.key(0))
-    wide = CELLS[name](3, 16, dtype=jnp.promote_types(dtype, jnp.float32)).init(jax.random.key(0))
+    wide = CELLS[name](3, 16, dtype=jnp.promote_types(dtype, jnp.float32))
+    params, wide = (jax.jit(of.init)(jax.random.key(0)) for of in (cell, wide))
     xs = jax.random.normal(jax.random.key(1), (2, 20, 3), dtype)
     gradient = jax.jit(jax.grad(lambda p: asrnn_jax.run(cell, p, xs)[1].astype(jnp.float32).std()))(params)
     # surprisal starts as an LSTM: what predicts is not heard yet
@@ -159,7 +165,12 @@ TREATMENTS = {
 }
 
 
-@pytest.mark.parametrize("row", ORTHOGONAL)
+FORMS = ("asrnn-dynamic", "orthogonal-dynamic-scaled", "dtriv", "urnn", "nnrnn")  # the others are these in part
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=() if row in FORMS else pytest.mark.slow) for row in ORTHOGONAL]
+)
 def test_matrices_stay_orthogonal_whatever_is_done_to_their_numbers(row):
     """To 10 n eps in float32, after optimisers with decay and noise, averages over a rebase, and narrow storage."""
     name, hidden = row.split("-")[0], 12

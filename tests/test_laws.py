@@ -77,12 +77,16 @@ EVERY = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject
 KINDS = ("tanh_rnn", "lstm", "surprisal", "s5", "alif", "asrnn", "deep", "bidirectional", "started")
 REPRESENTATIVES = [subject for subject in LOOP_SUBJECTS if subject.id in KINDS]
 LOOPS = pytest.mark.parametrize("subject", REPRESENTATIVES, ids=lambda subject: subject.id)
-ALL_LOOPS = pytest.mark.parametrize(
-    "subject",
-    [pytest.param(s, marks=() if s.id in KINDS else pytest.mark.slow) for s in LOOP_SUBJECTS],
-    ids=[subject.id for subject in LOOP_SUBJECTS],
-)
-"""The others too, in the slow tests: what depends on the operations that a cell happens to use."""
+
+
+def quickly(names, among=LOOP_SUBJECTS):
+    """All subjects, those of other names in the slow tests: what depends on the operations a cell happens to use."""
+    marked = [pytest.param(s, marks=() if s.id in names else pytest.mark.slow, id=s.id) for s in among]
+    return pytest.mark.parametrize("subject", marked)
+
+
+ALL_LOOPS = quickly(KINDS)
+FEW = quickly(("lstm", "s5", "asrnn"))
 STREAMS = pytest.mark.parametrize("subject", [s for s in REPRESENTATIVES if s.streams], ids=lambda subject: subject.id)
 LINEAR = pytest.mark.parametrize(
     "subject", [*(of(row) for row in TABLE if row.linear), *(s for s in COMPOSITES if s.linear)], ids=lambda s: s.id
@@ -206,7 +210,7 @@ def trained(gradient):
 @LOOPS
 @pytest.mark.parametrize(
     ("block", "outputs", "reverse", "flagged"),
-    [(5, "all", True, True), (None, "last", False, False)],
+    [(5, "all", True, True), pytest.param(None, "last", False, False, marks=pytest.mark.slow)],
 )
 def test_fused_gradient_equals_autodiff_of_the_scan(subject, block, outputs, reverse, flagged):
     cell, params = make(subject)
@@ -246,7 +250,7 @@ def test_parallel_equals_sequential(subject):
     )
 
 
-@LOOPS
+@FEW
 def test_fused_gradient_under_vmap_over_an_ensemble(subject):
     cell, _ = make(subject)
     params = jax.vmap(cell.init)(jax.random.split(jax.random.key(3), 3))

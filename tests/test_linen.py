@@ -80,7 +80,16 @@ def composite():
     return asrnn_jax.cells.stack([asrnn_jax.cells.with_trained_start(layers[0], dtype=jnp.float64), layers[1]])
 
 
-@pytest.mark.parametrize("cell", [composite(), *(make(row)[0] for row in EACH)], ids=lambda cell: cell.name)
+QUICK = ("stack", "asrnn", "lstm", "urnn", "alif")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param(cell, marks=() if cell.name in QUICK else pytest.mark.slow, id=cell.name)
+        for cell in (composite(), *(make(row)[0] for row in EACH))
+    ],
+)
 def test_gradients_through_all_adapters_are_equal(cell):
     params, xs = random_params(cell), inputs(2, 6, I)
     expected, *results = (

@@ -32,7 +32,7 @@ def orthogonality(Q):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    n=st.sampled_from([1, 2, 3, 8, 24]),  # a program each
+    n=st.sampled_from([1, 3, 24]),  # a program each
     seed=st.integers(0, 2**31),
     scale=st.floats(0.01, 30),
 )
@@ -43,7 +43,7 @@ def test_maps_equal_scipy(n, seed, scale):
     A = A - A.T
     np.testing.assert_array_equal(orthogonal.skew(jnp.asarray(v), n), A)
     np.testing.assert_array_equal(orthogonal.entries(jnp.asarray(A)), v)
-    np.testing.assert_allclose(orthogonal.expm(jnp.asarray(A)), scipy.linalg.expm(A), atol=1e-10)
+    np.testing.assert_allclose(jax.jit(orthogonal.expm)(jnp.asarray(A)), scipy.linalg.expm(A), atol=1e-10)
     np.testing.assert_allclose(
         orthogonal.cayley(jnp.asarray(A)), scipy.linalg.solve(np.eye(n) + A, np.eye(n) - A), atol=1e-9
     )
@@ -55,10 +55,10 @@ def test_gradients_of_maps_equal_finite_differences(map):
     f = lambda v: jnp.sum(jnp.sin(3 * getattr(orthogonal, map)(orthogonal.skew(v, 6))))  # noqa: E731
     direction = jax.random.normal(jax.random.key(1), A.shape, A.dtype)
     measured = (f(A + 1e-6 * direction) - f(A - 1e-6 * direction)) / 2e-6
-    np.testing.assert_allclose(jax.grad(f)(A) @ direction, measured, rtol=1e-7)
+    np.testing.assert_allclose(jax.jit(jax.grad(f))(A) @ direction, measured, rtol=1e-7)
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.float64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("map", "dynamic"), KINDS)
 def test_stays_orthogonal_over_1000_optimiser_steps(map, dynamic, dtype):
     """Within 10 n eps, on a target that keeps pulling; the rate is high enough to travel far."""
@@ -110,17 +110,17 @@ def test_rebase_keeps_the_matrix_and_empties_the_skew_part(map, project):
 
 def test_base_receives_no_gradient():
     Q = orthogonal.parametrization(5, "expm", dynamic=True, dtype=jnp.float64)
-    gradient = jax.grad(lambda p: jnp.sum(jnp.sin(Q.matrix(p))))(Q.init(jax.random.key(0)))
+    gradient = jax.jit(jax.grad(lambda p: jnp.sum(jnp.sin(Q.matrix(p)))))(Q.init(jax.random.key(0)))
     np.testing.assert_array_equal(gradient["base"], 0.0)
     assert jnp.abs(gradient["skew"]).max() > 0
 
 
 @pytest.mark.parametrize("map", ["cayley", "expm"])
-@pytest.mark.parametrize("n", [2, 7, 20])
+@pytest.mark.parametrize("n", [7, 20])
 def test_henaff_rotates_by_angles_uniform_in_a_circle(map, n):
     """Angles of the matrix are read off its eigenvalues and compared with U(0, pi) by a Kolmogorov-Smirnov test."""
     Q = orthogonal.parametrization(n, map, "henaff", dtype=jnp.float64)
-    matrices = jax.vmap(lambda k: Q.matrix(Q.init(k)))(jax.random.split(jax.random.key(0), 2000 // n))
+    matrices = jax.jit(jax.vmap(lambda k: Q.matrix(Q.init(k))))(jax.random.split(jax.random.key(0), 2000 // n))
     angles = np.abs(np.angle(np.linalg.eigvals(np.asarray(matrices))))
     angles = np.sort(angles, axis=1)[:, n % 2 :: 2].ravel()  # one of each pair; an odd size has the angle 0 besides
     assert scipy.stats.kstest(angles, scipy.stats.uniform(0, np.pi).cdf).pvalue > 1e-3
@@ -153,7 +153,7 @@ def test_haar_has_the_moments_of_uniform_rotations(map):
 
 
 def test_haar_through_the_logarithm_gives_back_the_rotation():
-    for n in (2, 5, 12):
+    for n in (2, 11):
         key = jax.random.key(n)
         Q = jax.random.orthogonal(key, n, dtype=jnp.float64)
         Q = Q.at[:, 0].multiply(jnp.sign(jnp.linalg.det(Q)))

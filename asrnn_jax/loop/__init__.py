@@ -33,9 +33,9 @@ the result in their place.
 ## On CPUs
 
 XLA does not spread the small products of a scan over CPU cores. Two settings help, before JAX starts: give JAX one
-device a core (``XLA_FLAGS=--xla_force_host_platform_device_count=2``) and share the batch among them, and set
-``OPENBLAS_NUM_THREADS=1``, because LAPACK's waiting threads take the cores from XLA. ``experiments/machine.py`` does
-both for the runs of `experiments`.
+device a core (``XLA_FLAGS=--xla_force_host_platform_device_count=2``) and share the batch among them with
+`asrnn_jax.parallel`; and set ``OPENBLAS_NUM_THREADS=1``, because LAPACK's waiting threads take the cores from XLA.
+``experiments/machine.py`` does both for the runs of `experiments`.
 
 ## How it works
 

@@ -13,17 +13,11 @@ from asrnn_jax.dtypes import at_least_float32
 from asrnn_jax.loop.blocks import by_row, carries_after, first_step, scan_blocks
 from asrnn_jax.loop.forward import Options, autodiff, forward
 from asrnn_jax.loop.masks import finite, where, where_reset, where_valid, zeros_where
-from asrnn_jax.reverse_only import reverse_only
-
-
-def fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
-    """As `autodiff`, with a gradient of its own, which has no forward mode."""
-    weights, carry, fresh, xs = jax.tree.map(reverse_only, (weights, carry, fresh, xs))
-    return _fused(cell, options, weights, carry, fresh, xs, mask, reset)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
+def fused(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
+    """As `autodiff`, with a gradient of its own, which has no forward mode: JAX raises TypeError for a custom_vjp."""
     return autodiff(cell, options, weights, carry, fresh, xs, mask, reset)
 
 
@@ -94,7 +88,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
     return d_weights, d_carry, d_fresh, d_xs, None, None
 
 
-_fused.defvjp(_fused_fwd, _fused_bwd)
+fused.defvjp(_fused_fwd, _fused_bwd)
 
 
 def _derived_pullback(cell: Cell):

@@ -77,7 +77,7 @@ def _digits() -> Images:
         raise UsageError("--dataset digits: needs scikit-learn; install the extra 'experiments'.") from e
     pixels, labels = load_digits(return_X_y=True)
     images = np.round(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    labels = labels.astype(np.int32)
+    labels = np.asarray(labels, np.int32)
     order = np.random.RandomState(0).permutation(len(labels))
     train, test = order[:-360], order[-360:]
     return Images(images[train], labels[train], images[test], labels[test], 10)

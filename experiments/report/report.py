@@ -10,23 +10,22 @@ import tyro
 
 from experiments.errors import UsageError
 from experiments.packed import Run, read_run
-from experiments.report import figures
+from experiments.report.curves import learning_curves
 from experiments.report.tables import minutes, table
 
 
 @dataclass(frozen=True)
 class Report:
-    """Print a table of finished runs and draw their learning curves; without run folders, write the page of results."""
+    """Print a table of finished runs and draw their learning curves. Without run folders: write the page of results."""
 
     runs: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Run folders. None: the page of results, README.md of --results, is made from its runs.jsonl."""
+    """Run folders. Without any, the page of results (README.md in --results) is made from runs.jsonl beside it."""
     figure: str = "report.png"
-    """Where the figure of the named runs goes."""
+    """File for the figure of the named runs."""
     results: str = "experiments/results"
     """Folder of the page of results."""
     collect: str | None = None
-    """Folder of run folders, for example runs/papers, whose finished runs are added to runs.jsonl of --results
-    first."""
+    """Folder of run folders, for example runs/papers. Its finished runs are first added to runs.jsonl in --results."""
 
 
 HEADER = (
@@ -59,7 +58,7 @@ def report(config: Report) -> str:
     if not finished:
         raise UsageError("report: none of these runs is finished.")
     rows = [row(run) for run in finished]
-    figures.learning_curves(finished, Path(config.figure))
+    learning_curves(finished, Path(config.figure))
     return table([HEADER, *rows]) + f"\n\nfigure: {config.figure}"
 
 

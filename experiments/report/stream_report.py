@@ -1,4 +1,4 @@
-"""The report of a stream run: with resets and without, on gaps and disturbances that training did not have."""
+"""The report of a stream run: with and without resets, and with gaps and disturbances that training did not have."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from asrnn_jax import losses, streaming
+import asrnn_jax
+from asrnn_jax import analysis, losses, streaming
 from asrnn_jax.cell import Cell
 from experiments.config import Stream
 from experiments.data import audio
-from experiments.data.samples import Samples, gaps_of, load_samples
+from experiments.data.samples import Samples, gaps_of, load_samples, stream_of
 from experiments.folder import write_json
-from experiments.report import figures
+from experiments.report.drawing import pyplot, save
 from experiments.report.tables import shown, table
 from experiments.tasks.scores import measure
 from experiments.training.train import trained
@@ -36,7 +37,7 @@ def conditions(gaps: streaming.Gaps) -> dict[str, dict[str, Any]]:
 
 
 def policies(train: Samples, gaps: streaming.Gaps) -> tuple[streaming.Policy, ...]:
-    """Reset policies to compare: what each needs to know is taken from the training samples."""
+    """The reset policies to compare. Their settings are taken from the training samples."""
     lengths = train.lengths[:200]
     there = np.arange(train.xs.shape[1]) < lengths[:, None]
     floor = float(np.median(losses.energy(train.xs[:200])[there])) - 1
@@ -75,12 +76,12 @@ def measurements(config: Stream, cell: Cell, params: Any, number: int) -> dict[s
 
 
 def alarm_unit(dataset: str) -> tuple[str, float]:
-    """What false alarms are counted per, and its thousands of steps."""
+    """The unit of time for false alarms, and how many thousands of steps it has."""
     return ("hour", 3600 / audio.HOP / 1000) if dataset == "speech" else ("1,000 steps", 1.0)
 
 
 def summary(config: Stream, found: dict[str, Any]) -> str:
-    """What `measurements` found, as tables."""
+    """The tables of what `measurements` returned."""
     unit, steps = alarm_unit(config.dataset)
     header = "stream|accuracy|with oracle resets|best moment|first tenth|last tenth|gap entropy|precision|recall|delay"
     rows = [(*header.split("|"), f"false alarms / {unit}")]
@@ -112,5 +113,23 @@ def scored(config: Stream) -> str:
     cell, params = trained(config)
     found = measurements(config, cell, params, config.samples)
     write_json(folder / "streams.json", found)
-    figures.stream(config, cell, params, folder / "figures" / "stream.png")
+    draw(config, cell, params, folder / "figures" / "stream.png")
     return summary(config, found)
+
+
+def draw(config: Stream, cell: Cell, params: Any, out: Path, after: int = 5000, steps: int = 300) -> None:
+    """Draws a stretch of a stream of unseen samples and the outputs of a network that was never reset, `after` steps
+    from the start."""
+    pyplot()
+    from asrnn_jax import plot
+
+    train, test, _ = load_samples(config)
+    endless = stream_of(test, 10**6, gaps_of(config, train))
+    carry, _ = asrnn_jax.run(cell, params, endless.window(0, after).xs)
+    window = endless.window(after, steps)
+    _, logits = asrnn_jax.run(cell, params, window.xs, carry=carry)
+    norm = analysis.norm_drift(cell, params, window.xs, carry=carry).norm
+    probabilities = jax.nn.softmax(logits, axis=-1)
+    axes = plot.stream(window.xs, probabilities, labels=window.labels, informative=window.informative, norm=norm)
+    axes[0].set_title(f"{config.dataset}, {config.model.cell} after {after:,} steps without a reset")
+    save(axes[0].figure, out)

@@ -8,13 +8,13 @@ from pathlib import Path
 from experiments.errors import UsageError
 from experiments.folder import made
 from experiments.packed import portable, read_run, read_runs, write_runs
-from experiments.report import sections
+from experiments.report import mnist, sections, sensitivity
 
 RUNS, REMARKS = "runs.jsonl", "remarks.md"
 
 
 def collect(folder: Path, into: Path) -> int:
-    """Adds what results are made of, not the weights, of every finished run to a file; returns how many there are.
+    """Adds every finished run to a file, without its weights, and returns how many there are.
 
     Raises:
       UsageError: no finished run in the folder.
@@ -44,16 +44,17 @@ def summary(folder: Path) -> str:
         raise UsageError(f"{folder / RUNS} has no finished runs: --collect them, or name run folders.")
     found = {
         "copying": sections.copying(runs, folder),
-        "mnist": sections.mnist(runs, folder),
+        "mnist": mnist.mnist(runs, folder),
         "ablation": sections.ablation(runs),
-        "sensitivity": sections.sensitivity(runs, folder),
+        "sensitivity": sensitivity.sensitivity(runs, folder),
         "text": sections.text(runs),
         "distillation": sections.distillation(runs),
     }
     parts = [
         "# Results",
-        f"Made by `python -m experiments report` from the runs in [{RUNS}]({RUNS}); `python -m experiments papers "
-        "--data-dir FOLDER` carries the runs out. Times are of one to two CPU cores that other work shared.",
+        f"`python -m experiments report` makes this page from the runs in [{RUNS}]({RUNS}); `python -m experiments "
+        "papers --data-dir FOLDER` carries the runs out. Times are of one or two CPU cores, on which other "
+        "work ran too.",
     ]
     remarks = _remarks(folder / REMARKS)
     for name, section in found.items():
@@ -65,7 +66,7 @@ def summary(folder: Path) -> str:
 
 
 def _remarks(path: Path) -> dict[str, str]:
-    """What a person read in the numbers, by section: each under its name as a heading."""
+    """The remarks that a person wrote, by section. In the file each has the name of its section as a heading."""
     _, *parts = re.split(r"^# (\w+)$", path.read_text() if path.exists() else "", flags=re.MULTILINE)
     return dict(zip(parts[::2], map(str.strip, parts[1::2])))
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from experiments.config.options import words as words_of
 from experiments.folder import without_folders
 
 
@@ -38,7 +39,7 @@ def minutes(seconds: float | None) -> str:
 
 
 def typed(name: str, settings: Any, positional: str = "") -> str:
-    """What to type for a tool's result: every flag that is not at its default, without the folders of this machine."""
+    """The command line for a tool's result: all flags that are not at their defaults, without folders."""
     defaults = {field.name: field.default for field in fields(settings) if field.name != "out"}
     now = {field: getattr(settings, field) for field in defaults}
     if now.get("data_dir") is not None:
@@ -47,7 +48,7 @@ def typed(name: str, settings: Any, positional: str = "") -> str:
 
 
 def flags(now: dict[str, Any], defaults: dict[str, Any], switches: set[str], positional: str = "") -> list[str]:
-    """The words that set every value which is not at its default; `switches` take no value, `positional` no flag."""
+    """The words that set every value that is not at its default. `switches` take no value, `positional` has no flag."""
     words = []
     for name, value in now.items():
         flag = name.replace("_", "-")
@@ -56,7 +57,10 @@ def flags(now: dict[str, Any], defaults: dict[str, Any], switches: set[str], pos
         if name in switches:
             words.append(f"--{flag}" if value else f"--no-{flag}")
             continue
-        values = value if isinstance(value, (tuple, list)) else [value]
+        if isinstance(value, dict):
+            values = words_of({key: each for key, each in value.items() if defaults[name].get(key) != each})
+        else:
+            values = value if isinstance(value, (tuple, list)) else [value]
         words += [] if name == positional else [f"--{flag}"]
         words += [without_folders(str(part)) for part in values]
     return words

@@ -111,7 +111,7 @@ def distilled(ce: jax.Array, logits: jax.Array, teachers: jax.Array, share: floa
 
 
 def _in_order(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[Batch, np.ndarray]]:
-    """Batches of one size over all images, with weight 0 for what fills up the last."""
+    """Batches of one size over all images. Rows that only fill up the last batch have weight 0."""
     number = len(labels)
     rows = min(1000, number)
     for start in range(0, number, rows):

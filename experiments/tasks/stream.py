@@ -1,4 +1,4 @@
-"""The stream task: samples joined into endless streams, learned in windows that carry the state on."""
+"""The stream task: samples joined into endless streams, learned in windows. The state is carried on between windows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from experiments.tasks.task import Control, Task, afresh
 
 
 def stream_task(config: Stream) -> Task:
-    """Windows of B training streams, the state carried on; tested on streams of unseen samples."""
+    """Windows of B training streams with a state that is carried on; tests on streams of unseen samples."""
     if machine.processes() > 1:
         raise UsageError("stream trains in one process: leave out --coordinator.")
     train, test, classes = load_samples(config)

@@ -1,4 +1,4 @@
-"""Copying memory and adding: batches that are drawn from keys."""
+"""Copying memory and adding as tasks of runs; `asrnn_jax.tasks` makes their batches."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from asrnn_jax import features
+from asrnn_jax import features, tasks
 from experiments.config import Adding, Config, CopyMemory
 from experiments.tasks.task import Batch, Task, cross_entropy
 
 
 def _synthetic(sample: Callable[[jax.Array], Batch], config: Config, tests: int = 4) -> dict[str, Any]:
-    """Batches drawn from keys; the test set is drawn from keys no training step uses."""
+    """Batches drawn from keys; those of the test are drawn from keys that no training step uses."""
     root = jax.random.key(config.training.seed)
     sample = jax.jit(sample)
 
@@ -28,22 +28,10 @@ def _synthetic(sample: Callable[[jax.Array], Batch], config: Config, tests: int 
     return {"batch": lambda step: sample(jax.random.fold_in(jax.random.fold_in(root, 1), step)), "tests": test_batches}
 
 
-def copy_batch(key: jax.Array, batch: int, symbols: int, delay: int) -> tuple[jax.Array, jax.Array]:
-    """Input and target symbols of the copying task, each ``(B, T)`` int32 with T = delay + 2 symbols.
-
-    Input: K symbols from 1..8, L blanks (0), a marker (9), K - 1 blanks. Target: K + L blanks, the K symbols.
-    """
-    shown = jax.random.randint(key, (batch, symbols), 1, 9)
-    blanks = partial(jnp.zeros, dtype=shown.dtype)
-    marker = jnp.full((batch, 1), 9, shown.dtype)
-    inputs = jnp.concatenate([shown, blanks((batch, delay)), marker, blanks((batch, symbols - 1))], axis=1)
-    return inputs, jnp.concatenate([blanks((batch, symbols + delay)), shown], axis=1)
-
-
 def copy_memory_task(config: CopyMemory) -> Task:
     """Cross-entropy over all T = delay + 2 symbols steps, 10 inputs and 9 outputs (one-hot); accuracy of the recall."""
 
-    settings = {"kind": "one_hot", "count": 10}
+    settings = {"kind": "one_hot", "count": tasks.COPY_INPUTS}
 
     def xs(batch):
         return features.of({"features": settings})(batch[0])
@@ -55,11 +43,11 @@ def copy_memory_task(config: CopyMemory) -> Task:
         recalled = (logits.argmax(-1) == targets)[:, -config.symbols :].mean(-1)
         return ce, {"accuracy": recalled}, memory
 
-    sample = partial(copy_batch, batch=config.training.batch, symbols=config.symbols, delay=config.delay)
+    sample = partial(tasks.copy_memory, batch=config.training.batch, symbols=config.symbols, delay=config.delay)
     return Task(
         title=f"copy memory K={config.symbols} L={config.delay}",
-        inputs=10,
-        outputs=9,
+        inputs=tasks.COPY_INPUTS,
+        outputs=tasks.COPY_OUTPUTS,
         length=config.delay + 2 * config.symbols,
         steps=config.steps,
         epoch=None,
@@ -68,20 +56,9 @@ def copy_memory_task(config: CopyMemory) -> Task:
         loss=loss,
         metric="loss",
         better="min",
-        baseline=("memoryless", config.symbols * float(np.log(8)) / (config.delay + 2 * config.symbols)),
+        baseline=("memoryless", tasks.copy_memory_baseline(symbols=config.symbols, delay=config.delay)),
         **_synthetic(sample, config),
     )
-
-
-def adding_batch(key: jax.Array, batch: int, length: int) -> tuple[jax.Array, jax.Array]:
-    """Inputs ``(B, T, 2)``: numbers U(0, 1) and two marks, one in each half. Target ``(B,)``: their sum."""
-    k_value, k_first, k_second = jax.random.split(key, 3)
-    values = jax.random.uniform(k_value, (batch, length))
-    half = length // 2
-    first = jax.random.randint(k_first, (batch,), 0, half)
-    second = jax.random.randint(k_second, (batch,), half, length)
-    marks = jax.nn.one_hot(first, length) + jax.nn.one_hot(second, length)
-    return jnp.stack([values, marks], axis=-1), (values * marks).sum(-1)
 
 
 def adding_task(config: Adding) -> Task:
@@ -104,5 +81,5 @@ def adding_task(config: Adding) -> Task:
         metric="loss",
         better="min",
         baseline=("always 1", 1 / 6),
-        **_synthetic(partial(adding_batch, batch=config.training.batch, length=config.length), config),
+        **_synthetic(partial(tasks.adding, batch=config.training.batch, length=config.length), config),
     )

@@ -1,4 +1,4 @@
-"""What a task is: where batches come from, what the loss is, what counts as a result."""
+"""A task: its batches, its loss, and the metric that counts as its result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Apply = Callable[..., tuple[Any, jax.Array]]  # (params, xs (B, T, I), **options
 
 
 class Control(NamedTuple):
-    """What follows the metrics of each step, a pair of pure functions."""
+    """A value that is updated from the metrics of each step, as a pair of pure functions."""
 
     init: Callable[[], Any]
     """``() -> control``"""
@@ -61,7 +61,7 @@ class Task(NamedTuple):
     memory: Callable[[Cell, Any], Memory] | None = None
     """``(cell, params) -> memory``: what is carried from batch to batch, leaves ``(B, ...)``."""
     control: Control | None = None
-    """What the loss is given beside the batch and follows the metrics, for example a weight that sets itself."""
+    """A value for the loss that is updated from the metrics, for example the weight of the gaps."""
     test_loss: Callable[..., tuple[jax.Array, dict[str, jax.Array], Memory]] | None = None
     """`loss` as it is evaluated, where that is not as it is trained."""
     features: dict[str, Any] | None = None

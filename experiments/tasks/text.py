@@ -1,4 +1,4 @@
-"""Character text: the next character is predicted, the state is carried from window to window."""
+"""Character text: predict the next character, with a state that is carried from window to window."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def text_task(config: Text) -> Task:
 
 
 def _entropy(text: np.ndarray, train: np.ndarray, classes: int) -> float:
-    """Bits a character of `text` when each is guessed by its frequency in the training text."""
+    """Bits per character of `text` if each is predicted by its frequency in the training text."""
     counts = np.bincount(train, minlength=classes) + 1
     return float(-np.log2(counts / counts.sum())[text].mean())
 

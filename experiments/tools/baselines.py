@@ -1,4 +1,4 @@
-"""What the benchmark times: our cells, the same networks in other libraries, and the matrix products alone."""
+"""What the benchmark times: our cells, other networks from `baseline_networks`, and the matrix products alone."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax import lax
 
 import asrnn_jax
+from asrnn_jax import parallel
 from asrnn_jax.cell import Cell
-from asrnn_jax.orthogonal import cayley, skew
 from experiments import machine
+from experiments.tools.baseline_networks import CLASSES, FLAX, TORCH, in_linen, in_torch, naive, naive_asrnn
 
-CLASSES = 10
-FLAX = {"tanh_rnn": "SimpleCell", "gru": "GRUCell", "lstm": "OptimizedLSTMCell", "mgu": "MGUCell"}
+RATE, DECAY, CLIP = 7e-4, 0.99, 10.0
+
 STANDS_FOR = {"asrnn": "tanh_rnn"}  # what to compare with where a library lacks the cell
-TORCH = {"tanh_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
-BASELINES = ("naive", "flax", "nnx", "torch")
+Baseline = Literal["naive", "flax", "nnx", "torch"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 
 class Shape(NamedTuple):
@@ -49,7 +50,7 @@ class Subject(NamedTuple):
 
 
 def subjects(name: str, shape: Shape, against: tuple[str, ...]) -> dict[str, Subject]:
-    """Ours (on all cores, and as one device), the baselines that have such a cell, and the limit."""
+    """Ours (on all cores, and on one device), the baselines that have such a cell, and the matrix products alone."""
     cell = asrnn_jax.cells.make(name, shape.inputs, shape.hidden)
     params, xs, labels = cell.init(jax.random.key(0)), *data(shape)
     devices = machine.shards(shape.batch, shape.batch * shape.time * asrnn_jax.optim.count(params))
@@ -83,13 +84,11 @@ def _baseline(baseline: str, name: str, cell: Cell, params: Any, xs: jax.Array, 
     if baseline == "naive":
         return in_jax(naive_asrnn if name == "asrnn" else partial(naive, cell), params, xs, labels, 1)
     if baseline == "torch":
-        return in_torch(TORCH[stand_in], xs, labels, cell.hidden) if stand_in in TORCH and installed("torch") else None
+        return _in_torch(stand_in, xs, labels, cell.hidden) if stand_in in TORCH and installed("torch") else None
     if stand_in not in FLAX:
         return None
     if baseline == "flax":
-        module: Any = nn.RNN(getattr(nn, FLAX[stand_in])(cell.hidden))
-        variables = module.init(jax.random.key(0), xs)
-        return in_jax(lambda variables, xs: module.apply(variables, xs)[:, -1], variables, xs, labels, 1)
+        return in_jax(*in_linen(stand_in, cell.hidden, xs), xs, labels, 1)
     if not hasattr(nnx, FLAX[stand_in]):
         return None
     kind = getattr(nnx, FLAX[stand_in])
@@ -107,14 +106,11 @@ def _baseline(baseline: str, name: str, cell: Cell, params: Any, xs: jax.Array, 
     return in_jax(last, weights, xs, labels, 1)
 
 
-# ------------------------------------------------------------------------------------------------- JAX
-
-
 def in_jax(last: Callable, params: Any, xs: jax.Array, labels: jax.Array, devices: int) -> Subject:
     """`last` is ``(params, xs) -> last state (B, H)``; the batch is shared among that many devices."""
     hidden = jax.eval_shape(last, params, xs).shape[-1]
     everything = (params, 0.1 * jax.random.normal(jax.random.key(3), (hidden, CLASSES)))
-    optimizer = optax.chain(optax.clip_by_global_norm(10.0), optax.rmsprop(7e-4, decay=0.99))
+    optimizer = optax.chain(optax.clip_by_global_norm(CLIP), optax.rmsprop(RATE, decay=DECAY))
 
     def logits(everything, xs):
         return last(everything[0], xs) @ everything[1]
@@ -123,8 +119,8 @@ def in_jax(last: Callable, params: Any, xs: jax.Array, labels: jax.Array, device
         xs, labels = batch
         return optax.softmax_cross_entropy(logits(everything, xs), jax.nn.one_hot(labels, CLASSES)).mean()
 
-    gradient = machine.shared(jax.grad(loss), devices, lambda tree: lax.pmean(tree, "batch"))
-    infer = jax.jit(machine.shared(logits, devices, lambda ys: lax.all_gather(ys, "batch", tiled=True)))
+    gradient = parallel.shared(jax.grad(loss), devices)
+    infer = jax.jit(parallel.shared(logits, devices, parallel.gathered))
 
     @jax.jit
     def step(everything, state, batch):
@@ -143,38 +139,18 @@ def in_jax(last: Callable, params: Any, xs: jax.Array, labels: jax.Array, device
     )
 
 
+def _in_torch(name: str, xs: jax.Array, labels: jax.Array, hidden: int) -> Subject:
+    data = np.swapaxes(np.array(xs), 0, 1), np.array(labels)
+    return Subject(*in_torch(name, hidden, *data, rate=RATE, decay=DECAY, clip=CLIP))
+
+
 def temporary_MiB(compiled: Any) -> float:
-    """What a compiled function allocates besides its arguments and results."""
+    """MiB that a compiled function allocates besides its arguments and results."""
     return compiled.memory_analysis().temp_size_in_bytes / 2**20
 
 
-def naive_asrnn(params: dict[str, Any], xs: jax.Array) -> jax.Array:
-    """The last state ``(B, H)`` of asRNN by three H x H products a step, in one `lax.scan` differentiated as it is."""
-    n = params["b"].size
-    W_hh, U_f = cayley(skew(params["W_hh"]["skew"], n)), cayley(skew(params["U_f"]["skew"], n))
-    D_f = jnp.abs(params["D_f"]) + 0.01
-    W_f, W_f_inv = U_f * D_f[None], U_f.T / D_f[:, None]
-
-    def body(h, x):
-        z = x @ params["W_xh"] + h @ W_hh.T + params["b"][None]
-        return jnp.tanh(z @ W_f.T) @ W_f_inv.T, None
-
-    return lax.scan(body, jnp.zeros((xs.shape[0], n)), jnp.swapaxes(xs, 0, 1))[0]
-
-
-def naive(cell: Cell, params: Any, xs: jax.Array) -> jax.Array:
-    """The cell's own functions in one `lax.scan`, inputs projected inside, differentiated as it is."""
-    weights = cell.prepare(params)
-
-    def body(carry, x):
-        return cell.step(weights, carry, cell.project(weights, x)), None
-
-    end, _ = lax.scan(body, cell.initial_carry((xs.shape[0],), xs.dtype), jnp.swapaxes(xs, 0, 1))
-    return cell.readout(weights, end, xs[:, -1])
-
-
 def products(cell: Cell) -> int:
-    """How many H x H matrices one step multiplies the state with."""
+    """Number of H x H matrices that a step multiplies the state with."""
     weights = jax.eval_shape(lambda key: cell.prepare(cell.init(key)), jax.random.key(0))
     carry = jax.eval_shape(lambda: cell.initial_carry((1,)))
     dots = [eqn for eqn in jax.make_jaxpr(cell.mix)(weights, carry).eqns if eqn.primitive.name == "dot_general"]
@@ -205,32 +181,6 @@ def limit(number: int, shape: Shape, devices: int) -> Subject:
 
         return lax.scan(body, [jnp.zeros((n, n))] * number, None, length=steps // block)[0]
 
-    train = jax.jit(machine.shared(everything, devices, lambda tree: lax.psum(tree, "batch")))
-    infer = jax.jit(machine.shared(forward, devices, lambda tree: lax.all_gather(tree, "batch", tiled=True)))
+    train = jax.jit(parallel.shared(everything, devices, parallel.total))
+    infer = jax.jit(parallel.shared(forward, devices, parallel.gathered))
     return Subject(lambda: jax.block_until_ready(train(Ws, start)), lambda: jax.block_until_ready(infer(Ws, start)))
-
-
-# ----------------------------------------------------------------------------------------------- torch
-
-
-def in_torch(kind: str, xs: jax.Array, labels: jax.Array, hidden: int) -> Subject:
-    import numpy as np
-    import torch
-
-    recurrent = getattr(torch.nn, kind)(xs.shape[-1], hidden, batch_first=True)
-    output = torch.nn.Linear(hidden, CLASSES)
-    parameters = [*recurrent.parameters(), *output.parameters()]
-    optimizer = torch.optim.RMSprop(parameters, lr=7e-4, alpha=0.99)
-    inputs, targets = torch.from_numpy(np.array(xs)), torch.from_numpy(np.array(labels)).long()
-
-    def train():
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(output(recurrent(inputs)[0][:, -1]), targets).backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 10.0)
-        optimizer.step()
-
-    def infer():
-        with torch.no_grad():
-            return output(recurrent(inputs)[0][:, -1])
-
-    return Subject(train, infer)

@@ -1,9 +1,10 @@
-"""Training steps and inference beside their baselines: same shapes, same process, interleaved repeats, medians."""
+"""Times of training steps and inference, of ours and of baselines: same process, calls in turn, medians."""
 
 from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,26 +16,27 @@ from tqdm import tqdm
 import asrnn_jax
 from asrnn_jax.cells import CELLS
 from experiments import machine
+from experiments.choices import check_choices
 from experiments.errors import UsageError, unknown
 from experiments.folder import made, write_json
-from experiments.report import figures
+from experiments.report.drawing import pyplot, save
 from experiments.report.tables import table
-from experiments.tools.baselines import BASELINES, Shape, installed, subjects
+from experiments.tools.baselines import BASELINES, Baseline, Shape, installed, subjects
 from experiments.tools.timing import interleaved
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Time training steps (cross-entropy, clipping, RMSprop) and inference of cells and of their baselines."""
+    """Time training steps (cross-entropy, clipping, RMSprop) and inference, of our cells and of other libraries."""
 
     cells: tuple[str, ...] = ("tanh_rnn", "asrnn", "gru", "lstm")
     """Cells, by name."""
     shapes: tuple[str, ...] = ("784x128x122", "784x128x256", "4096x16x128", "28x512x64")
     """Steps x sequences x hidden units; a fourth number is the width of the input, 1 by default."""
-    against: tuple[str, ...] = BASELINES
-    """naive (the equation in one scan), flax, nnx, torch (extra "oracles")."""
+    against: tuple[Baseline, ...] = BASELINES
+    """What to compare with: naive is the equation in one scan; torch needs the extra "oracles"."""
     repeats: int = 9
-    """Timed calls of each, after two that warm up."""
+    """Number of timed calls of each, after two that are not timed."""
     out: str = "runs/bench"
     """Folder of bench.json, bench.md and bench.png."""
     studies: bool = False
@@ -44,9 +46,7 @@ class Bench:
         for name in self.cells:
             if name not in CELLS:
                 raise unknown("--cells", name, CELLS)
-        for baseline in self.against:
-            if baseline not in BASELINES:
-                raise unknown("--against", baseline, BASELINES)
+        check_choices(self)
         for text in self.shapes:
             if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){2,3}", text):
                 raise UsageError(f"--shapes {text}: give TxBxN, for example 784x128x122.")
@@ -72,7 +72,7 @@ def bench(config: Bench) -> str:
     text = "\n\n".join(parts)
     write_json(out / "bench.json", results)
     (out / "bench.md").write_text(text + "\n")
-    figures.bench(rows, out / "bench.png")
+    draw(rows, out / "bench.png")
     return f"{text}\n\nfigure: {out / 'bench.png'}"
 
 
@@ -131,7 +131,7 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def machine_facts() -> dict[str, Any]:
-    """What the numbers depend on."""
+    """The machine and the versions that the numbers depend on."""
     names = [line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")]
     versions = {"asrnn_jax": asrnn_jax.__version__, "jax": jax.__version__, "python": platform.python_version()}
     return {
@@ -155,3 +155,41 @@ def describe(config: Bench) -> str:
         *(f"not installed and left out: {baseline} (pip install 'asrnn_jax[oracles]')" for baseline in missing),
     ]
     return "\n".join(lines)
+
+
+def draw(rows: Sequence[dict[str, Any]], out: Path) -> None:
+    """Draws the training step of every contender: a panel for each shape, a line for each cell."""
+    from matplotlib.ticker import LogLocator
+
+    from asrnn_jax.plot import COLOURS
+
+    shapes, cells, who = (list(dict.fromkeys(row[key] for row in rows)) for key in ("shape", "cell", "who"))
+    markers = dict(zip(who, "o^sDvPX*"))
+    height = 1.3 + 0.42 * len(cells) * len(shapes)
+    figure, axes = pyplot().subplots(len(shapes), 1, figsize=(8, height), layout="constrained", squeeze=False)
+    for ax, shape in zip(axes[:, 0], shapes):
+        for i, name in enumerate(who):
+            chosen = [row for row in rows if (row["shape"], row["who"]) == (shape, name)]
+            at = [cells.index(row["cell"]) for row in chosen]
+            face = "none" if name in ("limit", "ours, one device") else COLOURS[i % len(COLOURS)]
+            ax.plot(
+                [row["train_ms"] for row in chosen],
+                at,
+                markers[name],
+                color=COLOURS[i % len(COLOURS)],
+                markerfacecolor=face,
+                markersize=7,
+                label=name,
+            )
+        ax.set(xscale="log", yticks=range(len(cells)), ylim=(len(cells) - 0.5, -0.5))
+        ax.set_yticklabels(cells)
+        ax.set_title(f"T x B x n = {shape}", fontsize=10, loc="left")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("")
+        ax.tick_params(axis="x", which="both", labelsize=7)
+        ax.grid(alpha=0.25, which="both")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[-1, 0].set_xlabel("milliseconds a training step")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, ncols=4, loc="outside upper left", fontsize=9)
+    save(figure, out)

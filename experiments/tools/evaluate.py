@@ -1,4 +1,4 @@
-"""Trained networks: from a run into the package, and back to their test result."""
+"""Trained networks: add the best of a run to the package, and test one again."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ from experiments.training.steps import make_evaluate
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Test a trained network on its task, beside the result on its card."""
+    """Test a trained network on its task and compare with the result on its card."""
 
     pretrained: str
-    """Name of a network that comes with the package, or the path of one, for example of a run's best.safetensors."""
+    """Name of a network that comes with the package, or path of a file, for example of a run's best.safetensors."""
     data_dir: str | None = None
     """Folder with the data of its task."""
 
 
 @dataclass(frozen=True)
 class Save:
-    """Make the best network of a finished run one that comes with the package."""
+    """Add the best network of a finished run to those that come with the package."""
 
     run: tyro.conf.Positional[str]
     """Run folder."""
     name: str
-    """What it will be called."""
+    """The network's name: letters, digits, - and _."""
     data_dir: str | None = None
-    """Folder with the data of its task. None: where the run had them."""
+    """Folder with the data of its task. None: the folder that the run had."""
     to: str | None = None
-    """Folder for the file. None: that of the package."""
+    """Folder for the file. None: the package's own."""
     about: str = ""
-    """A line for its card."""
+    """A line of text for its card."""
     replace: bool = False
-    """Put it in the place of one of this name."""
+    """Replace a network of the same name."""
 
     def __post_init__(self):
         if not re.fullmatch(r"[\w-]+", self.name):
@@ -84,7 +84,7 @@ def file_names(networks: tuple[str, ...]) -> list[str]:
 
 
 def config_of(card: dict[str, Any], data_dir: str | None) -> Config:
-    """The config that a network is tested with: that of its card, without its teacher, with a folder of data.
+    """The config to test a network with: that of its card, without the teacher, and with a folder of data.
 
     Raises:
       UsageError: a card without one.

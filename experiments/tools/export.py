@@ -1,4 +1,4 @@
-"""Trained networks as files that run without this library, beside the network itself."""
+"""Trained networks as files that run without this library, compared with the networks themselves."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import tyro
 import asrnn_jax
 from asrnn_jax import export as exporting
 from asrnn_jax.cell import Cell, as_weights
+from experiments.choices import check_choices
 from experiments.errors import UsageError
 from experiments.report.tables import table, typed
 from experiments.tools.evaluate import file_names, loaded
@@ -23,22 +24,23 @@ from experiments.tools.evaluate import file_names, loaded
 
 @dataclass(frozen=True)
 class Export:
-    """Write a trained network as files for JAX or onnxruntime alone, run them, and say how they compare."""
+    """Write trained networks as files for JAX or onnxruntime alone, run the files, and compare the outputs."""
 
     pretrained: tyro.conf.Positional[tuple[str, ...]]
-    """Names of networks that come with the package, or paths of some, for example of a run's best.safetensors."""
+    """Names of networks that come with the package, or paths of files, for example of a run's best.safetensors."""
     out: str = "exported"
     """Folder of the files and of the table, export.md."""
     formats: tuple[Literal["stablehlo", "onnx"], ...] = ("stablehlo",)
     """stablehlo: for JAX on CPU, GPU and TPU; onnx: for onnxruntime, needs the extra onnx."""
     weights: tuple[Literal["float32", "bfloat16", "int8"], ...] = ("float32",)
-    """What matrices are kept in; everything is computed in float32."""
+    """Types in which the matrices are stored; everything is computed in float32."""
     steps: int | None = None
-    """Steps that one call takes; None: one step, for streams."""
+    """Steps that one call computes. None: one step, for streams."""
     check: int = 10_000
-    """Steps of the stream that each file is run on."""
+    """Length of the stream on which each file is compared with the network."""
 
     def __post_init__(self):
+        check_choices(self)
         for name in ("steps", "check"):
             value = getattr(self, name)
             if value is not None and value < 1:

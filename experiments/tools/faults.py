@@ -1,4 +1,4 @@
-"""Faults done to real runs on purpose: killed processes, damaged checkpoints, a full disk, a second process; a soak."""
+"""Does harm to real runs on purpose: killed processes, damaged checkpoints, a full disk, a second process."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from asrnn_jax import cells, streaming
 from experiments.config import from_json
 from experiments.errors import DamagedError, UsageError
 from experiments.folder import made, read_json
 from experiments.report.tables import table, typed
 from experiments.tasks import make_task
-from experiments.tools.long_run import resident
+from experiments.tools.soak import Row, soak
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.model import make_model
 from experiments.training.optimizer import make_optimizer
@@ -37,23 +36,23 @@ RUN = (
     *("--log-every", "7", "--eval-every", "50", "--checkpoint-every", "20", "--devices", "1"),
 )
 DISKS = (60, 120, 150, 180, 210)  # kilobytes: full at the start, and after one checkpoint or two
-Row = tuple[str, int, int, str]
 
 
 @dataclass(frozen=True)
 class Faults:
-    """Hurt small runs in every way that machines do and say what was lost."""
+    """Hurt small runs in every way that machines do, and count what was lost."""
 
     out: str = "faults"
-    """Folder for the runs and the table, faults.md; it must not exist, or be empty."""
+    """Folder for the runs and the table, faults.md. It must be empty, or not be there."""
     kills: int = 50
-    """SIGKILLs at random moments."""
+    """Number of times that a run is killed (SIGKILL) at a random moment."""
     steps: int = 400
     """Steps of each run."""
     soak: int = 1_000_000
-    """Steps of a session in random chunks, with silence, broken samples, saves, loads and changes of policy."""
+    """Steps of a session that is fed in random chunks, with silence, broken samples, saves, loads and changes of
+    policy."""
     seed: int = 0
-    """Of the moments."""
+    """Seed of the random moments and chunks."""
 
     def __post_init__(self):
         for name in ("kills", "steps", "soak"):
@@ -112,7 +111,7 @@ def _equal(folder: Path, straight: Path) -> bool:
 
 
 def _kills(settings: Faults, straight: Path, seconds: float) -> Row:
-    """A run after another; each is killed up to five times before it may end."""
+    """One run after the other. Each is killed up to five times before it may end."""
     rng, killed, whole, bad = np.random.default_rng(settings.seed), 0, 0, 0
     folder = straight.parent / "killed"
     with tqdm(total=settings.kills, desc="kills", unit="kill") as bar:
@@ -145,7 +144,7 @@ def _kills(settings: Faults, straight: Path, seconds: float) -> Row:
 
 
 def _damage(straight: Path, folder: Path) -> Iterator[Row]:
-    """Each file of the newest checkpoint in turn: the state restored is one that was saved, bit for bit."""
+    """Damages each file of the newest checkpoint in turn. What is restored must be a saved state, bit for bit."""
     config = from_json(read_json(straight / "config.json"))
     task = make_task(config)
     cell = make_model(config.model, task.inputs, task.outputs)
@@ -191,7 +190,7 @@ def _restore(folder: Path, config: Any, like: Any) -> tuple[int, Any]:
 
 
 def _restored(saved: Path, config: Any, like: Any, step: int, folder: Path) -> Any:
-    """The state of one step, by a folder that has no other."""
+    """The state of one step, restored from a folder without other steps."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(saved / str(step), folder / str(step))
     return _restore(folder, config, like)[1]
@@ -210,7 +209,8 @@ mkdir $target.kept; cp $target/log $target/run/metrics.jsonl $target/run/result.
 
 
 def _full_disk(settings: Faults, straight: Path, out: Path) -> Row:
-    """On disks of several sizes: the run says how far it is saved, with exit code 1, and goes on when there is room."""
+    """Runs on disks of several sizes. A run must say up to where it is saved, with exit code 1, and go on when there is
+    room."""
     what, tried, survived = "disk full", 0, 0
     for size in DISKS:
         target = out / f"disk{size}"
@@ -243,59 +243,3 @@ def _second_process(settings: Faults, straight: Path, folder: Path) -> Row:
     first.wait()
     refused = second.returncode == 2 and "another process" in second.stderr
     return "a second run in one folder", 1, int(refused and _equal(folder, straight)), "the second is refused"
-
-
-def soak(steps: int, seed: int, file: Path) -> Iterator[Row]:
-    """A session in random chunks, beside one straight run of the same stream.
-
-    Only where no reset came and no sample was broken must outputs be equal; there they must be to 1e-5.
-    """
-    rng = np.random.default_rng(seed)
-    model = cells.network("gru", 3, 16, 4)
-    params = model.init(jax.random.key(seed))
-
-    def session():
-        return streaming.Session(model, params, batch=2, non_finite="missing")
-
-    mine, straight = session(), session()
-    done = saves = wrong = infinite = 0
-    memory: list[float] = []
-    with tqdm(total=steps, desc="soak", unit="step", unit_scale=True) as bar:
-        while done < steps:
-            block = rng.normal(size=(2, 4096, 3)).astype(np.float32) * (rng.uniform() < 0.7)  # some are silence
-            block[rng.uniform(size=block.shape) < 0.001] = rng.choice([np.nan, np.inf, -np.inf])
-            expected = np.asarray(straight.push(block))
-            mine.policy = streaming.never() if rng.uniform() < 0.5 else streaming.on_energy(1e9)  # neither resets
-            found, at = [], 0
-            while at < block.shape[1]:
-                size = int(min(block.shape[1] - at, rng.choice([1, 2, 7, 33, 100, 1000])))
-                found.append(np.asarray(mine.push(block[:, at : at + size])))
-                at += size
-            if rng.uniform() < 0.1:
-                policy = mine.policy
-                mine.save(file)
-                mine = session()
-                mine.policy = policy
-                mine.load(file)
-                saves += 1
-            joined = np.concatenate(found, axis=1)
-            wrong += not np.allclose(joined, expected, atol=1e-5)
-            infinite += not np.isfinite(joined).all()
-            done += block.shape[1]
-            memory.append(resident())
-            bar.update(block.shape[1])
-    blocks = len(memory)
-    yield (
-        f"{done:,} steps of a session in random chunks",
-        blocks,
-        blocks - wrong,
-        f"equal to a straight run, {saves} loads",
-    )
-    yield "NaN and infinity in a thousandth of the samples", blocks, blocks - infinite, "outputs finite"
-    half = memory[blocks // 2]
-    yield (
-        "memory of that session",
-        1,
-        int(memory[-1] < 1.05 * half),
-        f"{half:.0f} MB half way, {memory[-1]:.0f} at the end",
-    )

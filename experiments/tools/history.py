@@ -1,4 +1,4 @@
-"""The speed of each release: one row of ratios to the limit, and what got slower.
+"""The speed of each release: a row of ratios to the matrix products alone, and what became slower.
 
     python -m experiments bench --against --out runs/bench            measures this version beside the limit
     python -m experiments.tools.history runs/bench/bench.json         compares it with the last release
@@ -50,7 +50,7 @@ def row(bench: dict[str, Any], date: str) -> dict[str, str]:
 
 
 def slower(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """What takes 10 % more of the limit's time than before, one line each."""
+    """A line for each training step whose ratio to the matrix products grew by 10 % or more."""
     both = [name for name in after if name not in FACTS and before.get(name) and after[name]]
     return [
         f"{name}: {before[name]} of the limit in {before['release']}, {after[name]} now"

@@ -1,4 +1,4 @@
-"""One session over one endless stream for as long as one likes: does anything wear off, or pile up?"""
+"""One session on one endless stream: does accuracy fall, or memory grow, with time?"""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def long_run(config: Stream, cell: Cell, params: Any, steps: int) -> dict[str, A
 
 
 def resident() -> float:
-    """Resident memory of this process in MB, 0 where the system does not tell."""
+    """Resident memory of this process in MB; 0 where the system does not say it."""
     if sys.platform != "linux":
         return 0.0
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -69,7 +69,7 @@ def resident() -> float:
 
 
 def tenths(name: str, found: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Lines of a table with a column a tenth."""
+    """Lines of a table with a column for each tenth."""
     shares = (("accuracy", "accuracy"), ("entropy in gaps", "gap_entropy"))
     lines = [(name, about, *(shown(100 * value) for value in found[key])) for about, key in shares]
     lines.append((name, "norm of the state", *(shown(value, ".2f") for value in found["norm"])))

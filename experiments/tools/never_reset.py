@@ -1,4 +1,4 @@
-"""Is a reset needed? Cells x training regimes x seeds, each on streams as in training and on streams that are not."""
+"""Are resets needed? Cells, training regimes and seeds, on streams as in training and on others."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from asrnn_jax.cells import CELLS
-from experiments.config import REGIMES, Model, Optimizer, Stream, Training
+from experiments.choices import check_choices
+from experiments.config import Model, Optimizer, Regime, Stream, Training
+from experiments.config.commands import Gap, Samples
 from experiments.errors import DivergedError, UsageError, unknown
 from experiments.folder import begun, read_json, unchanged, write_json
 from experiments.packed import Run, portable, read_run, read_runs, write_runs
@@ -24,60 +26,56 @@ from experiments.training.train import train, trained
 GRID_CELLS = ("tanh_rnn", "gru", "lstm", "asrnn", "lru", "alif")
 DEEP = ("lru",)  # linear in its state: two residual blocks of half the width, with gated outputs, as in its paper
 WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-GAPS = {
+GAPS: dict[str, tuple[Gap, ...]] = {
     "noise": ("white",),
     "silence": ("silence",),
     "noise, silence": ("white", "silence"),
     "noise, silence, walk, clicks": ("silence", "white", "walk", "clicks"),
     "these and distractors": ("silence", "white", "walk", "clicks", "distractor"),
 }
-STUDIES = ("cells", "weight", "gaps", "long")
+REGIMES: tuple[Regime, ...] = ("full", "ignored", "separate")
 
 
 @dataclass(frozen=True)
 class NeverReset:
-    """Train on streams in several ways, then run each network with six reset policies and under seven conditions.
+    """Train on streams in several ways, then test each network with six reset policies and on seven kinds of stream.
 
-    Runs and measurements that are finished are kept, so that the command goes on where it was stopped. What a table is
-    made of is written beside it, in one file of runs, and taken from there where a run's folder is gone.
+    Runs and measurements that are finished are kept, so that the command continues where it was stopped. The runs of a
+    table are written to one file beside it, from which they are read when a run's folder is gone.
     """
 
-    study: str = "cells"
-    """cells: every cell in every regime; weight: fixed weights of the gaps beside one that sets itself (first cell,
-    full objective); gaps: what the gaps of training are made of, and a normalised block (first cell, two regimes);
-    long: every cell with the full objective on one stream of a million steps."""
+    study: Literal["cells", "weight", "gaps", "long"] = "cells"
+    """cells: every cell in every regime. weight: fixed weights of the gaps, and one that follows --target (one cell,
+    full objective). gaps: what the gaps of training are made of, and a normalised block (one cell, two regimes). long:
+    every cell with the full objective on one stream of a million steps."""
     out: str = "runs/never_reset"
-    """Folder of the run folders and of the tables, DATASET.md or DATASET-STUDY.md, each with its runs in a .jsonl."""
-    dataset: str = "digits"
-    """digits, mnist, fashion_mnist or speech."""
+    """Folder for the run folders and for the table, DATASET.md or DATASET-STUDY.md, with its runs in a .jsonl."""
+    dataset: Samples = "digits"
+    """What the streams are made of; see the command stream."""
     data_dir: str | None = None
     """Folder with the IDX or WAV files."""
     cells: tuple[str, ...] = GRID_CELLS
-    """Names of cells; the other studies take the first that is not tanh_rnn."""
-    regimes: tuple[str, ...] = ("separate", "ignored", "full")
-    """Ways to train, of the study of cells; see the command stream."""
+    """Names of cells. The studies of one cell take the first that is not tanh_rnn."""
+    regimes: tuple[Regime, ...] = ("separate", "ignored", "full")
+    """Ways to train, in the study of cells; see the command stream."""
     hidden: int = 128
-    """Units."""
+    """Number of hidden units."""
     seeds: int = 3
-    """Runs of each, seeds 0, 1, ..."""
+    """Number of runs of each kind, with seeds 0, 1, ..."""
     steps: int = 6000
     """Optimiser steps of a run."""
     target: float = 0.985
-    """Entropy that the weight of the gaps is to hold in them, as a share of log(classes)."""
+    """Entropy in gaps that the weight of the gaps shall hold, as a share of log(classes)."""
     samples: int = 1000
-    """Unseen samples of the stream that each is measured on."""
+    """Number of unseen samples in the stream that each network is tested on."""
     length: int = 1_000_000
-    """Steps of the stream of the study long."""
+    """Steps of the stream in the study long."""
 
     def __post_init__(self):
-        if self.study not in STUDIES:
-            raise unknown("--study", self.study, STUDIES)
+        check_choices(self)
         for name in self.cells:
             if name not in CELLS:
                 raise unknown("--cells", name, CELLS)
-        for name in self.regimes:
-            if name not in REGIMES:
-                raise unknown("--regimes", name, REGIMES)
         if not 0 < self.target < 1:
             raise UsageError(f"--target {self.target}: give a share of log(classes), between 0 and 1.")
         if not self.cells or not self.regimes:
@@ -87,7 +85,7 @@ class NeverReset:
                 raise UsageError(f"--{name} {getattr(self, name)}: give at least 1.")
 
 
-def recipe(config: NeverReset, cell: str, regime: str, seed: int, name: str = "") -> Stream:
+def recipe(config: NeverReset, cell: str, regime: Regime, seed: int, name: str = "") -> Stream:
     """The training run of one cell; `name` tells runs of a study apart."""
     folder = Path(config.out) / "-".join(filter(None, (config.dataset, cell, name, regime, str(seed))))
     return Stream(
@@ -110,8 +108,8 @@ def _model(cell: str, hidden: int) -> Model:
 
 
 def jobs(config: NeverReset) -> list[tuple[tuple[str, str], Stream]]:
-    """``((first, second column of its row), run)`` of every run of a study, with the cell's and the regime's name or
-    with what the study varies."""
+    """All runs of a study as ``((first column, second column), run)``. The columns have the names of cell and regime,
+    or what the study varies."""
     seeds = range(config.seeds)
     if config.study == "long":
         return [((c, "full"), recipe(config, c, "full", 0)) for c in config.cells]
@@ -162,7 +160,7 @@ def never_reset(config: NeverReset) -> str:
 
 
 def _carried_out(config: NeverReset, run: Stream, kept: dict[str, Run]) -> Run:
-    """A run with what was measured of it; what is missing is done first."""
+    """A run with its measurements. What is missing of it is carried out first."""
     folder = Path(run.training.out or "")
     asked = {"length": config.length} if config.study == "long" else {"samples": config.samples}
     if folder.name in kept and not folder.exists():
@@ -181,7 +179,7 @@ def _carried_out(config: NeverReset, run: Stream, kept: dict[str, Run]) -> Run:
 
 
 def _again(kept: Run, run: Stream, asked: dict[str, int]) -> Run:
-    """A run from the file beside the table, if it is the one that is asked for."""
+    """A run from the file beside the table, if it has the settings that are asked for."""
     unchanged(kept["config"], run, str(run.training.out))
     before = kept["measured"]["asked"]
     if before != asked:
@@ -255,7 +253,7 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _claim(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
-    """No reset at all beside oracle resets, of the same networks and of those that were trained for them."""
+    """Compares no resets with oracle resets, of the same networks and of networks that were trained for resets."""
     header = "cell|full, no reset|full, oracle|ignored, no reset|separate, oracle|separate, no reset"
     header += "|full, no reset - separate, oracle|gap entropy of full|of ignored"
     lines: list[tuple[str, ...]] = [tuple(header.split("|"))]

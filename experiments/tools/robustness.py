@@ -1,10 +1,11 @@
-"""What trained networks make of inputs and weights that are not what they were trained on."""
+"""Trained networks on disturbed inputs and with weights of fewer bits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ from experiments.config import Pixels, Stream
 from experiments.data.samples import Samples, load_samples
 from experiments.errors import UsageError
 from experiments.folder import made, write_json
-from experiments.report import figures
+from experiments.report.drawing import pyplot, save
 from experiments.report.tables import shown, table, typed
 from experiments.tasks import make_task
 from experiments.tools.evaluate import config_of, file_names, loaded
@@ -28,18 +29,18 @@ ROWS = 250  # sequences that are run at a time
 
 @dataclass(frozen=True)
 class Robustness:
-    """Accuracy of trained networks on disturbed inputs and with narrow weights, side by side."""
+    """Test trained networks on disturbed inputs and with narrow weights, in one table."""
 
     pretrained: tuple[str, ...]
-    """Names of networks that come with the package, or files, all of one task."""
+    """Names of networks that come with the package, or paths of files. All are of one task."""
     data_dir: str | None = None
     """Folder with the data of their task."""
     samples: int = 2000
-    """Test samples."""
+    """Number of test samples."""
     out: str = "robustness"
     """Folder of the table, the figure and the numbers."""
     seed: int = 0
-    """Of the disturbances, which are the same for every network."""
+    """Seed of the disturbances, which are the same for every network."""
 
     def __post_init__(self):
         if self.samples < 1:
@@ -118,7 +119,7 @@ def robustness(settings: Robustness) -> str:
     write_json(out / "robustness.json", measured)
     text = page(settings, measured)
     (out / "robustness.md").write_text(f"# Robustness\n\n{text}\n")
-    figures.robustness(names, found, out / "robustness.png")
+    draw(names, found, out / "robustness.png")
     return text
 
 
@@ -181,3 +182,26 @@ def _accuracy(
 @partial(jax.jit, static_argnums=(0, 1))
 def _logits(cell: Cell, dtype: Any, params: Any, xs: jax.Array, mask: jax.Array) -> jax.Array:
     return asrnn_jax.run(cell, params, xs, mask=mask, outputs="last", dtype=dtype)[1]
+
+
+def draw(names: Sequence[str], found: dict[str, dict[str, list[float]]], out: Path) -> None:
+    """Draws accuracy against the level of each disturbance, a line a network."""
+    from asrnn_jax.plot.style import COLOURS, tidy
+
+    clean = found["clean"][""]
+    panels = [about for about in found if about not in ("clean", "computed in")]
+    figure, axes = pyplot().subplots(
+        2, -(-len(panels) // 2), figsize=(3.4 * -(-len(panels) // 2), 6), layout="constrained", sharey=True
+    )
+    for ax, about in zip(axes.flat, panels):
+        levels = found[about]
+        ticks = ["float32" if about == "weights" else "0", *levels]
+        for i, name in enumerate(names):
+            values = [clean[i], *(level[i] for level in levels.values())]
+            style = {"color": COLOURS[i % len(COLOURS)], "marker": "os^Dvx"[i % 6], "markersize": 4}
+            ax.plot(range(len(ticks)), [100 * value for value in values], label=name, **style)
+        ax.set_xticks(range(len(ticks)), ticks)
+        tidy(ax, about, "accuracy, %" if ax in axes[:, 0] else "", legend=ax is axes.flat[0])
+    for ax in list(axes.flat)[len(panels) :]:
+        ax.set_visible(False)
+    save(figure, out)

@@ -1,4 +1,4 @@
-"""What more devices give: bytes exchanged a step, measured steps on the devices here, a prediction for accelerators."""
+"""Speed with more devices: bytes exchanged in a step, times on the devices here, a prediction for accelerators."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ ACCELERATORS = (8, 64, 1024)
 
 @dataclass(frozen=True)
 class Scaling:
-    """Bytes that devices exchange in a training step, and what to expect of many accelerators."""
+    """Count the bytes that devices exchange in a training step, and predict what many accelerators give."""
 
     cells: tuple[str, ...] = tuple(SIZES)
     """Cells, by name."""
     steps: int = 784
     """Length of the sequences."""
     batch: int = 128
-    """Sequences of all devices together, here; in the prediction, of each."""
+    """Sequences in a step: of all devices together where it is measured, of each device where it is predicted."""
     repeats: int = 7
-    """Timed steps of each."""
+    """Number of timed steps for each network and number of devices."""
     gigabytes: float = 50.0
-    """Prediction: GB/s that a device sends to the next one, over the slowest link."""
+    """Prediction: GB/s that a device can send to the next one, over the slowest link."""
     microseconds: float = 10.0
     """Prediction: delay of one message over that link."""
     step_ms: tuple[float, ...] = (100.0, 10.0, 1.0)
@@ -62,7 +62,7 @@ class Scaling:
 
 
 def scaling(settings: Scaling) -> str:
-    """Measures, predicts, writes both and returns the tables."""
+    """Measures, predicts, writes the results and returns the tables."""
     out = made(settings.out)
     devices = [d for d in (1, 2, 4, 8) if d <= jax.device_count() and settings.batch % d == 0]
     found = [_measured(settings, cell, n, devices) for cell in settings.cells for n in SIZES[cell]]

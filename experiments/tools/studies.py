@@ -1,4 +1,4 @@
-"""The other questions of the benchmark: growth, linear cells, rematerialisation, streaming, start-up."""
+"""Further measurements of the benchmark: growth, linear cells, rematerialisation, streaming, start-up."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from jax import lax
 import asrnn_jax
 from asrnn_jax.cell import Cell
 from asrnn_jax.streaming import Session
-from experiments.report import figures
+from experiments.report.drawing import pyplot, save
 from experiments.report.tables import table
 from experiments.tools.baselines import Shape, subjects, temporary_MiB
 from experiments.tools.timing import interleaved
 
 
 def studies(out: Path) -> tuple[dict[str, Any], list[str]]:
-    """Runs them all: ``(results, texts)``; a figure in `out`."""
+    """Carries out all of them and draws a figure into `out`: ``(results, texts)``."""
     found = {f.__name__: f() for f in (growth, linear, rematerialisation, streaming, start_up)}
-    figures.growth(found["growth"][0], out / "growth.png")
+    draw_growth(found["growth"][0], out / "growth.png")
     return {name: result for name, (result, _) in found.items()}, [text for _, text in found.values()]
 
 
@@ -194,7 +194,7 @@ jax.block_until_ready(jax.jit(jax.grad(lambda p: asrnn_jax.run(cell, p, xs, outp
 
 
 def _seconds(code: str, cache: str | None = None, repeats: int = 5) -> float:
-    """Seconds of code in a new process, from where it says so; without a cache the median of several."""
+    """Seconds that code takes in a new process, without the start of Python; without a cache the median of several."""
     program = f"import time; start = time.perf_counter()\n{code}\nprint(time.perf_counter() - start)"
     settings = (
         {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2"} if cache else {}
@@ -205,3 +205,25 @@ def _seconds(code: str, cache: str | None = None, repeats: int = 5) -> float:
         done = subprocess.run(run, env={**os.environ, **settings}, capture_output=True, text=True, check=True)
         times.append(float(done.stdout.split()[-1]))
     return float(np.median(times))
+
+
+def draw_growth(curves: dict[str, list[tuple[int, float]]], out: Path) -> None:
+    """Draws milliseconds against T, B and n, each beside the power law it should follow."""
+    from asrnn_jax.plot import COLOURS
+
+    figure, axes = pyplot().subplots(1, 3, figsize=(9, 3.2), layout="constrained", sharey=True)
+    names = {"time": ("steps T", 1), "batch": ("sequences B", 1), "hidden": ("hidden units n", 2)}
+    for ax, (name, curve) in zip(axes, curves.items()):
+        label, power = names[name]
+        xs, ms = zip(*curve)
+        ax.plot(xs, ms, "o-", color=COLOURS[0], label="measured")
+        law = [ms[-1] * (x / xs[-1]) ** power for x in xs]
+        ax.plot(xs, law, "--", color="0.45", linewidth=1, label="linear" if power == 1 else "quadratic")
+        ax.set(xscale="log", yscale="log", xlabel=label, xticks=xs)
+        ax.set_xticklabels([str(x) for x in xs])
+        ax.minorticks_off()
+        ax.grid(alpha=0.25)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(frameon=False)
+    axes[0].set_ylabel("milliseconds a training step")
+    save(figure, out)

@@ -1,4 +1,4 @@
-"""Times of functions beside each other."""
+"""Times of functions that are compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cells there are, and whether each of them trains."""
+"""The list of cells, and a short training of each."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ def source(name: str) -> str:
 
 @dataclass(frozen=True)
 class Zoo:
-    """Train every cell for a short while on copy memory (L = 100) and on digits, pixel by pixel; one table.
+    """Train every cell for a short while on copy memory (L = 100) and on digits, pixel by pixel, and write one table.
 
-    Runs that are finished are kept, so that the command goes on where it was stopped. Steps are timed at the end.
+    Runs that are finished are kept, so that the command continues where it was stopped. Steps are timed at the end.
     """
 
     out: str = "runs/zoo"
     """Folder of the run folders and of zoo.md."""
     cells: tuple[str, ...] = ()
-    """Only these cells. None: all."""
+    """Names of cells. None: all."""
     copy_steps: int = 1500
     """Optimiser steps on copy memory."""
     epochs: int = 40
@@ -78,10 +78,12 @@ class Zoo:
 DEEP = {"residual": True, "layers": 2, "hidden": 64}  # mixing between units is left to the layers
 BOTH: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("min_gru", "min_lstm", "lru", "s5", "rg_lru"), DEEP),
-    "indrnn": {**DEEP, "options": ("least=0.95", "bound=1.01")},
-    "cornn": {"options": ("dt=0.3", "gamma=1", "epsilon=1")},  # the paper's step is for 784 steps, not for 64 or 120
+    "indrnn": {**DEEP, "options": {"least": 0.95, "bound": 1.01}},
+    "cornn": {
+        "options": {"dt": 0.3, "gamma": 1.0, "epsilon": 1.0}
+    },  # the paper's step is for 784 steps, not for 64 or 120
 }
-DIGITS: dict[str, dict[str, Any]] = {"surprisal": {"options": ("prediction=gaussian",)}}
+DIGITS: dict[str, dict[str, Any]] = {"surprisal": {"options": {"prediction": "gaussian"}}}
 
 
 def recipes(config: Zoo, name: str) -> dict[str, Config]:

@@ -1,4 +1,4 @@
-"""Checkpoints that verify every array they read: what is read back is not always what was saved.
+"""Checkpoints that verify every array they read, because a disk does not always return what was saved.
 
 What a run promises:
 
@@ -51,7 +51,7 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def save(self, step: int, state: Any) -> None:
-        """Saves and returns once it is on disk; a step that is saved already is left alone.
+        """Saves the state and returns when it is on disk. Does nothing if this step is saved already.
 
         Raises:
           OSError: it cannot be saved.
@@ -78,8 +78,8 @@ class Checkpoints:
     def restore(self, like: Any, *, resuming: bool = False) -> tuple[int, Any] | None:
         """The newest checkpoint that is whole as ``(step, state)``, with the structure of `like`; None without any.
 
-        Reading changes nothing. Only who goes on from there, `resuming`, sets damaged ones aside, under another name:
-        else they would stand in the way of saving these steps again.
+        Reading changes nothing. With `resuming`, damaged checkpoints are renamed, because the run will save the same
+        steps again.
 
         Raises:
           DamagedError: there are some, and all are damaged.
@@ -157,7 +157,7 @@ class Checkpoints:
 
 
 def _pass_on(e: Exception, step: int) -> None:
-    """Raises what the system said of itself: a checkpoint that cannot be read now may be whole."""
+    """Raises the error of the system, if there is one: a checkpoint that cannot be read now may be whole."""
     said = system_error(e)
     if isinstance(said, OSError):
         raise OSError(said.errno, f"the checkpoint of step {step} cannot be read now: {said.strerror}") from e
@@ -166,5 +166,5 @@ def _pass_on(e: Exception, step: int) -> None:
 
 
 def _keys() -> str:
-    """The implementation of random keys, which batches and dropout follow from."""
+    """The implementation of random keys; batches and dropout depend on it."""
     return str(jax.random.key_impl(jax.random.key(0)))

@@ -1,4 +1,4 @@
-"""What stopped being finite, where, and on which batch."""
+"""Finds the quantity that is not finite, its step and its batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = "diverged.npz"
 
 
 class NotFiniteError(Exception):
-    """A number of a run is not finite any more; when it became so is found by `replay`."""
+    """A number of a run is not finite; `replay` finds the first step where that is so."""
 
     def __init__(self, name: str, value: float, step: int):
         super().__init__(f"{name} is {value} at step {step}")

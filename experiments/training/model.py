@@ -1,4 +1,4 @@
-"""The network of every experiment: recurrent cells with a linear output layer, which is again a cell."""
+"""The network of a config: recurrent cells and a linear output layer, which together are a cell again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import asrnn_jax
 from asrnn_jax.cell import Cell
 from asrnn_jax.cells import CELLS
-from experiments.config import Model
+from experiments.config import Model, Option
+from experiments.config.options import words
 from experiments.errors import UsageError, unknown
 
 
@@ -42,34 +43,33 @@ def network(model: Model, inputs: int, outputs: int) -> dict[str, Any]:
 
 
 def cell_options(model: Model) -> dict[str, Any]:
-    """The options for the cell's factory, from flags and NAME=VALUE pairs.
+    """The options for the cell's factory, each of the type that the factory has it in.
 
     Raises:
       UsageError: an option the cell does not have, or a value of another type.
     """
     accepted = inspect.signature(CELLS[model.cell]).parameters
     names = [name for name in accepted if name not in ("inputs", "hidden", "dtype")]
-    options = model.cell_flags()
-    for name in options:
-        if name not in names:
-            raise UsageError(f"--{name.replace('_', '-')} is no option of cell {model.cell}: leave it out.")
-    for pair in model.options:
-        name, _, text = pair.partition("=")
+    options = {}
+    for word, (name, value) in zip(words(model.options), model.options.items()):
         if name not in names:
             has = f"has {', '.join(names)}" if names else "has none"
-            raise UsageError(f"--options {pair}: give NAME=VALUE with an option of cell {model.cell}, which {has}.")
-        options[name] = _value(pair, text, accepted[name].default)
+            raise UsageError(f"--options {word}: give NAME=VALUE with an option of cell {model.cell}, which {has}.")
+        options[name] = _typed(word, value, accepted[name].default)
     return options
 
 
-def _value(pair: str, text: str, default: Any) -> Any:
-    """`text` as the type of `default`; a number where the default is None."""
+def _typed(word: str, value: Option, default: Any) -> Option:
+    """`value` as the type of `default`; a number where the default is None."""
+    if isinstance(default, str):
+        return str(value)
     if isinstance(default, bool):
-        if text not in ("true", "false"):
-            raise UsageError(f"--options {pair}: give true or false.")
-        return text == "true"
-    kind = float if default is None else type(default)
-    try:
-        return int(text) if default is None and text.isdigit() else kind(text)
-    except ValueError:
-        raise UsageError(f"--options {pair}: give {'a whole number' if kind is int else 'a number'}.") from None
+        if not isinstance(value, bool):
+            raise UsageError(f"--options {word}: give true or false.")
+        return value
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(default, int) and not whole:
+        raise UsageError(f"--options {word}: give a whole number.")
+    if not (whole or isinstance(value, float)):
+        raise UsageError(f"--options {word}: give a number.")
+    return float(value) if isinstance(default, float) else value

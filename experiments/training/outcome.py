@@ -1,4 +1,4 @@
-"""What comes out of a run: its best network, its result, its figures."""
+"""The outcome of a run: its best network, its result, its figures."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from experiments import machine
 from experiments.config import Config, to_json
 from experiments.folder import read_metrics, write_json
 from experiments.packed import read_run
-from experiments.report import figures
+from experiments.report.curves import learning_curves
 from experiments.tasks.task import Task
+from experiments.training import probes
 from experiments.training.model import network
 from experiments.training.steps import State
 
@@ -71,7 +72,7 @@ def finish(config: Config, task: Task, state: State, folder: Path) -> dict[str, 
         "versions": {"asrnn_jax": asrnn_jax.__version__, "jax": jax.__version__},
     }
     write_json(folder / "result.json", result)
-    figures.learning_curves([read_run(folder)], folder / "figures" / "learning.png")
+    learning_curves([read_run(folder)], folder / "figures" / "learning.png")
     if config.training.probe and machine.first():
-        figures.probes(folder, folder / "figures" / "probes.png")
+        probes.draw(folder, folder / "figures" / "probes.png")
     return result

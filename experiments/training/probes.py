@@ -1,4 +1,4 @@
-"""Looking inside the network while it trains: chosen quantities every so many steps, in probes.jsonl of the run."""
+"""Records quantities from inside the network while it trains, into probes.jsonl of the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 
 from asrnn_jax import analysis
 from asrnn_jax.cell import Cell
-from experiments.folder import Metrics
+from experiments.folder import Metrics, read_metrics
+from experiments.report.drawing import pyplot, save
 from experiments.tasks.task import Task
 
 SEQUENCES = 2  # of the first test batch, that all quantities are taken of
@@ -80,7 +81,7 @@ class Probes:
         return {name: value for probe in self._probes for name, value in probe(cell, params, xs).items()}
 
     def at(self, step: int, params: Any) -> None:
-        """Records a step whose turn it is, once."""
+        """Records this step if it is its turn and it is not recorded yet."""
         if self._probes and step % self._every == 0 and step > self._file.last:
             self._file.write(step, **self._record(params))
 
@@ -91,3 +92,39 @@ class Probes:
     def close(self) -> None:
         if self._probes:
             self._file.close()
+
+
+def draw(folder: Path, out: Path) -> None:
+    """Draws what a run recorded against the step, a panel for each quantity."""
+    from asrnn_jax import plot
+
+    lines = read_metrics(folder / "probes.jsonl")
+    steps = [line["step"] for line in lines]
+    keys = list(dict.fromkeys(key for line in lines for key in line if key != "step"))
+    panels = [
+        [key for key in keys if key == "spectrum"],
+        [key for key in keys if key.startswith("saturated")],
+        [key for key in keys if key == "gradient"],
+        [key for key in keys if key.startswith("norm")],
+    ]
+    panels = [panel for panel in panels if panel]
+    if not panels:
+        return  # a linear cell whose saturation was asked for has nothing to show
+    figure, axes = pyplot().subplots(
+        len(panels), 1, figsize=(7, 3 * len(panels)), layout="constrained", squeeze=False, sharex=True
+    )
+    for ax, panel in zip(axes[:, 0], panels):
+        if panel == ["spectrum"]:
+            plot.spectrum(np.array([line["spectrum"] for line in lines]), x=steps, x_label="", ax=ax)
+            continue
+        curves = {key: (steps, [line[key] for line in lines]) for key in panel}
+        label = "share of units and steps" if panel[0].startswith("saturated") else "|h|, and its growth"
+        if panel == ["gradient"]:
+            values = np.array([line["gradient"] for line in lines], float).T
+            curves = {name: (steps, value) for name, value in zip(("t = 0", "t = T / 2", "t = T - 1"), values)}
+            label = r"$\log_{10}(\|dL/dh_t\| / \|dL/dh_T\|)$"
+        plot.learning_curves(curves, x_label="", y_label=label, ax=ax)
+        if panel[0].startswith("saturated"):
+            ax.set_ylim(-0.02, 1.02)
+    axes[-1, 0].set_xlabel("step")
+    save(figure, out)

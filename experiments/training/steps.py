@@ -1,4 +1,4 @@
-"""What a run does over and over: the jitted training step and the evaluation, and what it carries between them."""
+"""The jitted training step, the evaluation, and the state that a run carries between them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 import asrnn_jax
+from asrnn_jax import parallel
 from asrnn_jax.cell import Cell
 from experiments import machine
 from experiments.config import Config
@@ -29,7 +30,7 @@ class State(NamedTuple):
 
 
 def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:
-    """What a run starts from."""
+    """The state that a run starts from."""
     params = cell.init(jax.random.key(config.training.seed))
     apply = partial(asrnn_jax.run, cell)
     memory = () if task.memory is None else task.memory(cell, params)
@@ -40,13 +41,13 @@ def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTra
 
 
 def shards(rows: int, task: Task, cell: Cell) -> int:
-    """Devices that a batch of this many sequences is shared among."""
+    """Number of devices that share a batch of this many sequences."""
     params = jax.eval_shape(cell.init, jax.random.key(0))
     return machine.shards(rows, rows * task.length * asrnn_jax.optim.count(params))
 
 
 def exchanged(state: State, devices: int) -> int:
-    """Bytes that each of several devices hands to the others in a step: the gradient and the sums of the metrics."""
+    """Bytes that each of several devices sends in a step: the gradient and the sums of the metrics."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves((state.params, state.sums))) if devices > 1 else 0
 
 
@@ -61,7 +62,7 @@ def make_step(
         dropout = None
         if config.model.dropout:
             dropout = jax.random.fold_in(root, step)
-            dropout = jax.random.fold_in(dropout, jax.lax.axis_index("batch")) if devices > 1 else dropout
+            dropout = jax.random.fold_in(dropout, jax.lax.axis_index(parallel.AXIS)) if devices > 1 else dropout
         apply = partial(asrnn_jax.run, cell, key=dropout)
         loss, metrics, memory = task.loss(apply, params, batch, memory, control)
         metrics = {name: value.mean() for name, value in {"loss": loss, **metrics}.items()}
@@ -71,7 +72,7 @@ def make_step(
         (_, (metrics, memory)), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params, *others)
         return (metrics, gradient), memory
 
-    gradients = machine.carried(value_and_gradient, devices, lambda tree: jax.lax.pmean(tree, "batch"))
+    gradients = parallel.carried(value_and_gradient, devices)
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: State, batch) -> tuple[State, dict[str, jax.Array]]:
@@ -89,7 +90,7 @@ def make_step(
 
 
 def of_shares(means: dict[str, float], task: Task) -> dict[str, float]:
-    """Means of metrics, with those that are shares of others divided by them; without those that are of nothing."""
+    """Means of metrics. A metric that is a share of another is divided by it, and left out if that is 0."""
     of = {name: means[task.shares[name]] if name in task.shares else 1.0 for name in means}
     return {name: value / of[name] for name, value in means.items() if of[name]}
 
@@ -108,13 +109,13 @@ def make_evaluate(task: Task, cell: Cell) -> Callable[[Any], dict[str, float]]:
     @jax.jit
     def sums_of(params, weighted):
         devices = shards(len(weighted[1]), task, cell)
-        return machine.shared(sums, devices, lambda tree: jax.lax.psum(tree, "batch"))(params, weighted)
+        return parallel.shared(sums, devices, parallel.total)(params, weighted)
 
     def means(params, prefix, batches) -> dict[str, float]:
         totals: dict[str, float] = {}
         count = 0.0
         for batch, weights in batches:
-            for name, value in sums_of(params, machine.replicate((batch, weights))).items():
+            for name, value in sums_of(params, parallel.replicate((batch, weights))).items():
                 totals[prefix + name] = totals.get(prefix + name, 0.0) + float(value)
             count += float(weights.sum())
         found = of_shares({name.removeprefix(prefix): value / count for name, value in totals.items()}, task)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from tqdm import tqdm
 
+from asrnn_jax import parallel
 from asrnn_jax.cell import Cell
 from experiments import machine
 from experiments.config import Config, command, differences, to_json
@@ -98,7 +99,7 @@ def _restored(checkpoints: Checkpoints, folder: Path, like: State, resuming: boo
 
 @contextmanager
 def _accounted(config: Config, task: Task, folder: Path, checkpoints: Checkpoints):
-    """Whatever ends a run before its end, it is said up to where it is saved.
+    """Says up to which step a run is saved when anything ends it early.
 
     Raises:
       StoppedError: a disk that is full or cannot be written or read, another process of the run that is gone.
@@ -139,7 +140,7 @@ def _diverged(
             again += f", python -m experiments {command(config)} --out {out} --resume replays it"
     return DivergedError(
         f"{what}: training has diverged; {kept}{again}. Start again with a smaller --lr, a smaller --clip, or for "
-        "asRNN --saturation bounded."
+        "asRNN --options saturation=bounded."
     )
 
 
@@ -220,7 +221,7 @@ def _loop(
         best = Best(config, task, folder, step)
         probes.at(step, state.params)
         while step < task.steps:
-            batch = jax.block_until_ready(machine.replicate(task.batch(step)))
+            batch = jax.block_until_ready(parallel.replicate(task.batch(step)))
             # One program at a time: XLA's CPU devices, which share threads, can block each other in two of them.
             state, now = jax.block_until_ready(train_step(state, batch))
             step += 1

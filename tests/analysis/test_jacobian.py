@@ -10,7 +10,7 @@ import pytest
 from asrnn_jax import analysis, cells
 from asrnn_jax.analysis import dynamics, products
 from asrnn_jax.cells.orthogonal import Weights
-from tests.test_laws import FIRST_ROWS, inputs, make, some_carry
+from tests.test_laws import FIRST_ROWS, KINDS, inputs, make, some_carry
 
 N = 6
 
@@ -29,7 +29,7 @@ def flat(tree):
     return dynamics.flatten(tree)
 
 
-@pytest.mark.parametrize("row", FIRST_ROWS, ids=lambda row: row.id)
+@pytest.mark.parametrize("row", [row for row in FIRST_ROWS if row.id in KINDS], ids=lambda row: row.id)
 def test_the_jacobian_of_a_step_is_that_of_the_equation(row):
     cell, params = make(row)
     weights, carry, x = cell.prepare(params), some_carry(cell, (2,)), inputs(2, 3)

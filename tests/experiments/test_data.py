@@ -1,4 +1,4 @@
-"""Data as the files and definitions say: IDX, TFDS, the embedded digits, the synthetic tasks."""
+"""Data as the files say: IDX, TFDS, the embedded digits."""
 
 import gzip
 import importlib.util
@@ -17,7 +17,6 @@ from experiments.config import Pixels, Training
 from experiments.data.images import FIRST_LABELS, load_images, read_idx
 from experiments.errors import UsageError
 from experiments.tasks import make_task
-from experiments.tasks.synthetic import adding_batch, copy_batch
 from experiments.training.steps import make_evaluate
 from tests.experiments.conftest import environment
 
@@ -92,26 +91,6 @@ def test_prepared_tfds_data_sets_are_read(tmp_path):
             for i, label in zip(*(made[f"{split}-{k}"] for k in ("images-idx3-ubyte", "labels-idx1-ubyte")))
         )
         assert ours == theirs
-
-
-def test_copying_memory_is_the_papers():
-    xs, targets = (np.asarray(a) for a in copy_batch(jax.random.key(0), 50, symbols=10, delay=30))
-    assert xs.shape == targets.shape == (50, 30 + 20)
-    for x, target in zip(xs, targets):
-        assert set(x[:10]) <= set(range(1, 9))
-        assert list(x[10:]) == [0] * 30 + [9] + [0] * 9
-        assert list(target) == [0] * 40 + list(x[:10])
-    assert set(xs[:, :10].ravel()) == set(range(1, 9))
-
-
-def test_adding_marks_one_number_in_each_half():
-    xs, targets = (np.asarray(a) for a in adding_batch(jax.random.key(0), 50, 21))
-    marks = xs[..., 1]
-    np.testing.assert_array_equal(marks[:, :10].sum(1), 1)
-    np.testing.assert_array_equal(marks[:, 10:].sum(1), 1)
-    np.testing.assert_allclose([x[m == 1].sum() for x, m in zip(xs[..., 0], marks)], targets, rtol=1e-6)
-    assert xs[..., 0].min() >= 0
-    assert xs[..., 0].max() < 1
 
 
 @pytest.mark.parametrize("rows", [False, True])

@@ -5,7 +5,8 @@ import pytest
 
 from experiments.errors import UsageError
 from experiments.tools import faults as module
-from experiments.tools.faults import Faults, soak
+from experiments.tools.faults import Faults
+from experiments.tools.soak import soak
 from tests.experiments.conftest import environment
 
 

@@ -44,21 +44,6 @@ def test_two_devices_equal_one(monkeypatch):
         assert jnp.allclose(a, b, rtol=0, atol=2e-6)
 
 
-def test_gradients_are_exchanged_once_a_step_not_in_the_loop():
-    cell = make_model(Model("tanh_rnn", hidden=5), 3, 2)
-    xs, params = jnp.ones((16, 300, 3)), cell.init(jax.random.key(0))
-
-    def gradient(params, xs):
-        from asrnn_jax import run
-
-        return jax.grad(lambda p: run(cell, p, xs)[1].sum())(params)
-
-    shared = machine.shared(gradient, 2, lambda tree: jax.lax.pmean(tree, "batch"))
-    text = jax.jit(shared).lower(params, xs).compile().as_text()
-    entry = text[text.index("\nENTRY") :]
-    assert text.count("all-reduce(") == entry.count("all-reduce(") > 0
-
-
 @pytest.mark.parametrize(("rows", "devices"), [(128, 2), (16, 2), (17, 1), (15, 1), (8, 1), (1, 1)])
 def test_devices_have_equal_shares_that_are_worth_it(rows, devices):
     assert machine.shards(rows, 10**9) == devices

@@ -26,7 +26,7 @@ def test_every_run_is_there_with_a_model_that_can_be_made():
     assert isinstance(asrnn, Pixels)
     assert (asrnn.epochs, asrnn.validation, asrnn.model.hidden) == (70, 5000, 122)
     frozen = found["ablation-copy-D_f-stays-at-1-2"]
-    assert (frozen.optim.freeze, frozen.model.a, frozen.training.seed) == (("D_f",), 1.0, 2)
+    assert (frozen.optim.freeze, frozen.model.options["a"], frozen.training.seed) == (("D_f",), 1.0, 2)
 
 
 @pytest.mark.parametrize(

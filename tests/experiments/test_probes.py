@@ -1,18 +1,20 @@
 """What a run records of the inside of its network."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from asrnn_jax import analysis, cells
-from experiments.config import PROBE_NAMES, Training
+from experiments.config import Probe, Training
 from experiments.errors import UsageError
 from experiments.training import probes
 
 
 def test_every_name_of_the_flag_is_there():
-    assert tuple(probes.PROBES) == PROBE_NAMES
+    assert tuple(probes.PROBES) == get_args(Probe)
     with pytest.raises(UsageError, match="perhaps you meant spectrum"):
         Training(probe=("spectrm",))
 

@@ -43,10 +43,9 @@ TINY = (
     50,
     "--checkpoint-every",
     9,
-    "--map",
-    "expm",
-    "--dynamic",
-    "True",
+    "--options",
+    "map=expm",
+    "dynamic=true",
     "--rebase-every",
     10,
     "--project-every",
@@ -210,8 +209,8 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(cli, tmp_path):
         "None",
         "--cell",
         "orthogonal",
-        "--activation",
-        "linear",
+        "--options",
+        "activation=linear",
         "--checkpoint-every",
         1,
         "--log-every",
@@ -239,7 +238,7 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(cli, tmp_path):
 
 def test_a_gradient_that_overflows_under_a_finite_loss_stops_the_run(tmp_path):
     """Clipped by an infinite norm every update is zero: training would go on and learn nothing."""
-    model = Model("orthogonal", 8, activation="linear")
+    model = Model("orthogonal", 8, {"activation": "linear"})
     optim = Optimizer("sgd", lr=1e18, lr_orthogonal=1e-3, clip=1.0)
     training = Training(batch=8, log_every=1, out=str(tmp_path / "run"))
     with pytest.raises(DivergedError, match=r"gradient_norm is inf at step 2: training has diverged"):
@@ -305,7 +304,7 @@ def test_a_preset_with_another_cell_leaves_the_cell_options_behind(cli, tmp_path
     )
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert (config["model"]["cell"], config["model"]["map"], config["optim"]["lr"]) == ("lstm", None, 2e-4)
+    assert (config["model"]["cell"], config["model"]["options"], config["optim"]["lr"]) == ("lstm", {}, 2e-4)
 
 
 def test_report_keeps_runs_of_one_name_apart_and_names_what_it_cannot_use(straight, cli, tmp_path):
@@ -313,13 +312,13 @@ def test_report_keeps_runs_of_one_name_apart_and_names_what_it_cannot_use(straig
         shutil.copytree(straight, tmp_path / parent / "run")
     shutil.copytree(straight, tmp_path / "unfinished")
     (tmp_path / "unfinished" / "result.json").unlink()
-    from experiments.report import figures
+    from experiments.report.curves import learning_curves
 
     labels = []
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         patch.setattr("asrnn_jax.plot.learning_curves", lambda curves, ax, **_: labels.extend(curves))
-        figures.learning_curves([read_run(Path(name), name) for name in ("a/run", "b/run")], tmp_path / "figure.png")
+        learning_curves([read_run(Path(name), name) for name in ("a/run", "b/run")], tmp_path / "figure.png")
     assert len(set(labels)) == 2
     done = cli("report", "a/run", "unfinished")
     assert done.returncode == 0

@@ -79,6 +79,69 @@ FAULTS = [
         "checks.py", "first = jnp.argmin(good.ravel())", "first = jnp.argmax(good.ravel())", "tests/test_wrong_calls.py"
     ),
     Fault("dtypes.py", "return promoted(dtype, jnp.float32)", "return jnp.dtype(dtype)", "tests/test_cell.py"),
+    Fault("estimators/arrow.py", "np.where(missing, np.nan, seconds)", "seconds", "tests/estimators"),
+    Fault("estimators/arrow_text.py", "commas and found", "found", "tests/estimators/test_tables.py"),
+    Fault(
+        "estimators/channels.py",
+        "(high - low) / NORMAL",
+        "(high - low) * NORMAL",
+        "tests/estimators/test_preparation.py",
+    ),
+    Fault("estimators/columns.py", "table[codes], tuple(distinct)", "codes, tuple(distinct)", "tests/estimators"),
+    Fault(
+        "estimators/csv_blocks.py", "rows += block.num_rows", "rows = block.num_rows", "tests/estimators/test_files.py"
+    ),
+    Fault(
+        "estimators/delimited.py",
+        "and not any(field.strip() for field in row[width:])",
+        "",
+        "tests/estimators/test_files.py",
+    ),
+    Fault("estimators/dialect.py", "commas > points", "commas < points", "tests/estimators/test_files.py"),
+    Fault("estimators/encodings.py", "if len(run) > 1)", "if len(run) > 0)", "tests/estimators/test_files.py"),
+    Fault("estimators/files.py", 'table["stream"] + first', 'table["stream"]', "tests/estimators/test_files.py"),
+    Fault("estimators/findings.py", "count == 1 else", "count != 1 else", "tests/estimators"),
+    Fault(
+        "estimators/labels.py",
+        "begins = (here >= 0) &",
+        "begins = (here >= 0) |",
+        "tests/estimators/test_preparation.py",
+    ),
+    Fault(
+        "estimators/live.py", "fine = times > before", "fine = times >= before", "tests/estimators/test_preparation.py"
+    ),
+    Fault(
+        "estimators/order.py",
+        "np.delete(rows, again)",
+        "np.delete(rows, again + 1)",
+        "tests/estimators/test_preparation.py",
+    ),
+    Fault(
+        "estimators/preparation.py",
+        "found.missing or found.infinite]",
+        "found.missing]",
+        "tests/estimators/test_preparation.py",
+    ),
+    Fault(
+        "estimators/series.py",
+        "state, found = steps.advance(",
+        "_, found = steps.advance(",
+        "tests/estimators/test_preparation.py",
+    ),
+    Fault("estimators/steps.py", "owner, owner - 1)", "owner, owner)", "tests/estimators/test_preparation.py"),
+    Fault(
+        "estimators/tables.py",
+        "np.repeat(made.codes, lengths)",
+        "np.tile(made.codes, max(lengths))",
+        "tests/estimators/test_tables.py",
+    ),
+    Fault("estimators/times.py", '- _offset(found.get("zone"))', '+ _offset(found.get("zone"))', "tests/estimators"),
+    Fault(
+        "estimators/ts_files.py",
+        "np.stack(columns, axis=1)",
+        "np.stack(columns[::-1], axis=1)",
+        "tests/estimators/test_files.py",
+    ),
     Fault("evaluate.py", "(jnp.arange(steps)", "(jnp.arange(1, steps + 1)", "tests/test_run.py tests/test_laws.py"),
     Fault("export.py", "f, s) for f, s in zip", "s, f) for f, s in zip", "tests/test_export.py"),
     Fault("features.py", "np.hanning(size)", "np.hamming(size)", "tests/test_features.py"),
@@ -157,7 +220,6 @@ FAULTS = [
         "[array.imag, array.real], axis=-1)\n\n\ndef from_side",
         LAWS,
     ),
-    Fault("reverse_only.py", "_tangent.bind(t)", "t", "tests/test_run.py"),
     Fault("run.py", "start = where_reset(reset, fresh, carry)", "start = carry", LAWS),
     Fault("saved.py", "whole = stored == hashes.of_file(found, about)", "whole = True", "tests/test_pretrained.py"),
     Fault("streaming/gaps.py", "< 0.1", "< 0.9", "tests/streaming"),
@@ -178,5 +240,11 @@ FAULTS = [
         "labels[at + max(low, gap) : at + high]",
         "labels[at + low : at + high]",
         "tests/streaming",
+    ),
+    Fault(
+        "tasks.py",
+        "randint(k_second, (batch,), half, length)",
+        "randint(k_second, (batch,), 0, half)",
+        "tests/test_tasks.py",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Time that a measurement may take: what would not fit is left out and said."""
+"""The time that a measurement may take. What would not fit is left out, and the page says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is timed: a training step and inference of our cells and of the same networks elsewhere.
+"""What is timed: a training step and inference, of our cells and of the same networks in other libraries.
 
 A training step is the cross-entropy of a linear layer on the last output, its gradient and RMSprop; inference gives the
 logits. Every contender computes at its own default precision: on GPUs of today TF32, in JAX, torch and cuDNN alike.
@@ -15,17 +15,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
 
 import asrnn_jax
 from asrnn_jax.dtypes import precisely
-from asrnn_jax.orthogonal import cayley, skew
+from experiments.tools.baseline_networks import CLASSES, FLAX, in_linen, in_torch, naive, naive_asrnn
 
-CLASSES = 10
 CELLS = ("lstm", "asrnn", "gru", "tanh_rnn")
 LINEAR = ("lru", "rg_lru", "min_gru")
-FLAX = {"tanh_rnn": "SimpleCell", "gru": "GRUCell", "lstm": "OptimizedLSTMCell"}
-TORCH = {"tanh_rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 UNROLLED = (1, 4, 8, 16)
 RATE, DECAY, SMALL = 1e-3, 0.99, 1e-8
 
@@ -57,7 +54,7 @@ class NotHereError(Exception):
 
 
 def contenders(name: str, shape: Shape) -> dict[str, Callable[[], Subject]]:
-    """What makes each, by who it is; making compiles. Raises where called: `NotHereError`."""
+    """Functions that make each contender, by its name. A call compiles, and raises `NotHereError` where it cannot."""
     if name in LINEAR:
         return {method: partial(_ours, name, shape, method=method) for method in ("sequential", "associative_scan")}
     found = {"ours": partial(_ours, name, shape), "naive scan": partial(_naive, name, shape)}
@@ -91,9 +88,6 @@ def _ours(name: str, shape: Shape, **options: Any) -> Subject:
         return asrnn_jax.run(cell, params, xs, outputs="last", **options)[1]
 
     return _in_jax(last, cell.init(jax.random.key(0)), shape)
-
-
-# ------------------------------------------------------------------------------------------------- JAX
 
 
 def _in_jax(last: Callable[[Any, jax.Array], jax.Array], params: Any, shape: Shape) -> Subject:
@@ -133,42 +127,13 @@ def _in_jax(last: Callable[[Any, jax.Array], jax.Array], params: Any, shape: Sha
 def _naive(name: str, shape: Shape, unroll: int = 1) -> Subject:
     """The equation in one `lax.scan`, inputs projected inside, differentiated as it is."""
     cell = asrnn_jax.cells.make(name, 1, shape.hidden)
-
-    def last(params, xs):
-        if name == "asrnn":
-            return _naive_asrnn(params, xs, unroll)
-        weights = cell.prepare(params)
-
-        def body(carry, x):
-            return cell.step(weights, carry, cell.project(weights, x)), None
-
-        start = cell.initial_carry((xs.shape[0],), xs.dtype)
-        end, _ = lax.scan(body, start, jnp.swapaxes(xs, 0, 1), unroll=unroll)
-        return cell.readout(weights, end, xs[:, -1])
-
+    last = partial(naive_asrnn, unroll=unroll) if name == "asrnn" else partial(naive, cell, unroll=unroll)
     return _in_jax(last, cell.init(jax.random.key(0)), shape)
-
-
-def _naive_asrnn(params: dict[str, Any], xs: jax.Array, unroll: int) -> jax.Array:
-    """Three H x H products a step, as the equation is written; the library needs one."""
-    n = params["b"].size
-    W_hh, U_f = cayley(skew(params["W_hh"]["skew"], n)), cayley(skew(params["U_f"]["skew"], n))
-    D_f = jnp.abs(params["D_f"]) + 0.01
-    W_f, W_f_inv = U_f * D_f[None], U_f.T / D_f[:, None]
-
-    def body(h, x):
-        z = x @ params["W_xh"] + h @ W_hh.T + params["b"][None]
-        return jnp.tanh(z @ W_f.T) @ W_f_inv.T, None
-
-    return lax.scan(body, jnp.zeros((xs.shape[0], n), xs.dtype), jnp.swapaxes(xs, 0, 1), unroll=unroll)[0]
 
 
 def _flax(name: str, shape: Shape) -> Subject:
     _needs("flax")
-    nn = importlib.import_module("flax.linen")
-    module = nn.RNN(getattr(nn, FLAX[name])(shape.hidden))
-    variables = module.init(jax.random.key(0), _data(shape)[0])
-    return _in_jax(lambda variables, xs: module.apply(variables, xs)[:, -1], variables, shape)
+    return _in_jax(*in_linen(name, shape.hidden, _data(shape)[0]), shape)
 
 
 def _cudnn(shape: Shape) -> Subject:
@@ -185,39 +150,14 @@ def _cudnn(shape: Shape) -> Subject:
     return _in_jax(last, rnn.init_lstm_weight(jax.random.key(0), *sizes.values()), shape)
 
 
-# ----------------------------------------------------------------------------------------------- torch
-
-
 def _torch(name: str, shape: Shape) -> Subject:
     _needs("torch")
-    torch: Any = importlib.import_module("torch")
     gpu = jax.default_backend() == "gpu"
-    if gpu and not torch.cuda.is_available():
+    if gpu and not importlib.import_module("torch").cuda.is_available():
         raise NotHereError("this torch has no CUDA")
+    xs, labels = map(np.asarray, _data(shape))
     device = "cuda" if gpu else "cpu"
-    torch.manual_seed(0)
-    rnn = getattr(torch.nn, TORCH[name])(1, shape.hidden).to(device)  # (T, B, I), the layout of its own
-    head = torch.nn.Linear(shape.hidden, CLASSES).to(device)
-    xs = torch.rand(shape.time, shape.batch, 1, device=device)
-    labels = torch.randint(CLASSES, (shape.batch,), device=device)
-    optimizer = torch.optim.RMSprop([*rnn.parameters(), *head.parameters()], RATE, DECAY, SMALL)
-
-    def wait():
-        if gpu:
-            torch.cuda.synchronize()
-
-    def train():
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(head(rnn(xs)[0][-1]), labels).backward()
-        optimizer.step()
-        wait()
-
-    def infer():
-        with torch.no_grad():
-            head(rnn(xs)[0][-1])
-        wait()
-
-    return Subject(train, infer)
+    return Subject(*in_torch(name, shape.hidden, np.swapaxes(xs, 0, 1), labels, rate=RATE, decay=DECAY, device=device))
 
 
 def _needs(package: str) -> None:

@@ -1,4 +1,4 @@
-"""Times of contenders beside each other, within a budget."""
+"""Times of contenders that are compared, within a budget."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ at each library's default precision (on GPUs of today TF32). MiB: temporary memo
 
 
 def facts() -> dict[str, Any]:
-    """What the numbers depend on."""
+    """The machine and the versions that the numbers depend on."""
     device = jax.devices()[0]
     torch: Any = sys.modules.get("torch")
     cudnn = torch.backends.cudnn.version() if torch and torch.cuda.is_available() else None
