@@ -191,6 +191,7 @@ FAULTS = [
     Fault(
         "real_only.py", "a.real * b.imag + a.imag * b.real", "a.real * b.imag - a.imag * b.real", "tests/test_export.py"
     ),
+    Fault("parallel.py", "lax.pmean(tree, AXIS)", "tree", "tests/test_parallel.py"),
     Fault(
         "placement.py",
         "batch = jax.typeof(xs).sharding.spec[1:-1]",
