@@ -252,7 +252,8 @@ def page(config: Forecast, found: list[dict[str, Any]], seconds: float) -> str:
             "Error: root mean square over the targets' standard deviation; 1 is the error of the marginal. In the "
             f"interval: of the targets {ahead} steps ahead, in their interval of {LEVEL:.0%}. Width: median width of "
             "these intervals over the marginal's, where there are targets and in gaps. Share: `losses.gap_width`, 1 is "
-            "the marginal itself.",
+            "the marginal itself. Oracle resets also tell a network where an oscillation begins: it sees that itself "
+            "if the input was missing before, but not in noise, so that errors there also differ by what is known.",
             _answer(found),
             *(f"![the end of 20,000 steps without a reset, gaps: {gaps}]({gaps}.png)" for gaps in GAPS),
         ]
