@@ -37,10 +37,9 @@ def planted(fault: Fault, source: str) -> str:
 
 
 def copied(to: Path) -> Path:
-    for name in ("asrnn_jax", "experiments", "tests", "notebooks"):
-        shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
-    shutil.copytree(ROOT / "experiments/results", to / "experiments/results")
-    for file in ROOT.glob("*.*"):
+    for name in (".ci", "asrnn_jax", "experiments", "tests", "notebooks"):
+        shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in filter(Path.is_file, ROOT.iterdir()):
         shutil.copy(file, to)
     return to
 
