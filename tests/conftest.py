@@ -38,7 +38,7 @@ import itertools  # noqa: E402
 import pytest  # noqa: E402
 
 _tests = itertools.count(1)
-FULL = 30_000  # memory maps
+FULL = 10_000  # memory maps
 
 
 @pytest.fixture
