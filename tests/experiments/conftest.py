@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from experiments import machine
 from experiments.__main__ import main
 from tests.conftest import QUICK
 
@@ -53,6 +54,8 @@ def cli(tmp_path, monkeypatch, without_type_checks):
     """What ``python -m experiments ...`` does and prints, in an empty folder; in this process, which is far quicker."""
 
     def call(*arguments):
+        jax.devices()  # JAX has started, with the suite's settings: the command line leaves them as they are
+        monkeypatch.setattr(machine, "_keep_memory", lambda: None)
         monkeypatch.chdir(tmp_path)
         out, err = io.StringIO(), io.StringIO()
         with contextlib.ExitStack() as stack:
