@@ -39,13 +39,13 @@ score of anomalies, `gap_width` what the weight that sets itself needs:
     >>> outputs = jnp.zeros((1, 3, 2))  # of a network: location and logarithm of the scale
     >>> around = losses.marginal(targets)
     >>> loss = losses.reset_free_regression(outputs, targets, informative, marginal=around).mean()
-    >>> low, high = losses.interval(losses.gaussian(outputs, around), 0.9)
-    >>> losses.surprise(losses.gaussian(outputs, around), targets).shape
+    >>> low, high = losses.interval(losses.predict(outputs, around), 0.9)
+    >>> losses.surprise(losses.predict(outputs, around), targets).shape
     (1, 3, 1)
     >>> weight, state = dual.update(losses.gap_width(outputs, informative, around), state)
 """
 
-from asrnn_jax.losses.distributions import Gaussian, StudentT, gaussian, marginal, student_t
+from asrnn_jax.losses.distributions import Gaussian, StudentT, gaussian, marginal, predict, student_t
 from asrnn_jax.losses.dual import DualState, DualWeight, entropy_target, gap_entropy
 from asrnn_jax.losses.informative import (
     change,
@@ -81,6 +81,7 @@ __all__ = [
     "interval",
     "kl_to_uniform",
     "marginal",
+    "predict",
     "quantile",
     "quantile_threshold",
     "reset_free",

@@ -140,6 +140,15 @@ def student_t(outputs: ArrayLike, marginal: StudentT | None = None, *, floor: fl
     return StudentT(location, around.log_scale + _log_width(parts[1], floor), degrees)
 
 
+def predict(outputs: ArrayLike, marginal: Gaussian | StudentT | None = None) -> Gaussian | StudentT:
+    """What a network's outputs mean, by the family of the marginal: `student_t` for a Student t, else `gaussian`.
+
+    Raises:
+      ValueError: as those.
+    """
+    return student_t(outputs, marginal) if isinstance(marginal, StudentT) else gaussian(outputs, marginal)
+
+
 def marginal(
     targets: ArrayLike, informative: ArrayLike | None = None, *, degrees: float | None = math.inf
 ) -> Gaussian | StudentT:

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from asrnn_jax.loop import nan_where
 from asrnn_jax.losses.arguments import check, fits
-from asrnn_jax.losses.distributions import Gaussian, StudentT, gaussian, spread, student_t, whole
+from asrnn_jax.losses.distributions import Gaussian, StudentT, predict, spread, whole
 
 RegressionKL = Literal["marginal_first", "model_first"]
 """Which divergence the second term of `reset_free_regression` is: see there."""
@@ -107,7 +107,7 @@ def both(predicted: Any, marginal: Any) -> tuple[Any, Any]:
       ValueError: shapes that do not fit, two families.
     """
     if not isinstance(predicted, Gaussian | StudentT):
-        predicted = student_t(predicted, marginal) if isinstance(marginal, StudentT) else gaussian(predicted, marginal)
+        predicted = predict(predicted, marginal)
     predicted = whole(predicted)
     if marginal is None:
         zero = jnp.zeros(())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import product
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -28,9 +30,14 @@ AHEAD = (1, 5)  # steps that the targets lie ahead
 LENGTH = 100  # steps of an oscillation
 NOISE = 0.1  # standard deviation of what nobody can predict
 WINDOW, STREAMS, CHUNK = 100, 32, 10_000
-LEVEL = 0.9
-Z = float(losses.quantile(losses.Gaussian(jnp.zeros(1), jnp.zeros(1)), (1 + LEVEL) / 2)[0])  # half of it, in scales
+LEVEL, PARTS = 0.9, 10
 REGIMES = ("streams", "resets")
+GAPS = {
+    "missing": streaming.Gaps(20, 100, ("silence",)),
+    "noise": streaming.Gaps(20, 100, ("white", "walk", "distractor"), 0.1, 1.0),
+}
+DEGREES = 30.0  # of the marginal Student t: the oscillations' own tails are light, what a network knows may have others
+Distribution = losses.Gaussian | losses.StudentT
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,9 @@ class Forecast:
     """Cells, see `python -m experiments list`."""
     hidden: int = 32
     """Units."""
-    steps: int = 1500
+    family: Literal["gaussian", "student_t"] = "student_t"
+    """Of the predicted distributions; Student t with learned degrees of freedom."""
+    steps: int = 3000
     """Training steps, each of 32 windows of 100."""
     length: int = 1_000_000
     """Steps of the one test stream."""
@@ -63,13 +72,13 @@ def forecast(config: Forecast) -> str:
     """Trains and measures all of it and writes the page."""
     out, found, begin = made(config.out), [], time.perf_counter()
     for cell in config.cells:
-        for regime in REGIMES:
-            model, params, around = train(config, cell, regime)
+        for gaps, regime in product(GAPS, REGIMES):
+            model, params, around = train(config, cell, gaps, regime)
             for policy in ("never", "oracle"):
-                found.append({"cell": cell, "trained": regime, "policy": policy})
-                found[-1] |= measure(config, model, params, around, policy)
+                found.append({"cell": cell, "gaps": gaps, "trained": regime, "policy": policy})
+                found[-1] |= measure(config, gaps, model, params, around, policy)
             if regime == "streams" and cell == config.cells[0]:
-                picture(config, model, params, around).figure.savefig(out / "forecast.png", dpi=130)
+                picture(config, gaps, model, params, around).figure.savefig(out / f"{gaps}.png", dpi=130)
                 plt.close("all")
     seconds = time.perf_counter() - begin
     text = page(config, found, seconds)
@@ -91,15 +100,17 @@ def oscillations(number: int, seed: int) -> np.ndarray:
     return (size[:, None] * np.sin(2 * np.pi * turns) + noise)[..., None]
 
 
-def make_streams(number: int, seed: int, samples: int = 4000) -> list[streaming.Stream]:
-    """Oscillations that follow each other with gaps of silence, noise or scraps of others between them."""
-    xs = oscillations(samples, seed)
-    gaps = streaming.Gaps(20, 100, ("silence", "white", "walk", "distractor"), 0.1, 1.0)
-    return [streaming.Stream(xs, np.zeros(samples, int), gaps=gaps, seed=1000 * seed + i) for i in range(number)]
+def make_streams(gaps: str, number: int, seed: int, samples: int = 4000) -> list[streaming.Stream]:
+    """Oscillations that follow each other with gaps between them, see `GAPS`."""
+    xs, labels = oscillations(samples, seed), np.zeros(samples, int)
+    return [streaming.Stream(xs, labels, gaps=GAPS[gaps], seed=1000 * seed + i) for i in range(number)]
 
 
 def with_targets(streams: list[streaming.Stream], start: int, steps: int) -> tuple[streaming.Window, np.ndarray]:
-    """A window and what is to be predicted at each step, ``(B, T, K)``: NaN in gaps and beyond an oscillation's end."""
+    """A window and what is to be predicted at each step, ``(B, T, K)``: NaN in gaps and beyond an oscillation's end.
+
+    The inputs are the value and a flag where it is missing, as preparations of real data make them.
+    """
     longer = streaming.windows(streams, start, steps + max(AHEAD))
     sample = np.where(longer.labels >= 0, np.cumsum(longer.starts, axis=1), -1)
     targets = np.stack(
@@ -113,14 +124,16 @@ def with_targets(streams: list[streaming.Stream], start: int, steps: int) -> tup
         ],
         axis=-1,
     )
-    return streaming.Window(*(leaf[:, :steps] for leaf in longer)), targets
+    window = streaming.Window(*(leaf[:, :steps] for leaf in longer))
+    return window._replace(xs=np.concatenate([window.xs, window.xs == 0], axis=-1).astype(np.float32)), targets
 
 
-def train(config: Forecast, name: str, regime: str) -> tuple[Cell, Any, losses.Gaussian]:
+def train(config: Forecast, name: str, gaps: str, regime: str) -> tuple[Cell, Any, Any]:
     """A network, trained on streams with its state carried on, or with a reset at each true beginning."""
-    model = cells.with_output(cells.make(name, 1, config.hidden), 2 * len(AHEAD))
-    streams = make_streams(STREAMS, config.seed + 1)
-    around: Any = losses.marginal(with_targets(streams, 0, 5000)[1])
+    gaussian = config.family == "gaussian"
+    model = cells.with_output(cells.make(name, 2, config.hidden), (2 if gaussian else 3) * len(AHEAD))
+    streams = make_streams(gaps, STREAMS, config.seed + 1)
+    around = losses.marginal(with_targets(streams, 0, 5000)[1], degrees=math.inf if gaussian else DEGREES)
     params = model.init(jax.random.key(config.seed))
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(5e-3, config.steps)))
     dual = losses.entropy_target(0.99)
@@ -143,38 +156,40 @@ def train(config: Forecast, name: str, regime: str) -> tuple[Cell, Any, losses.G
 
     state, weight = optimizer.init(params), dual.init()
     carry = model.initial_carry((STREAMS,), jnp.float32)
-    for i in tqdm(range(config.steps), desc=f"{name}, {regime}", unit="step", mininterval=10):
+    for i in tqdm(range(config.steps), desc=f"{name}, {gaps}, {regime}", unit="step", mininterval=10):
         window, targets = with_targets(streams, i * WINDOW, WINDOW)
         m, arrays = jnp.asarray(window.informative), (window.xs, targets.astype(np.float32), window.starts)
         params, state, carry, weight = step(params, state, carry, weight, arrays[0], arrays[1], m, arrays[2])
     return model, params, around
 
 
-def test_stream(config: Forecast) -> list[streaming.Stream]:
-    return make_streams(1, config.seed + 2, samples=max(100, config.length // LENGTH))
+def unseen(config: Forecast, gaps: str) -> list[streaming.Stream]:
+    """The one test stream."""
+    return make_streams(gaps, 1, config.seed + 2, samples=max(100, config.length // LENGTH))
 
 
-def measure(config: Forecast, model: Cell, params: Any, around: losses.Gaussian, policy: str) -> dict[str, Any]:
+def measure(config: Forecast, gaps: str, model: Cell, params: Any, around: Distribution, policy: str) -> dict[str, Any]:
     """One session over one stream of unseen oscillations.
 
     Returns: ``error``, root mean square over the targets in units of their standard deviation; ``along``, that of each
     tenth of the stream; ``coverage`` of the intervals; ``gap_width``, the mean width share in gaps; ``gap_interval``,
     the median width of the intervals there over that of the marginal's; ``known_interval``, the same where targets are.
     """
-    stream, chunk = test_stream(config), min(CHUNK, config.length)
+    stream, chunk = unseen(config, gaps), min(CHUNK, config.length)
     session = streaming.Session(model, params, batch=(1,), policy=getattr(streaming, policy)())
     read, scale = jax.jit(lambda outputs: _read(outputs, around)), np.exp(np.asarray(around.log_scale))
-    kept = []
+    low, high = losses.interval(around, LEVEL)
+    widest, kept = np.asarray(high - low), []
     for i in tqdm(range(config.length // chunk), desc=policy, unit="chunk", mininterval=10):
         window, targets = with_targets(stream, i * chunk, chunk)
         location, low, high, share = map(np.asarray, read(session.push(window.xs, boundary=window.starts)))
         error = np.square((targets - location) / scale).mean(-1)  # NaN where one of the targets is
-        width = ((high - low) / (2 * Z * scale)).mean(-1)
+        width = ((high - low) / widest).mean(-1)
         kept.append((i * chunk + np.arange(chunk)[None], error, low, high, targets, window.labels < 0, share, width))
     steps, error, low, high, targets, gap, share, width = (np.concatenate(each, axis=1)[0] for each in zip(*kept))
     return {
         "error": float(np.sqrt(np.nanmean(error))),
-        "along": np.sqrt(scores.along(steps, error)).tolist(),
+        "along": np.sqrt(scores.along(steps, error, parts=PARTS)).tolist(),
         "coverage": scores.coverage(low, high, targets).tolist(),
         "gap_width": float(share[gap].mean()),
         "gap_interval": float(np.median(width[gap])),
@@ -183,16 +198,16 @@ def measure(config: Forecast, model: Cell, params: Any, around: losses.Gaussian,
     }
 
 
-def _read(outputs: Any, around: losses.Gaussian) -> tuple[jax.Array, ...]:
-    predicted = losses.gaussian(outputs, around)
+def _read(outputs: Any, around: Distribution) -> tuple[jax.Array, ...]:
+    predicted = losses.predict(outputs, around)
     low, high = losses.interval(predicted, LEVEL)
     return jnp.asarray(predicted.location), low, high, losses.width_share(predicted, around)
 
 
-def picture(config: Forecast, model: Cell, params: Any, around: losses.Gaussian) -> Any:
+def picture(config: Forecast, gaps: str, model: Cell, params: Any, around: Distribution) -> Any:
     """The end of a run over 20,000 steps without resets: what came, and the interval that was said for it before."""
     steps, drawn, ahead = min(20_000, config.length), 450, AHEAD[-1]
-    window, _ = with_targets(test_stream(config), 0, steps)
+    window, _ = with_targets(unseen(config, gaps), 0, steps)
     session = streaming.Session(model, params, batch=(1,))
     said = [session.push(window.xs[:, at : at + CHUNK]) for at in range(0, steps, CHUNK)]
     location, low, high = (np.asarray(a)[0, :, -1] for a in _read(np.concatenate(said, axis=1), around)[:3])
@@ -211,49 +226,49 @@ def picture(config: Forecast, model: Cell, params: Any, around: losses.Gaussian)
 
 
 def page(config: Forecast, found: list[dict[str, Any]], seconds: float) -> str:
-    header = (
-        "cell|trained|run with|error|first tenth|last tenth|within the interval|interval, informative|interval, gaps"
-    )
-    lines = [(*header.split("|"), "width share, gaps")]
-    names = {"streams": "streams, state carried on", "resets": "streams, reset at each beginning"}
+    header = "cell|gaps|trained|run with|error|first tenth|last tenth|in the interval, %|width, known|width, gaps|share"
+    lines = [tuple(header.split("|"))]
+    names = {"streams": "state carried on", "resets": "with oracle resets"}
     policies = {"never": "no reset", "oracle": "oracle resets"}
     for run in found:
         inside = " / ".join(shown(100 * share) for share in run["coverage"])
         widths = (shown(run[name], ".3f") for name in ("known_interval", "gap_interval", "gap_width"))
         errors = (shown(error, ".4f") for error in (run["error"], run["along"][0], run["along"][-1]))
-        lines.append((run["cell"], names[run["trained"]], policies[run["policy"]], *errors, inside, *widths))
+        about = run["cell"], run["gaps"], names[run["trained"]], policies[run["policy"]]
+        lines.append((*about, *errors, inside, *widths))
     ahead = " and ".join(map(str, AHEAD))
     return "\n\n".join(
         [
             "# Forecasts without resets",
-            f"Oscillations of random period, size and phase, with noise, {LENGTH} steps each, and gaps of 20 to 100 "
-            "steps between them: silence, noise, scraps of other oscillations. "
-            f"The network ({config.hidden} units) sees the value and predicts the one {ahead} steps later, as Gaussian "
-            "distributions, by `losses.reset_free_regression` with the weight that sets itself (target 0.99). "
-            f"{config.steps:,} training steps of {STREAMS} windows of {WINDOW}; one test stream of {config.length:,} "
-            f"steps of unseen oscillations, seed {config.seed}.",
+            f"Oscillations of random period, size and phase with noise, {LENGTH} steps each, and gaps of 20 to 100 "
+            "steps between them, in which the input is missing, or is noise or shuffled steps of other oscillations. "
+            f"The network ({config.hidden} units) sees the value and a flag where it is missing, and predicts the "
+            f"values {ahead} steps later as distributions ({config.family}), by `losses.reset_free_regression` with the "
+            f"weight that sets itself (width share 0.99). {config.steps:,} training steps of {STREAMS} windows of "
+            f"{WINDOW}; one test stream of {config.length:,} steps of unseen oscillations; seed {config.seed}.",
             f"    {typed('forecast', config)}",
-            f"All of it in {minutes(seconds)} minutes on one CPU core that other work shared.",
+            f"All of it in {minutes(seconds)} minutes on CPU cores that other work shared.",
             table(lines),
-            "Error: root mean square over the targets' standard deviation; 1 is the error of the marginal. Within the "
-            f"interval: share in % of the targets in their interval of {LEVEL:.0%}, {ahead} steps ahead. Interval: "
-            "median width over that of the marginal's. Width share: `losses.gap_width`, 1 is the marginal itself.",
-            *_answer(found),
-            "![the end of 20,000 steps without a reset](forecast.png)",
+            "Error: root mean square over the targets' standard deviation; 1 is the error of the marginal. In the "
+            f"interval: of the targets {ahead} steps ahead, in their interval of {LEVEL:.0%}. Width: median width of "
+            "these intervals over the marginal's, where there are targets and in gaps. Share: `losses.gap_width`, 1 is "
+            "the marginal itself.",
+            _answer(found),
+            *(f"![the end of 20,000 steps without a reset, gaps: {gaps}]({gaps}.png)" for gaps in GAPS),
         ]
     )
 
 
-def _answer(found: list[dict[str, Any]]) -> list[str]:
-    """Without resets against the best of those with oracle resets."""
+def _answer(found: list[dict[str, Any]]) -> str:
+    """Without any reset against the network that was trained and run with oracle resets."""
+    errors = {(run["cell"], run["gaps"], run["trained"], run["policy"]): run for run in found}
     lines = []
-    for cell in dict.fromkeys(run["cell"] for run in found):
-        own = [run for run in found if run["cell"] == cell]
-        (never,) = (run for run in own if (run["trained"], run["policy"]) == ("streams", "never"))
-        best = min(run["error"] for run in own if run["policy"] == "oracle")
+    for cell, gaps in dict.fromkeys((run["cell"], run["gaps"]) for run in found):
+        never, oracle = errors[cell, gaps, "streams", "never"], errors[cell, gaps, "resets", "oracle"]
+        pairs = (never["error"], oracle["error"]), (never["along"][-1], never["along"][0])
+        more, later = (100 * (a / b - 1) for a, b in pairs)
         lines.append(
-            f"- {cell}: without any reset the error is {100 * (never['error'] / best - 1):+.2f} % of the best with "
-            f"oracle resets, and {100 * (never['along'][-1] / never['along'][0] - 1):+.2f} % in the last tenth of the "
-            "stream against the first."
+            f"- {cell}, gaps {gaps}: without any reset the error is {more:+.1f} % of that of a network trained and run "
+            f"with oracle resets; in the last tenth of the stream it is {later:+.1f} % of that in the first."
         )
-    return ["\n".join(lines)]
+    return "\n".join(lines)
