@@ -1,13 +1,14 @@
 """Predicted distributions of numbers: Gaussian and Student t, from the outputs of a network and from data.
 
 Each is a NamedTuple of arrays that broadcast to ``(..., K)``, K targets that are independent given the outputs, and a
-pytree: it goes through `jax.jit` and comes out of scans. Location and scale are in the units of the targets.
+pytree: it goes through `jax.jit` and comes out of scans. Location and scale are in the units of the targets. Its
+methods ask for leaves of one dtype and rank, which `spread` and `whole` make.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,28 +18,19 @@ from jax.typing import ArrayLike
 
 from asrnn_jax.dtypes import at_least_float32, promoted
 from asrnn_jax.losses import student
-from asrnn_jax.losses.arguments import fits
+from asrnn_jax.losses.arguments import expand, fits
 from asrnn_jax.losses.student import FAR
 
 WIDEST = 40.0  # log of a ratio of scales: beyond, its square leaves float32
 LEAST_RAW = -80.0  # e^80 is the last that float32 holds comfortably
 
 
-class Distribution(Protocol):
-    """What the losses ask of a distribution; leaves of one shape and dtype, see `spread`."""
-
-    def log_density(self, values: jax.Array) -> jax.Array: ...
-    def log_two_tails(self, values: jax.Array) -> jax.Array: ...
-    def quantile(self, q: float) -> jax.Array: ...
-    def divergence(self, other: Any) -> jax.Array: ...
-
-
 class Gaussian(NamedTuple):
     """Independent Gaussian distributions of K targets."""
 
-    location: ArrayLike
+    location: Any
     """The mean, ``(..., K)``."""
-    log_scale: ArrayLike
+    log_scale: Any
     """log of the standard deviation, ``(..., K)``."""
 
     def log_density(self, values: jax.Array) -> jax.Array:
@@ -57,30 +49,30 @@ class Gaussian(NamedTuple):
 
         ``log(s_o / s) + ((s / s_o)^2 - 1) / 2 + ((mu - mu_o) / s_o)^2 / 2``
         """
-        wider = jnp.minimum(jnp.asarray(self.log_scale) - other.log_scale, WIDEST)
-        z = _deviates(other, jnp.asarray(self.location))
+        wider = jnp.minimum(self.log_scale - other.log_scale, WIDEST)
+        z = _deviates(other, self.location)
         return 0.5 * jnp.expm1(2 * wider) - wider + 0.5 * z * z
 
 
 class StudentT(NamedTuple):
     """Independent Student t distributions of K targets: as Gaussian ones, with heavier tails."""
 
-    location: ArrayLike
+    location: Any
     """The median and mean, ``(..., K)``."""
-    log_scale: ArrayLike
+    log_scale: Any
     """``(..., K)``; the standard deviation is the scale times ``sqrt(degrees / (degrees - 2))``."""
-    degrees: ArrayLike
+    degrees: Any
     """Degrees of freedom, above 1: few mean heavy tails, 1e9 is Gaussian."""
 
     def log_density(self, values: jax.Array) -> jax.Array:
-        return student.log_density(_deviates(self, values), jnp.asarray(self.degrees)) - self.log_scale
+        return student.log_density(_deviates(self, values), self.degrees) - self.log_scale
 
     def log_two_tails(self, values: jax.Array) -> jax.Array:
         """log of the probability to be at least as far from the location as this."""
-        return student.log_two_tails(_deviates(self, values), jnp.asarray(self.degrees))
+        return student.log_two_tails(_deviates(self, values), self.degrees)
 
     def quantile(self, q: float) -> jax.Array:
-        return self.location + jnp.exp(self.log_scale) * student.quantile(q, jnp.asarray(self.degrees))
+        return self.location + jnp.exp(self.log_scale) * student.quantile(q, self.degrees)
 
     def divergence(self, other: StudentT) -> jax.Array:
         """KL(self || other) by quadrature, there being no closed form; exactly 0 if they are equal.
@@ -88,14 +80,14 @@ class StudentT(NamedTuple):
         65 nodes, placed for `self`. As long as `other` is at least half as wide the error is below 1e-5 of it, at a
         tenth of the width about 1e-3, and a few percent where it is narrower than the distance of two nodes.
         """
-        t, w = student.nodes(jnp.asarray(self.degrees))
-        ratio = jnp.exp(jnp.minimum(jnp.asarray(self.log_scale) - other.log_scale, WIDEST))
-        away = _deviates(other, jnp.asarray(self.location))
-        t_other = away[..., None] + ratio[..., None] * t
-        degrees = (jnp.broadcast_to(jnp.asarray(d)[..., None], t.shape) for d in (self.degrees, other.degrees))
-        own, others = (student.log_density(at, nu) for at, nu in zip((t, t_other), degrees))
-        log_ratio = own - others - (jnp.asarray(self.log_scale) - other.log_scale)[..., None]
-        return (w * log_ratio).sum(-1)
+        own, others = self.degrees, other.degrees
+        wider = self.log_scale - other.log_scale
+        t, w = student.nodes(own)
+        t = t.reshape((1,) * own.ndim + t.shape)
+        away = _deviates(other, self.location)
+        t_other = away[..., None] + jnp.exp(jnp.minimum(wider, WIDEST))[..., None] * t
+        shapes = student.log_shape(t, own[..., None]) - student.log_shape(t_other, others[..., None])
+        return (w * shapes).sum(-1) + student.log_constant(own) - student.log_constant(others) - wider
 
 
 def gaussian(outputs: ArrayLike, marginal: Gaussian | None = None, *, floor: float = 1e-3) -> Gaussian:
@@ -191,8 +183,8 @@ def marginal(
     return Gaussian(*leaves) if degrees == math.inf else StudentT(*leaves)
 
 
-def spread(distribution: Any, shape: tuple[int, ...], dtype: Any, name: str) -> Any:
-    """The distribution with all leaves of this shape and dtype.
+def spread(distribution: Any, shape: tuple[int, ...], dtype: Any, name: str, *, thin: bool = False) -> Any:
+    """The distribution with all leaves of this shape and dtype; `thin`: with axes of length 1 where they do not change.
 
     Raises:
       TypeError: it is none.
@@ -200,8 +192,9 @@ def spread(distribution: Any, shape: tuple[int, ...], dtype: Any, name: str) -> 
     """
     if not isinstance(distribution, Gaussian | StudentT):
         raise TypeError(f"{name} is {type(distribution).__name__}: pass losses.Gaussian or losses.StudentT.")
-    leaves = (fits(f"{name}.{field}", leaf, shape, "target") for field, leaf in distribution._asdict().items())
-    return type(distribution)(*(leaf.astype(dtype) for leaf in leaves))
+    leaves = {name: jnp.asarray(leaf, dtype) for name, leaf in distribution._asdict().items()}
+    full = [fits(f"{name}.{field}", leaf, shape, "target") for field, leaf in leaves.items()]
+    return type(distribution)(*((expand(leaf, len(shape)) for leaf in leaves.values()) if thin else full))
 
 
 def whole(distribution: Any, name: str = "predicted") -> Any:
@@ -238,7 +231,7 @@ def _log_width(b: jax.Array, floor: float) -> jax.Array:
 
 def _deviates(around: Gaussian | StudentT, values: jax.Array) -> jax.Array:
     """``(values - location) / scale``, up to where its square leaves float32."""
-    return jnp.clip((values - around.location) * jnp.exp(-cast(jax.Array, around.log_scale)), -FAR, FAR)
+    return jnp.clip((values - around.location) * jnp.exp(-around.log_scale), -FAR, FAR)
 
 
 def _most_likely(values: np.ndarray, degrees: float | None) -> tuple[float, float, float]:

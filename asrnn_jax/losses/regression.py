@@ -101,7 +101,7 @@ def reset_free_regression(
 
 
 def both(predicted: Any, marginal: Any) -> tuple[Any, Any]:
-    """The predicted and the marginal distribution, leaves of one shape and type.
+    """The predicted and the marginal distribution, leaves of one type, which broadcast to those of the predicted.
 
     Raises:
       ValueError: shapes that do not fit, two families.
@@ -118,4 +118,4 @@ def both(predicted: Any, marginal: Any) -> tuple[Any, Any]:
         )
     if not predicted.location.ndim:
         raise ValueError("predicted has shape (): its leaves together are (..., K), K is 1 for one target.")
-    return predicted, spread(marginal, predicted.location.shape, predicted.location.dtype, "marginal")
+    return predicted, spread(marginal, predicted.location.shape, predicted.location.dtype, "marginal", thin=True)

@@ -36,8 +36,13 @@ def log_constant(nu: jax.Array) -> jax.Array:
 
 def log_density(t: jax.Array, nu: jax.Array) -> jax.Array:
     """log f(t)"""
+    return log_constant(nu) + log_shape(t, nu)
+
+
+def log_shape(t: jax.Array, nu: jax.Array) -> jax.Array:
+    """log of the density over that at 0."""
     t = jnp.clip(t, -FAR, FAR)
-    return log_constant(nu) - (nu + 1) / 2 * jnp.log1p(t * t / nu)
+    return -(nu + 1) / 2 * jnp.log1p(t * t / nu)
 
 
 def log_two_tails(t: jax.Array, nu: jax.Array) -> jax.Array:
@@ -84,7 +89,7 @@ def quantile(q: float, nu: jax.Array) -> jax.Array:
 
 
 def nodes(nu: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Places t and weights w, ``(..., N)`` each, with ``E[g(T)] = sum_i w_i g(t_i)`` for smooth g that grow slowly.
+    """Places t ``(N,)`` and weights w ``(..., N)`` with ``E[g(T)] = sum_i w_i g(t_i)`` for smooth g that grow slowly.
 
     The trapezoidal rule after ``t = sinh(pi/2 sinh(x))``: the integrand then falls doubly exponentially on both
     sides, where the rule converges exponentially (Takahasi, Mori 1974).
@@ -92,5 +97,5 @@ def nodes(nu: jax.Array) -> tuple[jax.Array, jax.Array]:
     x = STEP * np.arange(-NODES, NODES + 1)
     inner = np.pi / 2 * np.sinh(x)
     slopes = STEP * np.cosh(inner) * np.pi / 2 * np.cosh(x)
-    t, slopes = (jnp.broadcast_to(jnp.asarray(a, nu.dtype), (*nu.shape, a.size)) for a in (np.sinh(inner), slopes))
-    return t, slopes * jnp.exp(log_density(t, jnp.broadcast_to(nu[..., None], t.shape)))
+    t, slopes = (jnp.asarray(a, nu.dtype).reshape((1,) * nu.ndim + a.shape) for a in (np.sinh(inner), slopes))
+    return t.ravel(), slopes * jnp.exp(log_constant(nu)[..., None] + log_shape(t, nu[..., None]))
