@@ -87,8 +87,8 @@ FAULTS = [
     ),
     Fault(
         "losses/predicted.py",
-        "return predicted.quantile((1 - level) / 2)",
-        "return predicted.quantile(1 - level)",
+        "high = predicted.quantile((1 + level) / 2)",
+        "high = predicted.quantile(level)",
         "tests/losses",
     ),
     Fault("losses/regression.py", "weight * (1 - m) * unknown", "weight * unknown", "tests/losses"),
