@@ -212,7 +212,7 @@ def picture(config: Forecast, gaps: str, model: Cell, params: Any, around: Distr
     said = [session.push(window.xs[:, at : at + CHUNK]) for at in range(0, steps, CHUNK)]
     location, low, high = (np.asarray(a)[0, :, -1] for a in _read(np.concatenate(said, axis=1), around)[:3])
     at = np.arange(max(ahead, steps - drawn), steps)
-    ax = axes(None, (10, 3.6))
+    ax = axes(None, (10.0, 3.6))
     gap = window.labels[0, at] < 0
     ax.fill_between(at, 0, 1, where=gap, color="0.9", lw=0, transform=ax.get_xaxis_transform(), label="gap")
     ax.fill_between(
