@@ -45,7 +45,8 @@ def checked(f: Callable[..., Any]) -> Callable[..., Any]:
 
     - `asrnn_jax.run`: lengths out of range; non-finite inputs at steps that are not masked; a start, weights or
       outputs that are not finite;
-    - `asrnn_jax.losses.reset_free`: labels out of range where m > 0, m outside [0, 1].
+    - `asrnn_jax.losses.reset_free`: labels out of range where m > 0, m outside [0, 1], class weights below 0;
+    - `asrnn_jax.losses.reset_free_regression`: targets that count and are not finite, m outside [0, 1].
 
     Args:
       f: a function of arrays, as for `jax.jit`, that calls them; in it there may be `jax.grad`, `jax.vmap`, scans.

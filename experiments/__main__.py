@@ -33,6 +33,7 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   robustness    test trained networks on disturbed inputs and with narrow weights
   export        write a trained network as files that run without this library
   never-reset   compare cells, training regimes and reset policies on streams
+  forecast      compare forecasters on endless streams with and without resets
   faults        hurt small runs in every way that machines do, and count what was lost
   bench         time a training step and compare with other libraries
   scaling       bytes exchanged in a step, and what to expect of many accelerators
@@ -53,6 +54,7 @@ TOOLS = {
     "robustness": ("tools.robustness", "Robustness", "robustness"),
     "export": ("tools.export", "Export", "export"),
     "never-reset": ("tools.never_reset", "NeverReset", "never_reset"),
+    "forecast": ("tools.forecast", "Forecast", "forecast"),
     "faults": ("tools.faults", "Faults", "faults"),
     "bench": ("tools.bench", "Bench", "bench"),
     "scaling": ("tools.scaling", "Scaling", "scaling"),

@@ -16,7 +16,7 @@ import scipy.linalg
 from jax import lax
 
 import asrnn_jax
-from asrnn_jax import orthogonal
+from asrnn_jax import losses, orthogonal
 from asrnn_jax.cells import lstm, tanh_rnn
 
 STORED = Path(__file__).with_name("references")
@@ -83,6 +83,18 @@ def test_equals_torch(torch_reference, kind, name, gradient):
         close(leaf, ref[f"end{i}"])
     close(d_xs, ref["d_xs"])
     jax.tree.map(close, d_params, gradient_from_torch(cell, ref))
+
+
+def test_class_weights_equal_torch(torch_reference):
+    ref = torch_reference("cross_entropy")
+
+    def loss(z, smoothing=0.1):
+        weights = {"class_weights": ref["weight"], "label_smoothing": smoothing}
+        return losses.reset_free(z, ref["labels"], jnp.ones(len(z)), **weights)
+
+    close(loss(ref["logits"]), ref["loss"])
+    close(jax.grad(lambda z: loss(z).sum())(ref["logits"]), ref["d_logits"])
+    close(loss(ref["logits"], 0.0).sum() / ref["weight"][ref["labels"]].sum(), ref["mean"])  # as its docstring says
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])

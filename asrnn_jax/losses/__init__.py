@@ -25,8 +25,27 @@ target:
     >>> dual = losses.entropy_target(0.98)
     >>> state = dual.init()
     >>> weight, state = dual.update(losses.gap_entropy(logits, informative), state)
+
+**Rare classes** can count more: `reset_free` takes class weights, and `balanced_weights` makes them of counts:
+
+    >>> rare = losses.balanced_weights(jnp.array([900, 90, 10, 0, 0]))
+    >>> loss = losses.reset_free(logits, labels, informative, class_weights=rare).mean()
+
+**Numbers instead of classes.** `reset_free_regression` asks for the distribution of the targets, Gaussian or Student t.
+"Don't know" is their `marginal` distribution, which outputs of 0 mean. `interval` gives bounds, `surprise` a calibrated
+score of anomalies, `gap_width` what the weight that sets itself needs:
+
+    >>> targets = jnp.array([[[20.1], [22.3], [jnp.nan]]])  # one stream, three steps, one target
+    >>> outputs = jnp.zeros((1, 3, 2))  # of a network: location and logarithm of the scale
+    >>> around = losses.marginal(targets)
+    >>> loss = losses.reset_free_regression(outputs, targets, informative, marginal=around).mean()
+    >>> low, high = losses.interval(losses.predict(outputs, around), 0.9)
+    >>> losses.surprise(losses.predict(outputs, around), targets).shape
+    (1, 3, 1)
+    >>> weight, state = dual.update(losses.gap_width(outputs, informative, around), state)
 """
 
+from asrnn_jax.losses.distributions import Gaussian, StudentT, gaussian, marginal, predict, student_t
 from asrnn_jax.losses.dual import DualState, DualWeight, entropy_target, gap_entropy
 from asrnn_jax.losses.informative import (
     change,
@@ -37,12 +56,18 @@ from asrnn_jax.losses.informative import (
     quantile_threshold,
     surprisal,
 )
-from asrnn_jax.losses.objective import KL, entropy_share, kl_to_uniform, reset_free
+from asrnn_jax.losses.objective import KL, balanced_weights, entropy_share, kl_to_uniform, reset_free
+from asrnn_jax.losses.predicted import gap_width, interval, quantile, surprise, width_share
+from asrnn_jax.losses.regression import RegressionKL, reset_free_regression
 
 __all__ = [
     "KL",
     "DualState",
     "DualWeight",
+    "Gaussian",
+    "RegressionKL",
+    "StudentT",
+    "balanced_weights",
     "change",
     "detector",
     "energy",
@@ -50,9 +75,19 @@ __all__ = [
     "entropy_target",
     "exceeds",
     "gap_entropy",
+    "gap_width",
+    "gaussian",
     "has_label",
+    "interval",
     "kl_to_uniform",
+    "marginal",
+    "predict",
+    "quantile",
     "quantile_threshold",
     "reset_free",
+    "reset_free_regression",
+    "student_t",
     "surprisal",
+    "surprise",
+    "width_share",
 ]

@@ -26,10 +26,15 @@ def gap_entropy(logits: ArrayLike, informative: ArrayLike) -> jax.Array:
       logits: ``(..., C)``.
       informative: ``(...)`` in [0, 1].
     """
-    entropy = jax.lax.stop_gradient(entropy_share(logits))
-    gaps = jnp.broadcast_to(1 - jnp.asarray(informative, entropy.dtype), entropy.shape)
+    return gap_mean(entropy_share(logits), informative)
+
+
+def gap_mean(shares: jax.Array, informative: ArrayLike) -> jax.Array:
+    """Mean of shares ``(...)``, where steps count by ``1 - informative``; NaN without any gap, without derivative."""
+    shares = jax.lax.stop_gradient(shares)
+    gaps = jnp.broadcast_to(1 - jnp.asarray(informative, shares.dtype), shares.shape)
     total = gaps.sum()
-    return jnp.where(total > 0, jnp.where(gaps > 0, gaps * entropy, 0).sum() / total, jnp.nan)
+    return jnp.where(total > 0, jnp.where(gaps > 0, gaps * shares, 0).sum() / total, jnp.nan)
 
 
 class DualWeight(NamedTuple):
@@ -39,7 +44,7 @@ class DualWeight(NamedTuple):
     """``() -> state``"""
     update: Callable[[ArrayLike, DualState], tuple[jax.Array, DualState]]
     """``(entropy, state) -> (weight, state)``: the entropy share of the last batch's gaps, see `gap_entropy`, NaN where
-    it had none; and the weight for the next batch."""
+    it had none (for numbers the width share, see `gap_width`); and the weight for the next batch."""
 
 
 def entropy_target(

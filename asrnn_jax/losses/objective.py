@@ -6,14 +6,12 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from asrnn_jax import checks
 from asrnn_jax.dtypes import at_least_float32
 from asrnn_jax.loop import nan_where
+from asrnn_jax.losses.arguments import check, expand, fits
 
 KL = Literal["uniform_first", "model_first"]
 """Which divergence the second term of `reset_free` is: see there."""
@@ -27,6 +25,7 @@ def reset_free(
     weight: ArrayLike = 1.0,
     kl: KL = "uniform_first",
     label_smoothing: float = 0.0,
+    class_weights: ArrayLike | None = None,
     axis: int = -1,
     where: ArrayLike | None = None,
 ) -> jax.Array:
@@ -48,6 +47,11 @@ def reset_free(
       kl: "uniform_first" is ``KL(uniform || p)`` (the paper's), which punishes any class that is ruled out;
         "model_first" is ``KL(p || uniform) = log C - entropy``, which is bounded by log C.
       label_smoothing: share of the labels spread over all classes that count, in [0, 1).
+      class_weights: ``(C,)``, at least 0: what a step of each class counts in the first term, for labels of which some
+        are rare; see `balanced_weights`. It is ``-sum_c w_c y_c log p_c``, elementwise what torch's ``cross_entropy``
+        gives with ``weight=w, reduction="none"``, also with label smoothing. The second term has its own weight.
+        ``loss.mean()`` divides by the number of steps; torch's ``reduction="mean"`` divides by the sum of the weights
+        of their labels. With balanced weights both are the same over all steps that were counted.
       axis: of the classes.
       where: bool, broadcastable to `logits`: classes that count; the others are left out of both terms, and their
         logits may be anything.
@@ -76,19 +80,19 @@ def reset_free(
         raise ValueError(f"label_smoothing={label_smoothing}: give a share in [0, 1).")
     if kl not in ("uniform_first", "model_first"):
         raise ValueError(f"kl={kl!r}: choose 'uniform_first' (KL(uniform || p)) or 'model_first' (KL(p || uniform)).")
-    m = _fits("informative", m.astype(logits.dtype), steps)
-    weight = _fits("weight", jnp.asarray(weight, logits.dtype), steps)
+    m = fits("informative", m.astype(logits.dtype), steps)
+    weight = fits("weight", jnp.asarray(weight, logits.dtype), steps)
     good = (m >= 0) & (m <= 1)
-    _check(good, "informative has {value}: it is a share, in [0, 1].", m)
+    check(good, "informative has {value}: it is a share, in [0, 1].", m)
     if jnp.issubdtype(labels.dtype, jnp.integer):
-        labels = _fits("labels", labels, steps)
+        labels = fits("labels", labels, steps)
         known = (labels >= 0) & (labels < classes)
         remedy = f"with {classes} classes give 0 to {classes - 1}"
         if where is not None:
             known &= jnp.take_along_axis(where, jnp.clip(labels, 0, classes - 1)[..., None], axis=-1)[..., 0]
             remedy += ", of those that count by `where`"
         known |= m <= 0
-        _check(known, f"labels has {{value}} where informative > 0: {remedy}.", labels)
+        check(known, f"labels has {{value}} where informative > 0: {remedy}.", labels)
         good &= known
         targets = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
     elif jnp.issubdtype(labels.dtype, jnp.floating):
@@ -101,10 +105,50 @@ def reset_free(
     if label_smoothing:
         spread = 1 / classes if where is None else where / where.sum(-1, keepdims=True, dtype=logits.dtype)
         targets = (1 - label_smoothing) * targets + label_smoothing * spread
+    if class_weights is not None:
+        weights = _one_a_class(class_weights, classes, logits.dtype)
+        fair = (weights >= 0) & jnp.isfinite(weights)
+        check(fair, "class_weights has {value}: give finite weights of at least 0.", weights)
+        good &= fair.all()
+        targets = targets * jnp.broadcast_to(weights, targets.shape)
     ce = optax.softmax_cross_entropy(logits, targets, where=where)
     # By where, not by 0 * x: an infinite loss on the other side of the switch must not reach this one.
     loss = jnp.where(m > 0, m * ce, 0) + jnp.where(m < 1, weight * (1 - m) * _kl(logits, kl, where), 0)
     return nan_where(~good, loss)
+
+
+def balanced_weights(counts: ArrayLike, *, power: float = 1.0) -> jax.Array:
+    """Class weights for `reset_free` that make rare classes count as much as common ones, ``(C,) -> (C,)``.
+
+    ``w_c`` is proportional to ``counts_c^-power``, and the mean weight of all counted steps is 1, so that the loss
+    keeps its size. With a power of 1 it is ``N / (C counts_c)``, scikit-learn's "balanced": all classes count the same.
+
+    Args:
+      counts: steps (or samples) of each class, at least 0. A class that never came gets the weight 1 and does not
+        change the others.
+      power: 1 balances fully, 0.5 by half (milder, where the rarest class has a handful of samples), 0 not at all.
+
+    Raises:
+      ValueError: counts that are not ``(C,)``, negative or not finite ones, a power outside [0, 1].
+
+    Example:
+      >>> import asrnn_jax, numpy as np
+      >>> labels = np.array([0, 0, 0, 0, 0, 0, 1, 1, -1, -1])
+      >>> weights = asrnn_jax.losses.balanced_weights(np.bincount(labels[labels >= 0], minlength=3))
+      >>> [round(float(w), 3) for w in weights]
+      [0.667, 2.0, 1.0]
+    """
+    counts = jnp.asarray(counts)
+    if counts.ndim != 1 or not counts.size:
+        raise ValueError(f"counts has shape {counts.shape}: pass one number a class, (C,).")
+    if not 0 <= power <= 1:
+        raise ValueError(f"power={power}: give a number in [0, 1].")
+    counts = counts.astype(at_least_float32(counts.dtype) if jnp.issubdtype(counts.dtype, jnp.floating) else float)
+    check((counts >= 0) & jnp.isfinite(counts), "counts has {value}: give finite numbers of at least 0.", counts)
+    seen = counts > 0
+    raw = jnp.where(seen, jnp.where(seen, counts, 1) ** -power, 0)
+    weights = jnp.where(seen, raw * (counts.sum() / jnp.where(seen.any(), (counts * raw).sum(), 1)), 1)
+    return weights.astype(jnp.float32)
 
 
 def kl_to_uniform(
@@ -153,27 +197,15 @@ def _wide(logits: ArrayLike, axis: int) -> jax.Array:
     return jnp.moveaxis(logits.astype(at_least_float32(logits.dtype)), axis, -1)
 
 
+def _one_a_class(weights: ArrayLike, classes: int, dtype: Any) -> jax.Array:
+    weights = jnp.asarray(weights, dtype)
+    if weights.shape != (classes,):
+        raise ValueError(f"class_weights has shape {weights.shape}: pass one number a class, ({classes},).")
+    return weights
+
+
 def _counted(where: ArrayLike | None, logits: jax.Array, axis: int) -> jax.Array | None:
     """Which classes count, in the shape of logits whose classes are last."""
     if where is None:
         return None
-    return jnp.broadcast_to(jnp.moveaxis(_expand(where, logits.ndim), axis, -1), logits.shape).astype(bool)
-
-
-def _expand(where: ArrayLike, ndim: int) -> jax.Array:
-    where = jnp.asarray(where)
-    return where.reshape((1,) * (ndim - where.ndim) + where.shape)
-
-
-def _fits(name: str, value: jax.Array, steps: tuple[int, ...]) -> jax.Array:
-    try:
-        return jnp.broadcast_to(_expand(value, len(steps)), steps)
-    except ValueError:
-        raise ValueError(f"{name} has shape {value.shape}, the logits say {steps}: pass one number a step.") from None
-
-
-def _check(good: jax.Array, message: str, values: jax.Array) -> None:
-    if checks.wanted():
-        checks.check(good, message, values)
-    elif not isinstance(good, Tracer) and not bool(good.all()):
-        raise ValueError(message.format(value=np.asarray(values)[~np.asarray(good)][0]))
+    return jnp.broadcast_to(jnp.moveaxis(expand(where, logits.ndim), axis, -1), logits.shape).astype(bool)

@@ -44,12 +44,26 @@ the input, and reports to ``session.events``. A fallback resets a stream while o
     >>> len(session.events)
     0
 
+## Score
+
+`asrnn_jax.streaming.scores` has what an operator pays for, from arrays or tables of steps: events found, delay, false
+alarms per hour, segment F1, precision and recall by class, calibration, the stream's tenths, costs; with intervals:
+
+    >>> from asrnn_jax.streaming import scores
+    >>> said = scores.answers(np.asarray(logits))  # a class a step, or -1 for "nothing"
+    >>> found = scores.event_scores(window.labels, said, step_seconds=0.1)
+    >>> 0 <= found.found <= 1
+    True
+    >>> labels, answers = [window.labels[:30], window.labels[30:]], [said[:30], said[30:]]  # as if of two streams
+    >>> right = scores.bootstrap(lambda y, a: scores.segment_f1(y, a).f1, (labels, answers), number=20)
+
 ## When to reset: policies
 
 A policy is a pair of pure functions, as optax has optimisers: `never`, `oracle` (at the true beginnings), `periodic`,
 `on_energy`, `on_entropy`, `on_saturation`. The session asks it before each step.
 """
 
+from asrnn_jax.streaming import scores
 from asrnn_jax.streaming.monitors import Limits, Readings, Reference, reference
 from asrnn_jax.streaming.policies import (
     Policy,
@@ -85,5 +99,6 @@ __all__ = [
     "oracle",
     "periodic",
     "reference",
+    "scores",
     "windows",
 ]

@@ -9,6 +9,8 @@ import numpy as np
 
 from asrnn_jax import losses, streaming
 from asrnn_jax.cell import Cell
+from asrnn_jax.streaming import scores
+from asrnn_jax.streaming.scores import mean
 from experiments.data.samples import Samples, stream_of
 
 SURE = 0.5  # entropy share below which a network claims to know something
@@ -55,51 +57,30 @@ def score(window: streaming.Window, logits: np.ndarray) -> dict[str, float]:
     log_p = np.asarray(jax.nn.log_softmax(logits, axis=-1))
     informative, claims = window.labels >= 0, entropy < SURE
     right = logits.argmax(-1) == window.labels
-    at_end, best, delays, seen = [], [], [], []
-    for b, start, end in _whole_samples(window):
-        at_end.append((end, right[b, end]))
-        best.append(right[b, start + np.argmin(entropy[b, start : end + 1])])
-        seen.append(claims[b, start : end + 1].any())
-        if seen[-1]:
-            delays.append(int(np.argmax(claims[b, start : end + 1])))
-    order = sorted(at_end)
-    tenth = max(1, len(order) // 10)
+    there, claimed = (np.where(flags, 0, -1) for flags in (informative, claims))  # something or nothing, of any class
+    whole = _whole(scores.events(window.labels, window.starts), window)
+    at_end = right[whole.stream, whole.stop - 1]
+    best = [right[b, i + np.argmin(entropy[b, i:j])] for b, i, j in zip(whole.stream, whole.start, whole.stop)]
+    late = scores.delays(whole._replace(label=np.zeros_like(whole.label)), claimed)
+    tenths = scores.along(whole.stop, at_end)
+    alarms = scores.false_alarms(there, claimed, grace=GRACE, apart=None)
     nats = -np.take_along_axis(log_p, np.maximum(window.labels, 0)[..., None], -1)[..., 0][informative]
     return {
-        "samples": len(order),
-        "accuracy": mean([r for _, r in order]),
+        "samples": len(at_end),
+        "accuracy": mean(at_end),
         "best_accuracy": mean(best),
-        "first": mean([r for _, r in order[:tenth]]),
-        "last": mean([r for _, r in order[-tenth:]]),
+        "first": float(tenths[0]),
+        "last": float(tenths[-1]),
         "gap_entropy": mean(entropy[~informative]),
         "precision": mean(informative[claims]),
-        "recall": mean(seen),
-        "delay": mean(delays),
-        "false_alarms": 1000 * _false_alarms(claims, informative) / ((~informative).sum() or np.nan),
+        "recall": mean(~np.isnan(late)),
+        "delay": mean(late[~np.isnan(late)]),
+        "false_alarms": 1000 * alarms / ((~informative).sum() or np.nan),
         "loss": mean(nats),
     }
 
 
-def mean(values: Any) -> float:
-    """NaN of nothing."""
-    return float(np.mean(values)) if len(values) else float("nan")
-
-
-def _false_alarms(claims: np.ndarray, informative: np.ndarray) -> int:
-    """How many gaps have a claim after their first steps, of bools ``(B, T)``."""
-    found = 0
-    for claim, gap in zip(claims, ~informative):
-        begins = gap & ~np.r_[False, gap[:-1]]
-        since = np.arange(len(gap)) - np.maximum.accumulate(np.where(begins, np.arange(len(gap)), 0))
-        found += len(np.unique(np.cumsum(begins)[claim & gap & (since >= GRACE)]))
-    return found
-
-
-def _whole_samples(window: streaming.Window) -> list[tuple[int, int, int]]:
-    """``(stream, first step, last step)`` of the samples that are in the window from beginning to end."""
-    found = []
-    for b in range(len(window.labels)):
-        starts, ends = np.flatnonzero(window.starts[b]), np.flatnonzero(window.ends[b])
-        ends = ends[ends >= starts[0]] if len(starts) else ends[:0]
-        found += [(b, int(s), int(e)) for s, e in zip(starts, ends)]
-    return found
+def _whole(found: scores.Events, window: streaming.Window) -> scores.Events:
+    """Those that are in the window from beginning to end."""
+    kept = window.starts[found.stream, found.start] & window.ends[found.stream, found.stop - 1]
+    return scores.Events(*(column[kept] for column in found))

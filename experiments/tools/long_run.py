@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from asrnn_jax import losses, streaming
 from asrnn_jax.cell import Cell
+from asrnn_jax.streaming.scores import mean
 from experiments.config import Stream
 from experiments.data.samples import gaps_of, load_samples, stream_of
 from experiments.report.tables import shown
-from experiments.tasks.scores import mean
 
 CHUNK = 1000
 PARTS = 10

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from sklearn.utils.class_weight import compute_class_weight
 
 from asrnn_jax import losses
 from asrnn_jax.losses.objective import share_of
@@ -180,3 +181,63 @@ def test_there_is_one_entropy_share(classes):
     np.testing.assert_allclose(readings.gap_entropy, expected, rtol=1e-10)
     one = losses.entropy_share(logits, where=np.arange(classes) == 0)
     np.testing.assert_array_equal(one[1:], 1)
+
+
+@pytest.mark.parametrize("kl", ["uniform_first", "model_first"])
+def test_class_weights_weigh_the_first_term_alone(kl):
+    z, y = logits(2, 5), jax.random.randint(jax.random.key(1), (2, 5), 0, C).at[0, 0].set(-1)
+    m = jax.random.uniform(jax.random.key(2), (2, 5), jnp.float64).at[0, 0].set(0.0)
+    w = jnp.arange(C) / 3.0
+    found = losses.reset_free(z, y, m, weight=0.3, kl=kl, class_weights=w)
+    known = jnp.maximum(y, 0)
+    first = losses.reset_free(z, known, m, weight=0.0, kl=kl)
+    second = losses.reset_free(z, known, m, weight=0.3, kl=kl) - first
+    np.testing.assert_allclose(found, w[known] * first + second, rtol=1e-12)
+    soft = losses.reset_free(z, jax.nn.one_hot(y, C, dtype=z.dtype), m, weight=0.3, kl=kl, class_weights=w)
+    np.testing.assert_allclose(soft, found, rtol=1e-12)
+    equal = losses.reset_free(z, y, m, weight=0.3, kl=kl, class_weights=jnp.ones(C))
+    np.testing.assert_array_equal(equal, losses.reset_free(z, y, m, weight=0.3, kl=kl))
+
+
+def test_class_weights_do_not_see_labels_of_gaps():
+    z, w = logits(4), jnp.array([1e30, 0.0, 2.0, 1.0, 1.0, 1.0, 3.0])
+    m = jnp.array([1.0, 0.0, 0.0, 0.5])
+    of = lambda y: jax.value_and_grad(lambda z: losses.reset_free(z, y, m, class_weights=w).sum())(z)  # noqa: E731
+    (loss, gradient), (other, same) = of(jnp.array([2, -1, C + 3, 6])), of(jnp.array([2, 0, 1, 6]))
+    assert loss == other
+    np.testing.assert_array_equal(gradient, same)
+    assert jnp.isfinite(gradient).all()
+    numeric = [
+        (losses.reset_free(z + e, jnp.array([2, -1, 0, 6]), m, class_weights=w).sum() - loss) / 1e-6
+        for e in 1e-6 * np.eye(4 * C).reshape(-1, 4, C)
+    ]
+    np.testing.assert_allclose(gradient.ravel(), numeric, atol=1e-5)
+
+
+def test_balanced_weights_are_those_of_scikit_learn():
+    labels = np.repeat([0, 1, 3], [50, 7, 1])
+    weights = losses.balanced_weights(np.bincount(labels, minlength=5))
+    expected = compute_class_weight("balanced", classes=np.array([0, 1, 3]), y=labels)
+    np.testing.assert_allclose(weights[jnp.array([0, 1, 3])], expected, rtol=1e-6)
+    np.testing.assert_array_equal(weights[jnp.array([2, 4])], 1)
+    for power in (0.0, 0.5, 1.0):
+        weights = losses.balanced_weights(np.bincount(labels, minlength=5), power=power)
+        np.testing.assert_allclose(weights[labels].mean(), 1, rtol=1e-6)
+        np.testing.assert_allclose(weights[3] / weights[0], 50**power, rtol=1e-6)
+    np.testing.assert_array_equal(losses.balanced_weights(jnp.zeros(3)), 1)
+    np.testing.assert_allclose(jax.jit(losses.balanced_weights)(jnp.array([2, 2, 4])), [4 / 3, 4 / 3, 2 / 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda z: losses.reset_free(z, jnp.zeros(4, int), 1.0, class_weights=jnp.ones(3)), "class_weights has shape"),
+        (lambda z: losses.reset_free(z, jnp.zeros(4, int), 1.0, class_weights=-jnp.ones(C)), "class_weights has -1"),
+        (lambda z: losses.balanced_weights(jnp.ones((2, 2))), "counts has shape"),
+        (lambda z: losses.balanced_weights(jnp.array([1.0, -2.0])), "counts has -2"),
+        (lambda z: losses.balanced_weights(jnp.ones(2), power=2.0), "power=2"),
+    ],
+)
+def test_wrong_class_weights(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(jnp.zeros((4, C)))

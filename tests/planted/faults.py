@@ -141,6 +141,21 @@ FAULTS = [
     ),
     Fault("linen.py", "options = {**made, **given}", "options = {**given, **made}", "tests/test_linen.py"),
     Fault("loop.py", "d_prev = where(afresh, zeros(d_prev), d_prev)", "pass", LAWS),
+    Fault("losses/arguments.py", "np.asarray(values)[~np.asarray(good)][0]", "np.asarray(values)[0]", "tests/losses"),
+    Fault(
+        "losses/distributions.py",
+        "0.5 * jnp.expm1(2 * wider) - wider",
+        "0.5 * jnp.expm1(wider) - wider",
+        "tests/losses",
+    ),
+    Fault(
+        "losses/predicted.py",
+        "high = predicted.quantile((1 + level) / 2)",
+        "high = predicted.quantile(level)",
+        "tests/losses",
+    ),
+    Fault("losses/regression.py", "weight * (1 - m) * unknown", "weight * unknown", "tests/losses"),
+    Fault("losses/student.py", "y**2 * (1 / 192", "y**2 * (1 / 96", "tests/losses"),
     Fault(
         "losses/dual.py",
         "push = rate * jnp.clip((target - jnp.asarray(entropy))",
@@ -200,6 +215,21 @@ FAULTS = [
     ),
     Fault("streaming/policies.py", "high & (count == patience - 1)", "high & (count == patience)", "tests/streaming"),
     Fault("streaming/advance.py", "begins=begins & ~here", "begins=begins", "tests/streaming"),
+    Fault(
+        "streaming/calibration.py", "np.ceil(top * bins).astype(int) - 1", "(top * bins).astype(int)", "tests/streaming"
+    ),
+    Fault(
+        "streaming/events.py",
+        "answer >= 0) & gap & (since >= grace)",
+        "answer >= 0) & gap & (since > grace)",
+        "tests/streaming",
+    ),
+    Fault(
+        "streaming/scores.py",
+        "index = rng.integers(size, size=size)",
+        "index = rng.permutation(size)",
+        "tests/streaming",
+    ),
     Fault("streaming/chunks.py", "[..., 1:, :]", "[..., :-1, :]", "tests/streaming"),
     Fault("streaming/session.py", "self.steps += steps", "self.steps += 1", "tests/streaming"),
     Fault(

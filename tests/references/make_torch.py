@@ -25,6 +25,8 @@ def reference(kind: str) -> dict[str, np.ndarray]:
     """Weights as torch keeps them, inputs, outputs, and gradients of sum(weight * ys) with respect to all of it."""
     if kind in MAPS:
         return orthogonal(kind)
+    if kind == "cross_entropy":
+        return cross_entropy(kind)
     torch.manual_seed(0)
     layer, deep = kind.removesuffix("-deep"), kind.endswith("-deep")
     batch, steps, hidden = (2, 9, 4) if deep else (4, 30, 5)
@@ -56,10 +58,23 @@ def orthogonal(map: str, n: int = 6) -> dict[str, np.ndarray]:
     return named(map, {"X": X, "base": space.base, "Q": Q, "weight": weight, "d_X": X.grad})
 
 
+def cross_entropy(kind: str) -> dict[str, np.ndarray]:
+    """Elementwise, with weights of classes and with label smoothing; its weighted mean; the gradient of the sum."""
+    torch.manual_seed(0)
+    logits, labels = numbers(40, 5).requires_grad_(), torch.arange(40) % 5
+    weight, smoothing = torch.tensor([0.2, 1.0, 3.0, 0.0, 1.5], dtype=torch.float64), 0.1
+    options = {"weight": weight, "label_smoothing": smoothing}
+    loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none", **options)
+    loss.sum().backward()
+    mean = torch.nn.functional.cross_entropy(logits, labels, weight=weight)
+    arrays = {"logits": logits, "labels": labels, "weight": weight, "loss": loss, "d_logits": logits.grad}
+    return named(kind, arrays | {"mean": mean})
+
+
 if __name__ == "__main__":
     path = Path(__file__).with_name("torch.npz")
     arrays = {}
-    for kind in ("lstm", "rnn", "gru", "lstm-deep", "gru-deep", *MAPS):
+    for kind in ("lstm", "rnn", "gru", "lstm-deep", "gru-deep", *MAPS, "cross_entropy"):
         arrays |= reference(kind)
     np.savez_compressed(path, **arrays)
     print(f"{path.name}: {path.stat().st_size} bytes, torch {torch.__version__}")

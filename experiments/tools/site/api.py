@@ -23,6 +23,7 @@ GUIDES: dict[str, list[str] | None] = {
     "asrnn_jax.loop": [],
     "asrnn_jax.checks": ["checked"],
     "asrnn_jax.saved": [],
+    "asrnn_jax.streaming.scores": None,
     "experiments": [],
     "experiments.training.checkpoints": [],
 }
