@@ -21,20 +21,25 @@ names to arrays do not.
 - `Finding`: one thing that was found, and what was done about it; `summary` makes lines of them.
 """
 
+from asrnn_jax.estimators.classifier import StreamClassifier
 from asrnn_jax.estimators.columns import Columns
 from asrnn_jax.estimators.files import read_table, write_table
 from asrnn_jax.estimators.findings import Finding, summary
 from asrnn_jax.estimators.live import Live
+from asrnn_jax.estimators.live_session import Answers, LiveSession
 from asrnn_jax.estimators.preparation import Preparation
 from asrnn_jax.estimators.series import Series
 from asrnn_jax.estimators.tables import Table, as_table
 
 __all__ = [
+    "Answers",
     "Columns",
     "Finding",
     "Live",
+    "LiveSession",
     "Preparation",
     "Series",
+    "StreamClassifier",
     "Table",
     "as_table",
     "read_table",
