@@ -82,7 +82,7 @@ from asrnn_jax.run import run, step
 # Imported when first asked for: what they need takes time to load, or may not be installed.
 _LATER = (
     *("analysis", "estimators", "export", "features", "interop", "linen", "losses", "nnx", "parallel", "plot"),
-    *("pretrained", "streaming", "tasks"),
+    *("pilot", "pretrained", "streaming", "tasks"),
 )
 
 __all__ = ["Cell", "cells", "checked", "optim", "orthogonal", "run", "step"]

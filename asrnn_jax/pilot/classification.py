@@ -52,7 +52,7 @@ def measured(
     for name, said in others.items():
         methods[name] = {"kind": "baseline", **classified.scored(joined, said, rule, kinds)}
         best_answers[name] = said.best
-    best = max(networks, key=lambda network: (_held_out(network), -network.seconds))
+    best = max(networks, key=lambda network: network.held_out)
     plain = max(others, key=lambda name: methods[name]["accuracy"]["value"])
     apart = classified.difference(joined, best_answers[best.name], best_answers[plain])
     progress(f"looking into {best.name}")
@@ -80,11 +80,6 @@ def _test(network: Network, data: Data, options: Options) -> tuple[Joined, class
     joined = join(network.estimator.preparation.apply(data.split.test))
     gaps = options.unlabelled == "nothing"
     return joined, classified.rules(data.about["step_seconds"], joined, gaps)
-
-
-def _held_out(network: Network) -> float:
-    score = network.estimator.held_out_score_
-    return score if score == score else -np.inf
 
 
 def _network(network: Network, data: Data, options: Options) -> tuple[dict[str, Any], np.ndarray]:
@@ -131,8 +126,8 @@ def _inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
     }
 
 
-def _likelihood(joined: Joined) -> Callable[[np.ndarray], np.ndarray]:
-    def of(logits: np.ndarray) -> np.ndarray:
+def _likelihood(joined: Joined) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    def of(logits: np.ndarray, xs: np.ndarray) -> np.ndarray:
         labels = joined.labels[: logits.shape[-2]]
         log_p = logits - np.logaddexp.reduce(logits, -1, keepdims=True)
         chosen = np.take_along_axis(log_p, np.broadcast_to(np.maximum(labels, 0)[:, None], (*log_p.shape[:-1], 1)), -1)

@@ -38,7 +38,7 @@ def contributions(
     joined: Joined,
     inputs: Sequence[str],
     channels: int,
-    likelihood: Callable[[np.ndarray], np.ndarray],
+    likelihood: Callable[[np.ndarray, np.ndarray], np.ndarray],
     *,
     changes: np.ndarray | None = None,
 ) -> Contributions:
@@ -48,7 +48,8 @@ def contributions(
       cell, params: the network.
       joined: test streams; the state starts afresh with each of them.
       inputs: names of the I inputs, of which the first `channels` are channels; a flag goes with its channel.
-      likelihood: outputs ``(..., T, O)`` to log-likelihoods of the truth, ``(..., T)``, NaN where there is none.
+      likelihood: outputs ``(..., T, O)`` and inputs ``(..., T, I)`` to log-likelihoods of the truth (or minus errors),
+        ``(..., T)``, NaN where there is no truth.
       changes: bool (T,): where something new begins: the stretch is taken where there is most of it.
     """
     steps = min(len(joined.xs), LOOKED_AT)
@@ -61,7 +62,7 @@ def contributions(
     flags = (joined.valid[:steps], resets(joined, "streams")[:steps])
     mask, reset = (np.broadcast_to(flag, (channels + 1, steps)) for flag in flags)
     _, ys = run(cell, params, jnp.asarray(hidden), mask=mask, reset=reset)
-    known = likelihood(np.asarray(ys))
+    known = likelihood(np.asarray(ys), hidden)
     drop = known[-1] - known[:-1]
     start = _liveliest(joined.begins[:steps] if changes is None else changes[:steps])
     there = np.isfinite(drop).all(0)

@@ -153,7 +153,7 @@ def contributions(result: dict[str, Any]) -> Figure | None:
         extent=(found["start"], end, len(values) - 0.5, -0.5),
     )  # fmt: skip
     ax.set_yticks(range(len(found["names"])), [_short(name) for name in found["names"]])
-    ax.figure.colorbar(image, ax=ax, label="nats")
+    ax.figure.colorbar(image, ax=ax, label="deviations" if result["kind"] == "forecast" else "nats")
     ax.set_xlabel("step")
     return ax.figure  # pyright: ignore[reportReturnType]
 

@@ -77,7 +77,7 @@ def outputs(cell: Cell, params: Any, joined: Joined, modes: Sequence[str] = MODE
 
 def pieces(joined: Joined, least: int = 8, wanted: int = 24) -> list[tuple[int, int]]:
     """What intervals are drawn from: whole streams if there are enough, else pieces of them, cut between events."""
-    ends = [*np.flatnonzero(joined.starts), len(joined.starts)]
+    ends = [*np.flatnonzero(joined.starts).tolist(), len(joined.starts)]
     if len(ends) - 1 >= least:
         return list(pairwise(ends))
     may = joined.starts | joined.begins

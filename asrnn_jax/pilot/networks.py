@@ -27,6 +27,12 @@ class Network(NamedTuple):
     kept: bool
     """Whether it was trained by an earlier call."""
 
+    @property
+    def held_out(self) -> float:
+        """The best score on what was held out of training, higher is better; -inf where nothing was."""
+        known = [score for score in self.estimator.history["score"] if np.isfinite(score)]
+        return max(known, default=-np.inf)
+
     def about(self) -> dict[str, Any]:
         """What there is to say about its training, as JSON values."""
         model, history = self.estimator, self.estimator.history
@@ -39,7 +45,7 @@ class Network(NamedTuple):
             "target": model.target,
             "batch": model.batch,
             "window": model.window,
-            "held_out_score": model.held_out_score_,
+            "held_out_score": self.held_out,
             "history": {name: history[name][::every] for name in history},
             "findings": [finding.about() for finding in model.findings],
         }
@@ -70,7 +76,7 @@ def trained(folder: Path, name: str, options: Options, table: Table, minutes: fl
         "verbose": verbose,
     }
     if options.forecast:
-        model = kind(horizon=options.horizon, **common).fit(table, targets=list(options.target))
+        model = kind(horizon=options.horizon, targets=list(options.target), **common).fit(table)
     else:
         model = kind(unlabelled=options.unlabelled, **common).fit(table, label=options.label)
     seconds = time.monotonic() - begin

@@ -29,7 +29,8 @@ def shown(value: Any, kind: str) -> str:
     """A number as text.
 
     Args:
-      kind: "percent", "share" (the same without its sign), "points" (a difference of shares), "count", "seconds", or "number" (three digits that count).
+      kind: "percent", "share" (the same without its sign), "points" (a difference of shares), "count", "seconds", or
+        "number" (three digits that count).
 
     Example:
       >>> shown(0.8434, "percent"), shown(0.02, "points"), shown(12345, "count"), shown(0.01234, "number")

@@ -17,9 +17,6 @@ class Options:
     """Train networks on your own streams, compare them with simpler methods, and write one page with the answer.
 
     Example: python -m asrnn_jax pilot --data train.csv --test test.csv --label activity --stream stream --time seconds
-
-    Raises:
-      ValueError: flags that contradict each other or are out of range.
     """
 
     data: tuple[str, ...]
@@ -53,7 +50,8 @@ class Options:
     unlabelled: Literal["nothing", "unknown"] = "nothing"
     """Rows without a label: "nothing" is learned as an answer, or they are "unknown" and teach nothing."""
 
-    def __post_init__(self):
+    def check(self) -> None:
+        """Raises ValueError where options contradict each other or are out of range."""
         from asrnn_jax import cells
 
         if not self.data:

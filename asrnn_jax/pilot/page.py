@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from asrnn_jax.estimators.findings import counted
 from asrnn_jax.pilot.numbers import marked
 
 NAMES = {
@@ -52,7 +53,9 @@ def page(result: dict[str, Any]) -> str:
         | figures(result),
         names={name: NAMES.get(name, "") for name in result["methods"]},
         short={name: SHORT.get(name, name) for name in result["methods"]},
-        monitors=list(result["monitors"]["limits"]),
+        monitors=[
+            name for name in result["monitors"]["limits"] if name != "gap_entropy" or result["kind"] != "forecast"
+        ],
         unit="seconds" if timed else "steps",
         per="an hour" if timed else "in 3,600 steps",
         example=EXAMPLE,
@@ -62,5 +65,5 @@ def page(result: dict[str, Any]) -> str:
 def title(result: dict[str, Any]) -> str:
     """What the pilot is about, in a line."""
     if result["kind"] == "forecast":
-        return f"{', '.join(result['pilot']['target'])}, {result['pilot']['horizon']} steps ahead: a pilot"
+        return f"{', '.join(result['pilot']['target'])}, {counted(result['pilot']['horizon'], 'step')} ahead: a pilot"
     return f"{result['pilot']['label']} from {len(result['data']['channels'])} channels: a pilot"

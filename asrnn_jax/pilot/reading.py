@@ -37,7 +37,7 @@ def read(options: Options) -> Data:
     table = _table(options.data, options.roles(), "--data")
     whole = _preparation(options).fit(table)
     if not options.forecast:
-        whole.check_labels()
+        _learnable(whole)
     if options.test:
         test = _table(options.test, {**options.roles(), "channels": list(table.channels)}, "--test")
         if not options.forecast and (test.labels is None or not (test.labels.codes >= 0).any()):
@@ -93,6 +93,14 @@ def _table(paths: tuple[str, ...], roles: dict[str, Any], flag: str) -> Table:
 def _preparation(options: Options) -> Preparation:
     """As the estimators prepare."""
     return Preparation(irregular=options.irregular, limit=estimator(options)().limit)
+
+
+def _learnable(whole: Preparation) -> None:
+    try:
+        whole.check_labels()
+    except ValueError as e:
+        text = str(e).replace("use a StreamForecaster", "forecast with --target COLUMN instead of --label")
+        raise ValueError(text.replace("with a StreamForecaster", "with --target COLUMN instead of --label")) from e
 
 
 def _trainable(train: Preparation, whole: Preparation, options: Options) -> None:

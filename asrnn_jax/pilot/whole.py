@@ -39,6 +39,7 @@ def pilot(options: Options, *, arguments: Sequence[str] = (), verbose: int = 0) 
       OSError: files that cannot be read or written. ImportError: the extra [pilot] is not installed.
     """
     begin = time.monotonic()
+    options.check()
     data = reading.read(options)
     files = {path: folder.digest(path) for path in (*options.data, *options.test)}
     settings = {name: value for name, value in asdict(options).items() if name not in ("out", "data", "test")}
