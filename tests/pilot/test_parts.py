@@ -207,8 +207,8 @@ def test_numbers_say_where_they_are_from():
     assert numbers.marked(result, "a/b/0", "percent") == (
         '<data value="0.5" data-key="a/b/0" data-kind="percent">50.0 %</data>'
     )
-    assert ">–<" in numbers.marked(result, "a/b/1", "percent")
-    assert ">–<" in numbers.marked(result, "a/c")
+    for missing in ("a/b/1", "a/c"):
+        assert f">{numbers.MISSING}<" in numbers.marked(result, missing, "percent")
     assert numbers.shown(-0.25, "points") == "\N{MINUS SIGN}25.0 points"
 
 
