@@ -21,12 +21,15 @@ names to arrays do not.
 - `Finding`: one thing that was found, and what was done about it; `summary` makes lines of them.
 """
 
+from asrnn_jax.estimators.class_answers import Answers
 from asrnn_jax.estimators.classifier import StreamClassifier
 from asrnn_jax.estimators.columns import Columns
 from asrnn_jax.estimators.files import read_table, write_table
 from asrnn_jax.estimators.findings import Finding, summary
+from asrnn_jax.estimators.forecaster import StreamForecaster
 from asrnn_jax.estimators.live import Live
-from asrnn_jax.estimators.live_session import Answers, LiveSession
+from asrnn_jax.estimators.live_session import LiveSession
+from asrnn_jax.estimators.number_answers import Forecasts
 from asrnn_jax.estimators.preparation import Preparation
 from asrnn_jax.estimators.series import Series
 from asrnn_jax.estimators.tables import Table, as_table
@@ -35,11 +38,13 @@ __all__ = [
     "Answers",
     "Columns",
     "Finding",
+    "Forecasts",
     "Live",
     "LiveSession",
     "Preparation",
     "Series",
     "StreamClassifier",
+    "StreamForecaster",
     "Table",
     "as_table",
     "read_table",

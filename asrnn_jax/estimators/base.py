@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from asrnn_jax import cells, saved
 from asrnn_jax.cell import Cell, Params
-from asrnn_jax.estimators import fitting, splits
+from asrnn_jax.estimators import fitting, splits, stored
 from asrnn_jax.estimators.endless import Mixing, Recording
 from asrnn_jax.estimators.findings import Finding, summary
+from asrnn_jax.estimators.parameters import Parameters
 from asrnn_jax.estimators.preparation import Preparation
 from asrnn_jax.estimators.series import Series
 from asrnn_jax.estimators.training import Objective, make_loop
 from asrnn_jax.names import named
 
-FORMAT = 1
 CELL_OPTIONS: dict[str, dict[str, Any]] = {"asrnn": {"a": 0.3, "b": 0.3}}
 """Options of cells that are not their factories' defaults: small recordings are learned faster with a larger D_f."""
 
@@ -30,7 +27,7 @@ class NotFittedError(ValueError, AttributeError):
     """`fit` was not called yet."""
 
 
-class StreamEstimator:
+class StreamEstimator(Parameters):
     """The part of the estimators that is the same for classes and for numbers; not to be used by itself."""
 
     cell: str
@@ -55,48 +52,6 @@ class StreamEstimator:
     seed: int
     verbose: int
 
-    # ------------------------------------------------------------------------- scikit-learn's conventions
-
-    @classmethod
-    def _names(cls) -> list[str]:
-        return sorted(name for name in inspect.signature(cls).parameters)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The arguments that it was made with, by name."""
-        return {name: getattr(self, name) for name in self._names()}
-
-    def set_params(self, **params: Any) -> Any:
-        """Changes arguments; returns itself.
-
-        Raises:
-          ValueError: an unknown name.
-        """
-        for name, value in params.items():
-            if name not in self._names():
-                raise ValueError(f"{name!r} is no parameter of {type(self).__name__}: {', '.join(self._names())}.")
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        defaults = {name: p.default for name, p in inspect.signature(type(self)).parameters.items()}
-        changed = [f"{k}={v!r}" for k, v in self.get_params().items() if not _same(v, defaults[k])]
-        return f"{type(self).__name__}({', '.join(changed)})"
-
-    def __sklearn_tags__(self) -> Any:
-        """What scikit-learn asks, and nobody else."""
-        from sklearn.utils import InputTags, Tags, TargetTags
-
-        kind = getattr(self, "_estimator_type", None)
-        inputs = InputTags(two_d_array=True, three_d_array=True, allow_nan=True)
-        tags = Tags(estimator_type=kind, target_tags=TargetTags(required=kind == "classifier"), input_tags=inputs)
-        return self._tags(tags)
-
-    def _tags(self, tags: Any) -> Any:
-        return tags
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "preparation")
-
     # ------------------------------------------------------------------------------------------ fitting
 
     preparation: Preparation
@@ -107,44 +62,47 @@ class StreamEstimator:
     network: Cell
     params: Params
 
-    def _fit_network(
-        self,
-        series: Sequence[Series],
-        objective: Objective,
-        record: Any,
-        score: Any,
-        start: Params | None = None,
-        steps: int | None = None,
-        clock: fitting.Clock | None = None,
-    ) -> list[Series]:
+    def _fit_network(self, series: Sequence[Series], clock: fitting.Clock) -> list[Series]:
         """Trains on prepared streams; returns those that were held out."""
-        clock = clock or fitting.Clock(self.minutes)
         self._check()
-        learned, held, how = splits.split(series, 0.0 if start is not None else self.hold_out, self.seed)
-        cell = self._cell(objective.outputs)
-        loop = make_loop(cell, objective, batch=self.batch, clip=self.clip, target=self.target)
-        plan = fitting.Plan(
+        learned, held, how = splits.split(series, self.hold_out, self.seed)
+        cell = self.network = self._cell(self._outputs())
+        look = (lambda params: self._look(cell, params, held)) if held else None
+        every = [self._record(one) for one in series]
+        some = [self._record(one) for one in learned] if held else every
+        plan = self._plan(self.steps, self.rate)
+        found = fitting.fit(cell, self._loop(), every, some, self._mixing(series), look, plan, clock)
+        self.params, self.history, self.rate_ = found.params, found.history, found.rate
+        self._measured, self.n_steps_ = found.measured, found.steps
+        self.findings = tuple(Finding("training", "info", None, 1, note) for note in (how, *found.notes))
+        return held
+
+    def _go_on(self, series: Sequence[Series], steps: int) -> None:
+        """Trains on new streams from where it was, at a third of the rate."""
+        records, clock = [self._record(one) for one in series], fitting.Clock(self.minutes)
+        plan, mixing = self._plan(steps, self.rate_ / 3), self._mixing(series)
+        found = fitting.fit(self.network, self._loop(), records, records, mixing, None, plan, clock, self.params)
+        last = max(self.history["step"], default=0)
+        found.history["step"] = [step + last for step in found.history["step"]]
+        self.history = {name: values + found.history[name] for name, values in self.history.items()}
+        self.params, self.n_steps_ = found.params, self.n_steps_ + found.steps
+        self.findings += tuple(Finding("training", "info", None, 1, note) for note in found.notes)
+
+    def _loop(self) -> Loop:
+        return make_loop(self.network, self._objective(), batch=self.batch, clip=self.clip, target=self.target)
+
+    def _plan(self, steps: int, rate: float | None) -> fitting.Plan:
+        return fitting.Plan(
             batch=self.batch,
             window=self.window,
-            steps=steps or self.steps,
-            rate=self.rate if start is None else self.rate_ / 3,
+            steps=steps,
+            rate=rate,
             refit=self.refit,
             patience=self.patience,
             every=50,
             seed=self.seed,
             verbose=self.verbose,
         )
-        look = (lambda params: score(cell, params, held)) if held else None
-        every = [record(one) for one in series]
-        some = every if not held else [record(one) for one in learned]
-        found = fitting.fit(cell, loop, every, some, self._mixing(series), look, plan, clock, start)
-        self.network, self.params, self.history = cell, found.params, found.history
-        if start is None:
-            self.rate_ = found.rate
-        notes = [how, *found.notes] if start is None else list(found.notes)
-        self.findings = tuple(Finding("training", "info", None, 1, note) for note in notes)
-        self.n_steps_ = found.steps
-        return held
 
     def _check(self) -> None:
         for name in ("hidden", "layers", "window", "batch", "steps", "patience"):
@@ -178,10 +136,12 @@ class StreamEstimator:
             flags=tuple(rule.flags.tolist()),
             gaps=(int(gaps[0]), int(gaps[1])),
             piece=3 * self.window // 2,
-            fresh=0.25,
-            noise=self.augment,
-            gain=self.augment,
+            **self._augmented(),
         )
+
+    def _augmented(self) -> dict[str, float]:
+        """`fresh`, `noise` and `gain` of the `Mixing`."""
+        raise NotImplementedError
 
     def _needs_fit(self) -> None:
         if not hasattr(self, "params"):
@@ -191,16 +151,28 @@ class StreamEstimator:
 
     def _about(self) -> dict[str, Any]:
         """More that a file holds, as JSON values."""
-        return {}
+        raise NotImplementedError
 
     def _restore(self, about: Mapping[str, Any]) -> None:
         """The opposite of `_about`."""
+        raise NotImplementedError
 
     def _outputs(self) -> int:
         raise NotImplementedError
 
+    def _objective(self) -> Objective:
+        raise NotImplementedError
+
+    def _record(self, one: Series) -> Recording:
+        """What is learned from a stream."""
+        raise NotImplementedError
+
+    def _look(self, cell: Cell, params: Params, held: Sequence[Series]) -> float:
+        """How good params are on streams that were held out: higher is better."""
+        raise NotImplementedError
+
     def save(self, to: str | os.PathLike | saved.Writable) -> None:
-        """Writes network, preparation, parameters and scores into one file of safetensors.
+        """Writes network, preparation, arguments and scores into one file of safetensors.
 
         Args:
           to: a path, whose file is written whole or not at all, or a file object that is open for writing bytes.
@@ -209,49 +181,21 @@ class StreamEstimator:
           ValueError: it is not fitted. OSError: it cannot be written.
         """
         self._needs_fit()
-        arrays = {f"params.{name}": np.asarray(leaf) for name, leaf in named(self.params)}
-        arrays |= {f"preparation.{name}": array for name, array in self.preparation.to_arrays().items()}
-        about = {
-            "format": FORMAT,
-            "estimator": type(self).__name__,
-            "arguments": {name: _plain(value) for name, value in self.get_params().items()},
-            "preparation": self.preparation.about(),
-            "columns": self.columns_,
-            "history": {name: [_nan(v) for v in values] for name, values in self.history.items()},
-            "findings": [finding.about() for finding in self.findings],
-            "rate": self.rate_,
-            "steps": self.n_steps_,
-            **self._about(),
-        }
-        saved.write(to, arrays, about)
+        stored.save(self, to, self._about())
 
     @classmethod
     def load(cls, source: str | os.PathLike | saved.Readable) -> Any:
         """The estimator of a file that `save` wrote.
 
         Raises:
-          ValueError: another file, one that is damaged, or one of another kind of estimator. OSError: it cannot be read.
+          ValueError: another file, one that is damaged or does not fit. OSError: it cannot be read.
         """
-        arrays, about = saved.read(source, f"saved {cls.__name__}")
-        name = source if isinstance(source, (str, os.PathLike)) else "the file"
-        if about.get("estimator") != cls.__name__ or about.get("format") != FORMAT:
-            found = f"{about.get('estimator')!r}, format {about.get('format')!r}"
-            raise ValueError(f"{name} holds {found}: this reads {cls.__name__!r}, format {FORMAT}.")
-        try:
-            made = cls(**about["arguments"])
-            part = {key.removeprefix("preparation."): a for key, a in arrays.items() if key.startswith("preparation.")}
-            made.preparation = Preparation.from_saved(part, about["preparation"])
-            made._restore(about)
-            made.columns_, made.rate_, made.n_steps_ = list(about["columns"]), about["rate"], about["steps"]
-            made.history = {
-                key: [np.nan if v is None else v for v in values] for key, values in about["history"].items()
-            }
-            made.findings = tuple(Finding(**entry) for entry in about["findings"])
-            made.network = made._cell(made._outputs())
-        except (KeyError, TypeError, AttributeError) as e:
-            raise ValueError(f"{name} does not fit this version of {cls.__name__}: {type(e).__name__}: {e}.") from e
-        made.params = _fitting_params(made.network, arrays, str(name))
-        return made
+        return stored.load(cls, source)
+
+    def restore(self, about: Mapping[str, Any]) -> None:
+        """For `load`: what else a file says, and the network that it is of."""
+        self._restore(about)
+        self.network = self._cell(self._outputs())
 
     def summary(self) -> str:
         """What was found in the data and said about the training, one line each."""
@@ -271,28 +215,3 @@ class StreamEstimator:
         """How many channels the training data had."""
         self._needs_fit()
         return len(self.columns_)
-
-
-def _fitting_params(cell: Cell, arrays: Mapping[str, np.ndarray], name: str) -> Params:
-    like = jax.eval_shape(cell.init, jax.random.key(0))
-    wanted = {f"params.{key}": leaf for key, leaf in named(like)}
-    there = {key: array for key, array in arrays.items() if key.startswith("params.")}
-    if {k: (a.shape, a.dtype) for k, a in there.items()} != {k: (a.shape, a.dtype) for k, a in wanted.items()}:
-        raise ValueError(f"{name} holds params of other shapes than those of {cell.name!r} with its arguments.")
-    return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(there[key]) for key in wanted])
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _nan(value: float) -> float | None:
-    return None if value != value else float(value)
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a is b or (type(a) is type(b) and a == b)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from asrnn_jax import losses
 from asrnn_jax.cell import Cell, Params
-from asrnn_jax.estimators import fitting, rows
+from asrnn_jax.estimators import class_answers, fitting, rows
 from asrnn_jax.estimators.base import StreamEstimator
 from asrnn_jax.estimators.endless import Recording
-from asrnn_jax.estimators.live_session import Answers, LiveSession
+from asrnn_jax.estimators.live_session import LiveSession
 from asrnn_jax.estimators.outputs import outputs_of
 from asrnn_jax.estimators.preparation import Preparation
 from asrnn_jax.estimators.series import Series
@@ -40,14 +37,15 @@ class StreamClassifier(StreamEstimator):
       unlabelled: what steps without a label mean. "nothing": nothing of interest happens there, and the network learns
         to answer "don't know" (equal probabilities). "unknown": somebody did not label them, anything may happen
         there, and nothing is learned from them. Gaps that training adds are "nothing" in both cases.
-      per: "step": one answer a step. "stream": one answer a stream, by the mean of the log-probabilities of its steps.
+      per: "step": one answer a step. "stream": one answer a stream, by the mean of the log-probabilities of its steps,
+        in which later steps, which have seen more, count more.
         "auto": a stream if each has one label only and no step without, else a step.
       class_weight: "balanced": rare classes count as much as common ones; None: as often as they come.
       irregular: what is done where rows are not evenly spaced, see `asrnn_jax.estimators.Preparation`.
       limit: scaled values beyond it grow as their logarithm.
       gaps: fewest and most steps of the gaps that are added between recordings; "auto": by the recordings' lengths.
-      augment: how much recordings are changed each time: the standard deviation of a gain's logarithm and the most
-        of that of added noise, in scaled units (1 is about a channel's own).
+      augment: how much recordings are changed each time they come, in scaled units, of which 1 is about a channel's own
+        standard deviation: that of noise is up to twice this, that of a gain's logarithm half of it.
       window: training steps of the network between two updates.
       batch: streams beside each other.
       steps: most updates.
@@ -161,11 +159,15 @@ class StreamClassifier(StreamEstimator):
         preparation.check_labels()
         self.preparation, self.columns_ = preparation, list(table.channels)
         series = preparation.apply(table)
-        self.per_ = self.per if self.per != "auto" else _per(series)
-        self.sure_ = 0.5
-        held = self._fit_network(series, self._objective(), self._record, self._look, clock=clock)
-        self.sure_ = self._sure(held)
-        self.held_out_score_ = self._look(self.network, self.params, held) if held and not self.refit else self._best()
+        self.per_ = class_answers.per_of(series) if self.per == "auto" else self.per
+        held = self._fit_network(series, clock)
+        if self.per_ == "stream":
+            self.sure_ = class_answers.NEVER
+        elif not held or self.unlabelled == "unknown":
+            self.sure_ = 0.5
+        else:
+            self.sure_ = class_answers.sure_below(held, outputs_of(self.network, self._measured, held))
+        self.held_out_score_ = max((s for s in self.history["score"] if s == s), default=float("nan"))
         return self
 
     def partial_fit(self, data: Any, label: Any = None, *, steps: int = 100) -> StreamClassifier:
@@ -182,69 +184,31 @@ class StreamClassifier(StreamEstimator):
         series = self.preparation.apply(rows.known(self.preparation, self.columns_, data, label))
         if not any((one.labels >= 0).any() for one in series):
             raise ValueError("partial_fit: no row has a label of the training data.")
-        before = self.history
-        self._fit_network(series, self._objective(), self._record, None, self.params, steps)
-        last = max(before["step"], default=0)
-        self.history["step"] = [step + last for step in self.history["step"]]
-        self.history = {name: before[name] + self.history[name] for name in before}
+        self._go_on(series, steps)
         return self
 
     @property
     def classes_(self) -> np.ndarray:
         """The labels, sorted: the order of the probabilities."""
         self._needs_fit()
-        return _array(self.preparation.classes)
+        return class_answers.as_array(self.preparation.classes)
 
     def _objective(self) -> Objective:
-        counts = jnp.asarray(self.preparation.fitted.classes.rows)
-        weights = losses.balanced_weights(counts) if self.class_weight == "balanced" else None
-
-        def loss(outputs, wanted, informative, weight):
-            return losses.reset_free(outputs, wanted, informative, weight=weight, class_weights=weights)
-
-        return Objective(self._outputs(), loss, losses.entropy_share)
+        weights = class_answers.weights_of(self.preparation.fitted.classes.rows, self.class_weight)
+        return class_answers.objective(self._outputs(), weights)
 
     def _outputs(self) -> int:
         return len(self.preparation.classes)
 
-    def _record(self, one: Series) -> Recording:
-        informative = (one.labels >= 0).astype(np.float32)
-        learned = one.valid if self.unlabelled == "nothing" else one.valid & (one.labels >= 0)
-        nothing = np.zeros(len(one.xs), bool)
-        return Recording(one.xs, one.valid, one.labels, informative, learned.astype(np.float32), nothing)
+    def _augmented(self) -> dict[str, float]:
+        fresh = 1.0 if self.per_ == "stream" else 0.25  # as it will be where answers are asked for
+        return {"fresh": fresh, "noise": 2 * self.augment, "gain": self.augment / 2}
 
-    # ---------------------------------------------------------------------------------------- measuring
+    def _record(self, one: Series) -> Recording:
+        return class_answers.record(one, self.unlabelled)
 
     def _look(self, cell: Cell, params: Params, held: Sequence[Series]) -> float:
-        """Mean share of right answers of each class, over labelled steps or streams."""
-        labels, logits = self._labelled(held, outputs_of(cell, params, held))
-        right = logits.argmax(-1) == labels
-        return float(np.mean([right[labels == c].mean() for c in np.unique(labels)]))
-
-    def _labelled(self, series: Sequence[Series], outputs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        if self.per_ == "stream":
-            first = [int(one.labels[one.labels >= 0][0]) if (one.labels >= 0).any() else -1 for one in series]
-            labels, logits = np.array(first), np.stack([_whole(y) for y in outputs])
-        else:
-            labels, logits = np.concatenate([one.labels for one in series]), np.concatenate(outputs)
-        return labels[labels >= 0], logits[labels >= 0]
-
-    def _sure(self, held: Sequence[Series]) -> float:
-        """The entropy share from which an answer is "nothing": the best compromise on what was held out."""
-        if self.per_ == "stream" or self.unlabelled == "unknown" or not held:
-            return 0.5
-        labels = np.concatenate([one.labels for one in held])
-        logits = np.concatenate(outputs_of(self.network, self.params, held))
-        if not (labels < 0).any() or not (labels >= 0).any():
-            return 0.5
-        shares, right = share_of(np, logits), logits.argmax(-1) == labels
-        grid = np.linspace(0.05, 0.95, 19)
-        good = [((shares < s) & right)[labels >= 0].mean() + (shares >= s)[labels < 0].mean() for s in grid]
-        return float(np.median(grid[np.array(good) >= max(good) - 1e-9]))
-
-    def _best(self) -> float:
-        there = [score for score in self.history["score"] if score == score]
-        return max(there, default=float("nan"))
+        return class_answers.balanced_accuracy(held, outputs_of(cell, params, held), self.per_)
 
     # ---------------------------------------------------------------------------------------- answering
 
@@ -257,45 +221,62 @@ class StreamClassifier(StreamEstimator):
         array, (n, T, C) of series, a list of (T, C) for a list, and (n, C) where each stream has one answer.
         """
         table, logits = self._logits(data)
-        return self._as_came(data, table, logits)
+        probabilities = class_answers.softmax(logits)
+        if rows.kind_of(data) != "table":
+            return probabilities if self.per_ == "stream" else rows.as_series(data, probabilities)
+        each = {table.roles["stream"] or "stream": class_answers.as_array(table.stream.values)}
+        columns = each if self.per_ == "stream" else rows.roles_of(table)
+        names = rows.names_of(self.preparation.classes, [*columns, "entropy", "nothing"])
+        columns |= {name: probabilities[:, i] for i, name in enumerate(names)}
+        columns |= {"entropy": share_of(np, logits), "nothing": class_answers.is_nothing(logits, self.sure_)}
+        return rows.as_came(data, columns)
 
-    def predict(self, data: Any) -> np.ndarray:
-        """The most likely class of each row (or stream); None where the answer is "nothing". Lists for series."""
-        table, logits = self._logits(data)
-        labels = self._decided(logits)
-        if self.per_ == "step" and rows.kind_of(data) == "series":
-            return _pieces(data, labels)
-        return labels
+    def predict(self, data: Any) -> Any:
+        """The most likely class of each row, or stream, as an array; None where the answer is "nothing".
+
+        Series, where each step has an answer, give a list of arrays, or an array if they came as one.
+        """
+        _, logits = self._logits(data)
+        nothing = class_answers.is_nothing(logits, self.sure_)
+        labels = class_answers.named(self.preparation.classes, np.nan_to_num(logits).argmax(-1), nothing)
+        return labels if self.per_ == "stream" else rows.as_series(data, labels)
 
     def score(self, data: Any, label: Any = None) -> float:
-        """Share of the labelled rows (or streams) whose answer is right; "nothing" is a wrong answer there."""
+        """Share of the labelled rows (or streams) whose most likely class is the right one.
+
+        What is answered "nothing" counts by its most likely class too, so that classifiers that always answer can be
+        compared; `evaluate` says both.
+
+        Raises:
+          ValueError: no labels.
+        """
+        return self.evaluate(data, label)["accuracy"]
+
+    def evaluate(self, data: Any, label: Any = None) -> dict[str, float]:
+        """How good the answers are: shares of all rows, or streams.
+
+        "accuracy": of those with a label, where the most likely class is the right one. "answered": of the same, where
+        `predict` gives it, so that "nothing" is wrong. "nothing": of those without a label, where it says "nothing".
+
+        Raises:
+          ValueError: no labels.
+        """
         self._needs_fit()
         table = rows.known(self.preparation, self.columns_, data, label)
-        if table.labels is None:
-            raise ValueError("score: these data have no labels; give label=.")
-        _, logits = self._logits(table)
-        answers, wanted = self._decided(logits), table.labels.decoded()
-        if self.per_ == "stream":
-            known = [wanted[(table.stream.codes == code) & (table.labels.codes >= 0)] for code in self._codes(table)]
-            wanted = np.array([*(one[0] if len(one) else None for one in known), None], object)[:-1]
-        there = np.array([one is not None for one in wanted], bool)
-        if not there.any():
-            raise ValueError("score: no row of these data has a label.")
-        return float(np.mean([a == w for a, w in zip(answers[there], wanted[there])]))
+        wanted = class_answers.wanted(self.preparation.classes, table, self.per_)
+        return dict(class_answers.measured(self._logits(table)[1], wanted, self.sure_))
 
     def session(self, batch: int | tuple[int, ...] = ()) -> LiveSession:
-        """Raw rows in, answers out, for ever: see `asrnn_jax.estimators.LiveSession`."""
+        """Raw rows in, `Answers` out, for ever: see `asrnn_jax.estimators.LiveSession`."""
         self._needs_fit()
+        classes, sure = self.preparation.classes, self.sure_
 
-        def read(logits: np.ndarray) -> Answers:
-            probabilities, shares = _softmax(logits), share_of(np, logits)
-            labels = self._named(logits.argmax(-1), shares)
-            return Answers(labels, probabilities, shares, shares >= self.sure_)
+        def read(logits: np.ndarray, xs: np.ndarray) -> class_answers.Answers:
+            nothing = class_answers.is_nothing(logits, sure)
+            labels = class_answers.named(classes, logits.argmax(-1), nothing)
+            return class_answers.Answers(labels, class_answers.softmax(logits), share_of(np, logits), nothing)
 
         return LiveSession(self.preparation.live(batch), self.network, self.params, read, batch)
-
-    def _codes(self, table: Table) -> range:
-        return range(len(table.stream.values))
 
     def _logits(self, data: Any) -> tuple[Table, np.ndarray]:
         """Logits (rows, C), or (streams, C); NaN where there is no step."""
@@ -303,47 +284,13 @@ class StreamClassifier(StreamEstimator):
         table = rows.known(self.preparation, self.columns_, data)
         series = self.preparation.apply(table)
         outputs = outputs_of(self.network, self.params, series)
-        size = len(table.stream.values) if self.per_ == "stream" else table.rows
-        logits = np.full((size, self._outputs()), np.nan, np.float32)
+        if self.per_ == "step":
+            return table, rows.scattered(table, series, outputs, self._outputs())
+        logits = np.full((len(table.stream.values), self._outputs()), np.nan, np.float32)
         place = {name: i for i, name in enumerate(table.stream.values)}
         for one, ys in zip(series, outputs):
-            if self.per_ == "stream":
-                logits[place[one.name]] = _whole(ys)
-            else:
-                own = one.rows >= 0
-                logits[one.rows[own]] = ys[own]
+            logits[place[one.name]] = class_answers.whole(ys)
         return table, logits
-
-    def _decided(self, logits: np.ndarray) -> np.ndarray:
-        there = np.isfinite(logits).all(-1)
-        shares = share_of(np, np.where(there[:, None], logits, 0))
-        return self._named(np.where(there[:, None], logits, 0).argmax(-1), np.where(there, shares, 2))
-
-    def _named(self, chosen: np.ndarray, shares: np.ndarray) -> np.ndarray:
-        most = 2 if self.per_ == "stream" else self.sure_
-        names = np.array([*self.preparation.classes, None], object)
-        found = names[np.where(shares < most, chosen, len(names) - 1)]
-        return found if any(one is None for one in found.ravel()) else _array(found.tolist()).reshape(found.shape)
-
-    def _as_came(self, data: Any, table: Table, logits: np.ndarray) -> Any:
-        probabilities = _softmax(logits)
-        kind = rows.kind_of(data)
-        if kind == "rows" or (kind == "series" and self.per_ == "stream"):
-            return probabilities
-        if kind == "series":
-            return _pieces(data, probabilities)
-        roles, shares = table.roles, share_of(np, logits)
-        columns: dict[str, np.ndarray] = {}
-        if self.per_ == "stream":
-            columns[roles["stream"] or "stream"] = np.array(table.stream.values)
-        else:
-            if roles["stream"] is not None:
-                columns[roles["stream"]] = table.stream.decoded()
-            if roles["time"] is not None and table.times is not None:
-                columns[roles["time"]] = table.how.write(table.times)
-        names = rows.names_of(self.preparation.classes, [*columns, "entropy", "nothing"])
-        columns |= {name: probabilities[:, i] for i, name in enumerate(names)}
-        return rows.as_came(data, {**columns, "entropy": shares, "nothing": ~(shares < self.sure_)})
 
     # -------------------------------------------------------------------------------------------- files
 
@@ -354,32 +301,3 @@ class StreamClassifier(StreamEstimator):
     def _restore(self, about: Mapping[str, Any]) -> None:
         self.per_, self.sure_ = about["per"], float(about["sure"])
         self.held_out_score_ = float("nan") if about["held_out_score"] is None else about["held_out_score"]
-
-
-def _per(series: Sequence[Series]) -> Literal["step", "stream"]:
-    """A stream, where each of many has one label, and on all of its steps."""
-    whole = all(len(np.unique(one.labels)) == 1 and one.labels[0] >= 0 for one in series if len(one.xs))
-    return "stream" if whole and len(series) > 3 else "step"
-
-
-def _whole(logits: np.ndarray) -> np.ndarray:
-    """One answer (C,) for all steps (T, C): the mean of their log-probabilities."""
-    shifted = logits - logits.max(-1, keepdims=True)
-    return (shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))).mean(0)
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
-
-
-def _pieces(data: Any, values: np.ndarray) -> Any:
-    """Values of rows as those of series, in an array where they have one length."""
-    lengths = rows.lengths(data)
-    parts = np.split(values, np.cumsum(lengths)[:-1])
-    return np.stack(parts) if not isinstance(data, (list, tuple)) else parts
-
-
-def _array(values: Sequence[Any]) -> np.ndarray:
-    """Of one type, if they are; text as objects is text."""
-    return np.array(list(values)) if len({type(v) for v in values}) <= 1 else np.array(list(values), object)

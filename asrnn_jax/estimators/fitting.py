@@ -1,4 +1,4 @@
-"""How a network is fitted within a budget of time: a rate, the number of steps by held-out streams, then all streams."""
+"""A network fitted within a budget of time: a rate, the number of steps by held-out streams, then all streams."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from asrnn_jax.cell import Cell, Params
 from asrnn_jax.estimators.endless import Mixing, Recording, streams
-from asrnn_jax.estimators.training import Loop, Measured, State
+from asrnn_jax.estimators.training import Loop, Measured
 
 RATES = (1e-3, 3e-3, 1e-2)
 """Rates that are tried in short runs."""
@@ -46,6 +46,8 @@ class Fitted(NamedTuple):
     """What came of it."""
 
     params: Params
+    measured: Params
+    """Those that never saw what is held out."""
     rate: float
     steps: int
     """Training steps behind these params."""
@@ -110,14 +112,15 @@ def fit(
     try:
         rate = plan.rate or trainer.find_rate(first, learned)
     except KeyboardInterrupt:
-        return Fitted(first, RATES[0], 0, history, ("Interrupted before anything was learned.",))
+        return Fitted(first, first, RATES[0], 0, history, ("Interrupted before anything was learned.",))
     again = plan.refit and score is not None
     steps = trainer.affordable(plan.steps, 2 if again else 1)
     if steps < plan.steps:
         notes.append(f"Time for {steps} of {plan.steps} steps only: give more minutes.")
     found = trainer.train(first, learned, rate, steps, score)
     notes += _said(found)
-    params, count = found.best if found.best is not None else first, found.best_step
+    measured = found.best if found.best is not None else first
+    params, count = measured, found.best_step
     if again and found.end in ("done", "early") and found.best is not None:
         number = max(found.best_step, steps // 2)
         if trainer.affordable(number, 1) < number:
@@ -128,7 +131,7 @@ def fit(
                 params, count = whole.best, number
             else:
                 notes.append(f"The training on all streams ended early ({whole.end}): kept what was before it.")
-    return Fitted(jax.device_get(params), rate, count, history, tuple(notes))
+    return Fitted(params, measured, rate, count, history, tuple(notes))
 
 
 def _said(found: Run) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,19 +17,6 @@ from asrnn_jax.streaming import Session
 SESSION, LIVE = "session", "live."
 
 
-class Answers(NamedTuple):
-    """What a classifier says about T steps of a session, or of a batch of them, (*B, T)."""
-
-    labels: np.ndarray
-    """The most likely class, None where the answer is "nothing"."""
-    probabilities: np.ndarray
-    """(T, C)"""
-    entropy: np.ndarray
-    """As a share of its most: 1 is "don't know"."""
-    nothing: np.ndarray
-    """bool"""
-
-
 class LiveSession:
     """Raw rows in, answers out: the preparation of the training data and the network, one after the other, for ever.
 
@@ -39,7 +26,7 @@ class LiveSession:
     Args:
       live: the preparation.
       cell, params: the network.
-      read: what is made of the network's outputs (*B, T, O).
+      read: what is made of the network's outputs (*B, T, O) and inputs (*B, T, I).
       batch: the shape of a batch of streams that get their rows at the same time.
     """
 
@@ -48,7 +35,7 @@ class LiveSession:
         live: Live,
         cell: Cell,
         params: Params,
-        read: Callable[[np.ndarray], Any],
+        read: Callable[[np.ndarray, np.ndarray], Any],
         batch: int | tuple[int, ...] = (),
     ):
         self.live = live
@@ -74,8 +61,8 @@ class LiveSession:
           ValueError: other channels, or no times where they are needed. The session is then as it was.
         """
         xs, valid = self.live.push(rows, times)
-        xs = np.where(valid[..., None], xs, np.float32(np.nan))
-        return self._read(np.asarray(self.network.push(xs)))
+        outputs = self.network.push(np.where(valid[..., None], xs, np.float32(np.nan)))  # held where all is missing
+        return self._read(np.asarray(outputs), xs)
 
     def save(self, to: str | os.PathLike | saved.Writable) -> None:
         """Writes where the session is to a file; the model is not in it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from asrnn_jax.estimators import files
 from asrnn_jax.estimators.columns import Columns, column
 from asrnn_jax.estimators.findings import counted
 from asrnn_jax.estimators.preparation import Preparation
+from asrnn_jax.estimators.series import Series
 from asrnn_jax.estimators.tables import Table, as_table
 
 Kind = Literal["table", "rows", "series"]
@@ -59,11 +61,6 @@ def known(preparation: Preparation, columns: Sequence[str], data: Any, label: An
     return read(data, label, channels=list(columns), targets=roles["targets"])
 
 
-def lengths(data: Any) -> list[int]:
-    """Of series."""
-    return [len(one) for one in data]
-
-
 def as_came(data: Any, columns: Mapping[str, np.ndarray]) -> Any:
     """Columns as a table of the library that `data` is of; a mapping of arrays for mappings and files."""
     if isinstance(data, (Mapping, Table, str, os.PathLike, list, tuple)):
@@ -73,6 +70,40 @@ def as_came(data: Any, columns: Mapping[str, np.ndarray]) -> Any:
     like = nw.from_native(data, eager_only=True)
     made = {name: values.tolist() if values.dtype == object else values for name, values in columns.items()}
     return nw.from_dict(made, backend=like.implementation).to_native()
+
+
+def with_targets(table: Table, targets: Sequence[str]) -> Table:
+    """The table with channels that are also to be forecast."""
+    names = list(targets)
+    roles = {**table.roles, "targets": names}
+    return replace(table, targets={name: table.channels[name] for name in names}, roles=roles)
+
+
+def roles_of(table: Table) -> dict[str, np.ndarray]:
+    """The columns of streams and times, as far as they have names."""
+    roles, found = table.roles, {}
+    if roles["stream"] is not None:
+        found[roles["stream"]] = table.stream.decoded()
+    if roles["time"] is not None and table.times is not None:
+        found[roles["time"]] = table.how.write(table.times)
+    return found
+
+
+def scattered(table: Table, series: Sequence[Series], values: Sequence[Any], *shape: int) -> np.ndarray:
+    """Values of steps, (T, *shape) of each stream, by the rows of the table; NaN where a row has no step of its own."""
+    found = np.full((table.rows, *shape), np.nan, np.float32)
+    for one, own in zip(series, values):
+        there = one.rows >= 0
+        found[one.rows[there]] = own[there]
+    return found
+
+
+def as_series(data: Any, values: np.ndarray) -> Any:
+    """Values of rows as those of the series that came in: an array where they are one, else a list."""
+    if kind_of(data) != "series":
+        return values
+    parts = np.split(values, np.cumsum([len(one) for one in data])[:-1])
+    return parts if isinstance(data, (list, tuple)) else np.stack(parts)
 
 
 def names_of(classes: Sequence[Any], taken: Sequence[str | None]) -> list[str]:

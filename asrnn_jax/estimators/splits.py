@@ -50,7 +50,7 @@ def _chosen(series: Sequence[Series], share: float, seed: int) -> set[int]:
 
 
 def _by_time(one: Series, share: float) -> tuple[Series, Series]:
-    at = int(round(len(one.xs) * (1 - share)))
+    at = round(len(one.xs) * (1 - share))
     return _part(one, slice(0, at)), _part(one, slice(at, None))
 
 

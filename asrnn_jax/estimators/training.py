@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from asrnn_jax import losses, optim
@@ -20,16 +18,18 @@ from asrnn_jax.run import run
 SLOWER = 0.1
 """Rate of the orthogonal recurrent matrix over that of the rest, as in the asRNN paper."""
 REBASE = 100
+MOST = 10.0
+"""Bound of the weight of the gaps."""
 
 
 class Objective(NamedTuple):
     """What is learned, as pure functions of a network's outputs ``(..., O)``."""
 
     outputs: int
-    loss: Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
-    """``(outputs, wanted, informative, weight) -> (...)``"""
-    share: Callable[[jax.Array], jax.Array]
-    """How near an answer is to "don't know", ``(...)`` in [0, 1]."""
+    loss: Callable[[jax.Array, Recording, jax.Array], jax.Array]
+    """``(outputs (B, T, O), what they are for, weight of the gaps) -> (B, T)``"""
+    share: Callable[[jax.Array, Recording], jax.Array]
+    """How near an answer is to "don't know", ``(B, T)`` in [0, 1]."""
 
 
 class State(NamedTuple):
@@ -69,7 +69,7 @@ def make_loop(cell: Cell, objective: Objective, *, batch: int, clip: float, targ
       clip: largest norm of a gradient.
       target: what the share of "don't know" in gaps is held at, see `asrnn_jax.losses.entropy_target`.
     """
-    dual = losses.entropy_target(target)
+    dual = losses.entropy_target(target, most=MOST)
     adam = partial(optax.adam, b2=0.99)
     optimizer = optax.chain(optax.clip_by_global_norm(clip), optim.separate_rates(adam(1.0), adam(SLOWER)))
 
@@ -79,13 +79,12 @@ def make_loop(cell: Cell, objective: Objective, *, batch: int, clip: float, targ
         return State(params, optimizer.init(params), carry, dual.init(), jnp.zeros((), jnp.int32))
 
     def mean_loss(params: Params, state: State, window: Recording):
-        valid = jnp.asarray(window.valid)
-        carry, outputs = run(cell, params, window.xs, carry=state.carry, mask=valid, reset=window.reset)
-        informative, counted = jnp.asarray(window.informative), jnp.asarray(window.counted)
+        carry, outputs = run(cell, params, window.xs, carry=state.carry, mask=window.valid, reset=window.reset)
         weight = jnp.exp(state.dual.log_weight)
-        each = objective.loss(outputs, jnp.asarray(window.wanted), informative, weight)
+        counted = window.counted
+        each = objective.loss(outputs, window, weight)
         loss = jnp.where(counted > 0, counted * each, 0).sum() / jnp.maximum(counted.sum(), 1)
-        share = losses.dual.gap_mean(objective.share(outputs), jnp.where(counted > 0, informative, 1))
+        share = losses.dual.gap_mean(objective.share(outputs, window), jnp.where(counted > 0, window.informative, 1))
         return loss, (jax.lax.stop_gradient(carry), share, weight)
 
     @partial(jax.jit, donate_argnums=0)
