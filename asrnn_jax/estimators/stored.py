@@ -14,7 +14,7 @@ from asrnn_jax import saved
 from asrnn_jax.cell import Cell, Params
 from asrnn_jax.estimators.findings import from_about
 from asrnn_jax.estimators.preparation import Preparation
-from asrnn_jax.saved import named
+from asrnn_jax.names import named
 
 FORMAT = 1
 PARAMS, PREPARATION = "params.", "preparation."
