@@ -99,12 +99,12 @@ def _test(network: Network, data: Data) -> Wanted:
 
 def _said(model: Any, what: Wanted, ys: np.ndarray) -> tuple[Forecast, np.ndarray]:
     """The forecasts of outputs along joined streams, scaled, and how surprising each step was."""
-    mean, half, surprise = model._said(what.now, ys)
-    wide = half * model.widening_
+    mean, half, surprise = model._reader.said(what.now, ys)
+    wide = half * model.calibration_.widening
     near = what.joined.starts.copy()  # the first steps of a stream were forecast from the stream before it
     for i in range(1, model.horizon):
         near[i:] |= what.joined.starts[: len(near) - i]
-    calibrated = model._calibrated(np.where(near, np.nan, surprise))
+    calibrated = model.calibration_.surprise(np.where(near, np.nan, surprise))
     return Forecast(mean, mean - wide, mean + wide), calibrated
 
 
@@ -151,7 +151,7 @@ def _inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
     disturbances, streams = _disturbances(best, data, what, options)
 
     def minus_error(ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
-        mean = np.asarray(model._distribution(jnp.asarray(ys), jnp.asarray(xs)).location)
+        mean = np.asarray(model._reader.distribution(jnp.asarray(ys), jnp.asarray(xs)).location)
         return -forecasted.errors(what.truth[: ys.shape[-2]], mean)
 
     forecast, surprise = _said(model, what, outputs(cell, params, what.joined, ["never"])["never"])
