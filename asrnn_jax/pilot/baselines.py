@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,8 +82,9 @@ class Boosting:
         self.rows = len(y)
         rare = [kind for kind, count in zip(*np.unique(y, return_counts=True)) if count < 2]
         x, y = x[~np.isin(y, rare)], y[~np.isin(y, rare)]  # early stopping holds out rows of each class
+        early: Any = len(y) > 1000  # as scikit-learn's annotation has it, a text
         trees = HistGradientBoostingClassifier(
-            max_iter=MOST_TREES, early_stopping=len(y) > 1000, n_iter_no_change=5, random_state=self.seed
+            max_iter=MOST_TREES, early_stopping=early, n_iter_no_change=5, random_state=self.seed
         )
         with threadpool_limits(1, user_api="openmp"):  # several wait for each other for minutes where cores are busy
             self._trees = trees.fit(x, y)
