@@ -107,7 +107,7 @@ for name, row in zip(result["data"]["classes"], stretch["probabilities"]):
     ax.plot(steps, row, label=name)
 ax.fill_between(steps, 0, 1, where=np.array(stretch["labels"]) < 0, color="0.9", label="pause")
 ax.set(xlabel="step of the test streams", ylabel="probability")
-ax.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.2))
+_ = ax.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.2))
 
 # %%
 for kind, found in result["disturbed"]["stretches"].items():

@@ -48,7 +48,8 @@ def along(result: dict[str, Any]) -> Figure | None:
     """Accuracy (or error) in tenths of the stream: the network with resets and without, and the baseline."""
     answer, methods = result["answer"], result["methods"]
     best, plain = methods[answer["best"]], methods[answer["baseline"]]
-    names = {"oracle": "reset at each event", "streams": "reset at each stream", "never": "never reset"}
+    ideal = "reset at streams and gaps" if result["kind"] == "forecast" else "reset at each event"
+    names = {"oracle": ideal, "streams": "reset at each stream", "never": "never reset"}
     lines = {
         f"{answer['best']}, {names[mode]}": best["modes"][mode]["along"] for mode in names if mode in best["modes"]
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from asrnn_jax.pilot.options import Options
 
 CLASSES = '''\
@@ -18,7 +20,9 @@ model = StreamClassifier.load(pathlib.Path(__file__).with_name("model.safetensor
 sessions = {}
 for row in csv.DictReader(sys.stdin):
     name = row.get(STREAM, "")
-    found = sessions.setdefault(name, model.session()).push(row)
+    if name not in sessions:
+        sessions[name] = model.session()
+    found = sessions[name].push(row)
     for label, p in zip(found.labels.tolist(), found.probabilities.tolist()):
         print(json.dumps({"stream": name, "label": label, "p": [round(q, 6) for q in p]}), flush=True)
 '''
@@ -38,7 +42,9 @@ model = StreamForecaster.load(pathlib.Path(__file__).with_name("model.safetensor
 sessions = {}
 for row in csv.DictReader(sys.stdin):
     name = row.get(STREAM, "")
-    found = sessions.setdefault(name, model.session()).push(row)
+    if name not in sessions:
+        sessions[name] = model.session()
+    found = sessions[name].push(row)
     for step in zip(*(np.asarray(values).tolist() for values in found)):
         print(json.dumps({"stream": name, **dict(zip(found._fields, step))}), flush=True)
 '''
@@ -46,4 +52,6 @@ for row in csv.DictReader(sys.stdin):
 
 def script(options: Options) -> str:
     """The text of ``stream.py``."""
-    return (NUMBERS if options.forecast else CLASSES).replace("STREAM", repr(options.stream or "stream"))
+    return (NUMBERS if options.forecast else CLASSES).replace(
+        "STREAM", json.dumps(options.stream or "stream", ensure_ascii=False)
+    )

@@ -51,8 +51,9 @@ def split(table: Table, *, seed: int = 0) -> Split:
     cuts = [_cut(table, part) for _, part in parts]
     train = np.concatenate([part[:cut] for (_, part), cut in zip(parts, cuts)])
     test = np.concatenate([part[cut:] for (_, part), cut in zip(parts, cuts)])
-    text = f"By time: the last {len(test) / (len(train) + len(test)):.0%} of each stream is kept for the test, for "
-    text += f"there are only {counted(len(parts), 'stream')}. New streams may be harder: test on some when you can."
+    share, are = len(test) / (len(train) + len(test)), "is" if len(parts) == 1 else "are"
+    text = f"By time: the last {share:.0%} of each stream is kept for the test, for there {are} only "
+    text += f"{counted(len(parts), 'stream')}. New streams may be harder: test on some when you can."
     return Split(take(table, train), take(table, test), "time", text)
 
 

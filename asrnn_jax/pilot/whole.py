@@ -43,7 +43,7 @@ def pilot(options: Options, *, arguments: Sequence[str] = (), verbose: int = 0) 
     data = reading.read(options)
     files = {path: folder.digest(path) for path in (*options.data, *options.test)}
     settings = {name: value for name, value in asdict(options).items() if name not in ("out", "data", "test")}
-    config = folder.plain({**settings, "files": sorted(files.values()), "names": [*options.data, *options.test]})
+    config = folder.plain({**settings, "files": sorted(files.values())})
     out = folder.claim(options.out, config)
     kind = importlib.import_module("asrnn_jax.pilot." + ("forecasting" if options.forecast else "classification"))
     with _Progress(verbose, 2 * len(options.cells) + 3) as progress:
