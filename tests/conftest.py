@@ -10,6 +10,9 @@ if version("jax") < "0.11":  # later ones know no other emitters, and end the pr
     QUICK += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 os.environ.setdefault("XLA_FLAGS", f"{QUICK} --xla_llvm_disable_expensive_passes=true")
 
+# Two processes of tests share two cores: threads of LAPACK that wait for each other would take them from both.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # What one test compiled another takes from disk: all processes of a run share a folder, which goes away with it unless
 # it was given.
 if "ASRNN_TEST_PROGRAMS" not in os.environ:
@@ -35,7 +38,7 @@ import itertools  # noqa: E402
 import pytest  # noqa: E402
 
 _tests = itertools.count(1)
-FULL = 30_000  # memory maps
+FULL = 10_000  # memory maps
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import asrnn_jax
 from asrnn_jax import parallel
 from asrnn_jax.cell import Cell
 from experiments import machine
-from experiments.tools.baseline_networks import CLASSES, FLAX, TORCH, in_linen, in_torch, naive, naive_asrnn
+from experiments.tools.baseline_networks import CLASSES, FLAX, TORCH, Outputs, in_linen, in_torch, naive, naive_asrnn
 
 RATE, DECAY, CLIP = 7e-4, 0.99, 10.0
 
@@ -40,7 +40,7 @@ class Subject(NamedTuple):
     """Something to time. Calls block until the result is there."""
 
     train: Callable[[], Any]
-    """A training step: cross-entropy of the last state's output layer, gradient, clipping, RMSprop."""
+    """A training step: cross-entropy of an output layer on the last state or on all, gradient, clipping, RMSprop."""
     infer: Callable[[], Any]
     """The logits alone."""
     memory: float | None = None
@@ -49,20 +49,28 @@ class Subject(NamedTuple):
     """Seconds to trace and compile the training step."""
 
 
-def subjects(name: str, shape: Shape, against: tuple[str, ...]) -> dict[str, Subject]:
-    """Ours (on all cores, and on one device), the baselines that have such a cell, and the matrix products alone."""
+def subjects(name: str, shape: Shape, against: tuple[str, ...], outputs: Outputs = "last") -> dict[str, Subject]:
+    """Ours (on all cores, and on one device), the baselines that have such a cell, and the matrix products alone.
+
+    With all outputs, the case of a layer in a Flax model: ours on one device alone, and asRNN also with the outputs g
+    (``readout="carry"``), which a layer behind it can take as they are.
+    """
     cell = asrnn_jax.cells.make(name, shape.inputs, shape.hidden)
     params, xs, labels = cell.init(jax.random.key(0)), *data(shape)
     devices = machine.shards(shape.batch, shape.batch * shape.time * asrnn_jax.optim.count(params))
+    devices = devices if outputs == "last" else 1
 
-    def last(params, xs):
-        return asrnn_jax.run(cell, params, xs, outputs="last")[1]
+    def of(cell):
+        return lambda params, xs: asrnn_jax.run(cell, params, xs, outputs=outputs)[1]
 
-    found = {"ours": in_jax(last, params, xs, labels, devices)}
+    found = {"ours": in_jax(of(cell), params, xs, labels, devices)}
     if devices > 1:
-        found["ours, one device"] = in_jax(last, params, xs, labels, 1)
+        found["ours, one device"] = in_jax(of(cell), params, xs, labels, 1)
+    if outputs == "all" and name == "asrnn":
+        layer = asrnn_jax.cells.asrnn(shape.inputs, shape.hidden, readout="carry")
+        found["ours, g"] = in_jax(of(layer), params, xs, labels, 1)
     for baseline in against:
-        subject = _baseline(baseline, name, cell, params, xs, labels)
+        subject = _baseline(baseline, name, cell, params, xs, labels, outputs)
         if subject is not None:
             found[baseline] = subject
     if products(cell):
@@ -79,41 +87,47 @@ def installed(baseline: str) -> bool:
     return baseline != "torch" or importlib.util.find_spec("torch") is not None
 
 
-def _baseline(baseline: str, name: str, cell: Cell, params: Any, xs: jax.Array, labels: jax.Array) -> Subject | None:
+def _baseline(
+    baseline: str, name: str, cell: Cell, params: Any, xs: jax.Array, labels: jax.Array, outputs: Outputs
+) -> Subject | None:
     stand_in = STANDS_FOR.get(name, name)
     if baseline == "naive":
-        return in_jax(naive_asrnn if name == "asrnn" else partial(naive, cell), params, xs, labels, 1)
+        equation = naive_asrnn if name == "asrnn" else partial(naive, cell)
+        return in_jax(partial(equation, outputs=outputs), params, xs, labels, 1)
     if baseline == "torch":
-        return _in_torch(stand_in, xs, labels, cell.hidden) if stand_in in TORCH and installed("torch") else None
+        there = stand_in in TORCH and installed("torch")
+        return _in_torch(stand_in, xs, labels, cell.hidden, outputs) if there else None
     if stand_in not in FLAX:
         return None
     if baseline == "flax":
-        return in_jax(*in_linen(stand_in, cell.hidden, xs), xs, labels, 1)
+        return in_jax(*in_linen(stand_in, cell.hidden, xs, outputs), xs, labels, 1)
     if not hasattr(nnx, FLAX[stand_in]):
         return None
     kind = getattr(nnx, FLAX[stand_in])
     model = nnx.RNN(kind(cell.inputs, cell.hidden, rngs=nnx.Rngs(0)))
     graph, weights, others = nnx.split(model, nnx.Param, ...)
 
-    def last(weights, xs):
+    def ys(weights, xs):
         model: Any = nnx.merge(graph, weights, others)
         start = jax.tree.map(jnp.zeros_like, jax.eval_shape(lambda: carry_of(len(xs))))
-        return model(xs, initial_carry=start)[:, -1]
+        found = model(xs, initial_carry=start)
+        return found if outputs == "all" else found[:, -1]
 
     def carry_of(batch):
         return model.cell.initialize_carry((batch, cell.inputs), nnx.Rngs(0))
 
-    return in_jax(last, weights, xs, labels, 1)
+    return in_jax(ys, weights, xs, labels, 1)
 
 
-def in_jax(last: Callable, params: Any, xs: jax.Array, labels: jax.Array, devices: int) -> Subject:
-    """`last` is ``(params, xs) -> last state (B, H)``; the batch is shared among that many devices."""
-    hidden = jax.eval_shape(last, params, xs).shape[-1]
+def in_jax(ys: Callable, params: Any, xs: jax.Array, labels: jax.Array, devices: int) -> Subject:
+    """`ys` is ``(params, xs) -> outputs (B, H) or (B, T, H)``; the batch is shared among that many devices."""
+    *_, hidden = shape = jax.eval_shape(ys, params, xs).shape
+    labels = labels if len(shape) == 2 else jnp.broadcast_to(labels[:, None], shape[:-1])
     everything = (params, 0.1 * jax.random.normal(jax.random.key(3), (hidden, CLASSES)))
     optimizer = optax.chain(optax.clip_by_global_norm(CLIP), optax.rmsprop(RATE, decay=DECAY))
 
     def logits(everything, xs):
-        return last(everything[0], xs) @ everything[1]
+        return ys(everything[0], xs) @ everything[1]
 
     def loss(everything, batch):
         xs, labels = batch
@@ -139,9 +153,9 @@ def in_jax(last: Callable, params: Any, xs: jax.Array, labels: jax.Array, device
     )
 
 
-def _in_torch(name: str, xs: jax.Array, labels: jax.Array, hidden: int) -> Subject:
+def _in_torch(name: str, xs: jax.Array, labels: jax.Array, hidden: int, outputs: Outputs) -> Subject:
     data = np.swapaxes(np.array(xs), 0, 1), np.array(labels)
-    return Subject(*in_torch(name, hidden, *data, rate=RATE, decay=DECAY, clip=CLIP))
+    return Subject(*in_torch(name, hidden, *data, rate=RATE, decay=DECAY, clip=CLIP, outputs=outputs))
 
 
 def temporary_MiB(compiled: Any) -> float:

@@ -21,6 +21,7 @@ from experiments.errors import UsageError, unknown
 from experiments.folder import made, write_json
 from experiments.report.drawing import pyplot, save
 from experiments.report.tables import table
+from experiments.tools.baseline_networks import Outputs
 from experiments.tools.baselines import BASELINES, Baseline, Shape, installed, subjects
 from experiments.tools.timing import interleaved
 
@@ -35,6 +36,9 @@ class Bench:
     """Steps x sequences x hidden units; a fourth number is the width of the input, 1 by default."""
     against: tuple[Baseline, ...] = BASELINES
     """What to compare with: naive is the equation in one scan; torch needs the extra "oracles"."""
+    outputs: tuple[Outputs, ...] = ("last", "all")
+    """What a layer behind the network takes: the output of the last step, or those of all steps (on one device, as a
+    layer of a Flax model)."""
     repeats: int = 9
     """Number of timed calls of each, after two that are not timed."""
     out: str = "runs/bench"
@@ -61,7 +65,8 @@ def bench(config: Bench) -> str:
     rows = []
     for text in tqdm(config.shapes, "bench", unit="shape"):
         for name in config.cells:
-            rows += _compare(name, text, config)
+            for outputs in config.outputs:
+                rows += _compare(name, text, outputs, config)
     parts = [describe(config), comparison(rows), NOTES]
     results: dict[str, Any] = {"machine": machine_facts(), "repeats": config.repeats, "rows": rows}
     if config.studies:
@@ -81,14 +86,14 @@ def comparison(rows: list[dict[str, Any]]) -> str:
     return table([HEADER, *(_line(row) for row in rows)])
 
 
-def _compare(name: str, text: str, config: Bench) -> list[dict[str, Any]]:
+def _compare(name: str, text: str, outputs: Outputs, config: Bench) -> list[dict[str, Any]]:
     """One row a contender."""
-    chosen = subjects(name, Shape(*map(int, text.split("x"))), config.against)
+    chosen = subjects(name, Shape(*map(int, text.split("x"))), config.against, outputs)
     train, infer = (interleaved({k: getattr(s, what) for k, s in chosen.items()}, config.repeats) for what in KINDS)
     rows = []
     for who, subject in chosen.items():
         mine = "ours, one device" if who in ONE_DEVICE and "ours, one device" in chosen else "ours"
-        row: dict[str, Any] = {"shape": text, "cell": name, "who": who, "beside": mine}
+        row: dict[str, Any] = {"shape": text, "cell": name, "outputs": outputs, "who": who, "beside": mine}
         row |= {"temporary_MiB": subject.memory, "compile_s": subject.compiling}
         for kind, seconds in (("train", train), ("infer", infer)):
             times = np.array(seconds[who])
@@ -107,14 +112,15 @@ ONE_DEVICE = ("naive", "flax", "nnx", "ours, one device")  # equal devices stand
 
 
 HEADER = (
-    *("T x B x n", "cell", "who", "train ms", "quartiles", "ours / it"),
+    *("T x B x n", "cell", "outputs", "who", "train ms", "quartiles", "ours / it"),
     *("infer ms", "ours / it", "temporary MiB", "compile s"),
 )
 
 NOTES = """ours: the batch shared among all cores where that pays, as training does it. naive: the equation in one
 `lax.scan`, differentiated as it is. flax, nnx: `RNN` of SimpleCell (which also stands beside asRNN), GRUCell,
 OptimizedLSTMCell. These three use one device, and the ratio is that of ours on one device to them. torch: `nn.RNN`,
-`nn.GRU`, `nn.LSTM` on all cores. limit: the recurrent matrix products alone, on all cores, by the same compiler. Ratios
+`nn.GRU`, `nn.LSTM` on all cores. With all outputs ours, too, is on one device; "ours, g" is asRNN with
+`readout="carry"`. limit: the recurrent matrix products alone, on all cores, by the same compiler. Ratios
 are medians over rounds, below 1 where ours is faster."""
 
 
@@ -122,7 +128,7 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
     low, high = row["train_quartiles_ms"]
     optional = (row["temporary_MiB"], row["compile_s"])
     return (
-        *(row["shape"], row["cell"], row["who"], f"{row['train_ms']:.1f}", f"{low:.1f} to {high:.1f}"),
+        *(row["shape"], row["cell"], row["outputs"], row["who"], f"{row['train_ms']:.1f}", f"{low:.1f} to {high:.1f}"),
         f"{row['train_ours_over']:.2f}",
         f"{row['infer_ms']:.1f}",
         f"{row['infer_ours_over']:.2f}",
@@ -163,6 +169,7 @@ def draw(rows: Sequence[dict[str, Any]], out: Path) -> None:
 
     from asrnn_jax.plot import COLOURS
 
+    rows = [row | {"cell": row["cell"] if row["outputs"] == "last" else f"{row['cell']}, all outputs"} for row in rows]
     shapes, cells, who = (list(dict.fromkeys(row[key] for row in rows)) for key in ("shape", "cell", "who"))
     markers = dict(zip(who, "o^sDvPX*"))
     height = 1.3 + 0.42 * len(cells) * len(shapes)

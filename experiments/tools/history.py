@@ -41,7 +41,7 @@ def row(bench: dict[str, Any], date: str) -> dict[str, str]:
     ratios = {
         f"{line['shape']} {line['cell']}": f"{line['train_ours_over']:.3f}"
         for line in bench["rows"]
-        if line["who"] == "limit"
+        if line["who"] == "limit" and line.get("outputs", "last") == "last"
     }
     if not ratios:
         raise UsageError("no row of the limit in this file: measure dense cells, as python -m experiments bench does.")

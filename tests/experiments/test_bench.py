@@ -1,6 +1,7 @@
 """The benchmark compares the same computation, and says what it cannot compare."""
 
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +14,14 @@ from experiments.tools.baselines import Shape
 from experiments.tools.bench import Bench
 
 
+@pytest.mark.parametrize("outputs", ["last", "all"])
 @pytest.mark.parametrize("name", ["asrnn", "lstm", "lru"])
-def test_the_naive_baseline_computes_the_same_state(name):
+def test_the_naive_baseline_computes_the_same_state(name, outputs):
     cell = asrnn_jax.cells.make(name, 2, 6, dtype=jnp.float64)
     params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (3, 9, 2), jnp.float64)
-    naive = baselines.naive_asrnn(params, xs) if name == "asrnn" else baselines.naive(cell, params, xs)
-    assert jnp.allclose(naive, asrnn_jax.run(cell, params, xs, outputs="last")[1], rtol=0, atol=1e-10)
+    naive = baselines.naive_asrnn if name == "asrnn" else partial(baselines.naive, cell)
+    found = naive(params, xs, outputs=outputs)
+    assert jnp.allclose(found, asrnn_jax.run(cell, params, xs, outputs=outputs)[1], rtol=0, atol=1e-10)
 
 
 def test_products_of_a_step_are_counted():
@@ -42,12 +45,13 @@ def test_bench_prints_writes_and_draws(cli, tmp_path):
     done = cli("bench", "--cells", "tanh_rnn", "lru", "--shapes", "8x16x4x2", "--repeats", "1", "--out", "b")
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "b" / "bench.json").read_text())["rows"]
-    who = {(row["cell"], row["who"]) for row in rows}
+    who = {(row["cell"], row["who"]) for row in rows if row["outputs"] == "last"}
+    assert ("tanh_rnn", "flax") in {(row["cell"], row["who"]) for row in rows if row["outputs"] == "all"}
     assert {("tanh_rnn", name) for name in ("ours", "naive", "flax", "nnx", "limit")} <= who
     assert {name for cell, name in who if cell == "lru"} == {"ours", "naive"}
     assert all(row["train_ms"] > 0 and row["infer_ms"] > 0 for row in rows)
     assert (tmp_path / "b" / "bench.png").stat().st_size > 10_000
-    for text in ("| tanh_rnn | flax", "ours / it", "cores"):
+    for text in ("| tanh_rnn | last    | flax", "ours / it", "cores"):
         assert text in done.stdout
         assert text in (tmp_path / "b" / "bench.md").read_text()
     assert ("not installed" in done.stdout) != baselines.installed("torch")

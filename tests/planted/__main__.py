@@ -19,6 +19,7 @@ from tests.planted.faults import FAULTS, Fault
 
 ROOT = Path(__file__).parents[2]
 TABLE = Path(__file__).with_name("README.md")
+PROGRAMS = tempfile.TemporaryDirectory()  # compiled once for all faults
 HEAD = """# Planted faults
 
 What the fast tests (`make test`) say of small faults, one in each file of the library, planted one at a time by
@@ -36,20 +37,18 @@ def planted(fault: Fault, source: str) -> str:
 
 
 def copied(to: Path) -> Path:
-    for name in ("asrnn_jax", "experiments", "tests", "notebooks"):
-        shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
-    shutil.copytree(ROOT / "experiments/results", to / "experiments/results")
-    for file in ROOT.glob("*.*"):
+    for name in (".ci", "asrnn_jax", "experiments", "tests", "notebooks"):
+        shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in filter(Path.is_file, ROOT.iterdir()):
         shutil.copy(file, to)
     return to
 
 
 def first_failure(root: Path, tests: list[str]) -> str | None:
     """The name of a test that fails, or of what could not be imported; None where all pass."""
-    command = [sys.executable, "-m", "pytest", "-x", "-n", "2", *tests]
-    done = subprocess.run(
-        command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "pytest", "-x", "-n", os.environ.get("PLANTED_PROCESSES", "2"), *tests]
+    settings = {"PYTHONPATH": str(root), "ASRNN_TEST_PROGRAMS": PROGRAMS.name}
+    done = subprocess.run(command, cwd=root, env={**os.environ, **settings}, capture_output=True, text=True)
     if done.returncode == 0:
         return None
     found = re.search(r"^(?:FAILED|ERROR) (\S+?)(?: - .*)?$", done.stdout, re.MULTILINE)
