@@ -78,6 +78,8 @@ class StreamClassifier(StreamEstimator):
     unlabelled: Literal["nothing", "unknown"]
     per: Literal["auto", "step", "stream"]
     class_weight: Literal["balanced"] | None
+    per_: class_answers.Per
+    """What an answer is about."""
     _estimator_type = "classifier"
 
     def __init__(

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from asrnn_jax import losses, optim
 from asrnn_jax.cell import Cell, Params
 from asrnn_jax.estimators.endless import Recording
+from asrnn_jax.losses.dual import gap_mean
 from asrnn_jax.run import run
 
 SLOWER = 0.1
@@ -85,7 +86,7 @@ def make_loop(cell: Cell, objective: Objective, *, batch: int, clip: float, targ
         counted = window.counted
         each = objective.loss(outputs, window, weight)
         loss = jnp.where(counted > 0, counted * each, 0).sum() / jnp.maximum(counted.sum(), 1)
-        share = losses.dual.gap_mean(objective.share(outputs, window), jnp.where(counted > 0, window.informative, 1))
+        share = gap_mean(objective.share(outputs, window), jnp.where(counted > 0, window.informative, 1))
         return loss, (jax.lax.stop_gradient(carry), share, weight)
 
     @partial(jax.jit, donate_argnums=0)
