@@ -45,7 +45,8 @@ class StreamClassifier(StreamEstimator):
       limit: scaled values beyond it grow as their logarithm.
       gaps: fewest and most steps of the gaps that are added between recordings; "auto": by the recordings' lengths.
       augment: how much recordings are changed each time they come, in scaled units, of which 1 is about a channel's own
-        standard deviation: that of noise is up to twice this, that of a gain's logarithm half of it.
+        standard deviation: that of noise is up to twice this (three times where a stream has one answer), that of a
+        gain's logarithm half of it.
       window: training steps of the network between two updates.
       batch: streams beside each other.
       steps: most updates.
@@ -74,6 +75,11 @@ class StreamClassifier(StreamEstimator):
       (1, 2)
     """
 
+    unlabelled: Literal["nothing", "unknown"]
+    per: Literal["auto", "step", "stream"]
+    class_weight: Literal["balanced"] | None
+    per_: class_answers.Per
+    """What an answer is about."""
     _estimator_type = "classifier"
 
     def __init__(
@@ -104,30 +110,7 @@ class StreamClassifier(StreamEstimator):
         seed: int = 0,
         verbose: int = 0,
     ):
-        self.cell = cell
-        self.hidden = hidden
-        self.layers = layers
-        self.residual = residual
-        self.options = options
-        self.unlabelled = unlabelled
-        self.per = per
-        self.class_weight = class_weight
-        self.irregular = irregular
-        self.limit = limit
-        self.gaps = gaps
-        self.augment = augment
-        self.window = window
-        self.batch = batch
-        self.steps = steps
-        self.rate = rate
-        self.clip = clip
-        self.target = target
-        self.hold_out = hold_out
-        self.refit = refit
-        self.patience = patience
-        self.minutes = minutes
-        self.seed = seed
-        self.verbose = verbose
+        self._keep(locals())
 
     # ------------------------------------------------------------------------------------------ fitting
 
@@ -201,8 +184,10 @@ class StreamClassifier(StreamEstimator):
         return len(self.preparation.classes)
 
     def _augmented(self) -> dict[str, float]:
-        fresh = 1.0 if self.per_ == "stream" else 0.25  # as it will be where answers are asked for
-        return {"fresh": fresh, "noise": 2 * self.augment, "gain": self.augment / 2}
+        # Streams of one label begin afresh, as they will later, and come whole each time, so that they need more noise.
+        whole = self.per_ == "stream"
+        noise = (3 if whole else 2) * self.augment
+        return {"fresh": 1.0 if whole else 0.25, "noise": noise, "gain": self.augment / 2}
 
     def _record(self, one: Series) -> Recording:
         return class_answers.record(one, self.unlabelled)

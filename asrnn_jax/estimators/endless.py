@@ -24,17 +24,17 @@ DROPPED = 0.2
 class Recording(NamedTuple):
     """Steps to learn from, T of them in a recording, (B, T) in a batch."""
 
-    xs: np.ndarray
+    xs: Any
     """float32 (T, I)"""
-    valid: np.ndarray
+    valid: Any
     """bool (T,): False where a step is missing: the state is held."""
-    wanted: np.ndarray
+    wanted: Any
     """(T,) or (T, K): labels or targets."""
-    informative: np.ndarray
+    informative: Any
     """float32 (T,): 1 where there is something to say, 0 where "nothing" is to be learned."""
-    counted: np.ndarray
+    counted: Any
     """float32 (T,): 0 where nothing is learned at all."""
-    reset: np.ndarray
+    reset: Any
     """bool (T,): the state starts afresh before this step."""
 
 

@@ -54,6 +54,11 @@ class StreamForecaster(StreamEstimator):
       ['t', 'surprise', 'anomaly']
     """
 
+    horizon: int
+    targets: str | Sequence[str] | None
+    distribution: Literal["student", "gaussian"]
+    level: float
+    false_alarms: float
     _estimator_type = "regressor"
 
     def __init__(
@@ -86,32 +91,7 @@ class StreamForecaster(StreamEstimator):
         seed: int = 0,
         verbose: int = 0,
     ):
-        self.horizon = horizon
-        self.targets = targets
-        self.distribution = distribution
-        self.level = level
-        self.false_alarms = false_alarms
-        self.cell = cell
-        self.hidden = hidden
-        self.layers = layers
-        self.residual = residual
-        self.options = options
-        self.irregular = irregular
-        self.limit = limit
-        self.gaps = gaps
-        self.augment = augment
-        self.window = window
-        self.batch = batch
-        self.steps = steps
-        self.rate = rate
-        self.clip = clip
-        self.target = target
-        self.hold_out = hold_out
-        self.refit = refit
-        self.patience = patience
-        self.minutes = minutes
-        self.seed = seed
-        self.verbose = verbose
+        self._keep(locals())
 
     # ------------------------------------------------------------------------------------------ fitting
 

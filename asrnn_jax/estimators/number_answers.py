@@ -13,7 +13,7 @@ from asrnn_jax import losses
 from asrnn_jax.estimators.endless import Recording
 from asrnn_jax.estimators.series import Series
 from asrnn_jax.estimators.training import Objective
-from asrnn_jax.losses.distributions import Gaussian, StudentT, whole
+from asrnn_jax.losses.distributions import Gaussian, StudentT, spread, whole
 
 
 class Forecasts(NamedTuple):
@@ -61,7 +61,7 @@ class Reader(NamedTuple):
         """Of the targets, (..., K), from outputs (..., O) and inputs (..., I)."""
         number = len(self.now)
         place, there = np.maximum(self.now, 0), np.array(self.now) >= 0
-        around = losses.distributions.spread(self.around, (*xs.shape[:-1], number), jnp.float32, "marginal")
+        around = spread(self.around, (*xs.shape[:-1], number), jnp.float32, "marginal")
         away = (jnp.asarray(xs)[..., place] - around.location) * jnp.exp(-around.log_scale)
         factors = jnp.where(jnp.broadcast_to(there, away.shape), outputs[..., number : 2 * number], 0)
         location = outputs[..., :number] + factors * away

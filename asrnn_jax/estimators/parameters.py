@@ -9,6 +9,11 @@ from typing import Any
 class Parameters:
     """What is made with keyword arguments that it keeps under their names."""
 
+    def _keep(self, given: dict[str, Any]) -> None:
+        """Keeps the arguments of ``__init__``, as they are, from its ``locals()``."""
+        for name in self._names():
+            setattr(self, name, given[name])
+
     @classmethod
     def _names(cls) -> list[str]:
         return sorted(name for name in inspect.signature(cls).parameters)

@@ -23,7 +23,7 @@ Kind = Literal["table", "rows", "series"]
 def kind_of(data: Any) -> Kind:
     """What kind of data this is."""
     if isinstance(data, (list, tuple)) and not (data and isinstance(data[0], (str, os.PathLike))):
-        return "rows" if data and np.ndim(data) == 2 else "series"
+        return "rows" if data and np.ndim(data[0]) <= 1 else "series"
     if hasattr(data, "__array__") and not hasattr(data, "columns") and not hasattr(data, "column_names"):
         return "rows" if getattr(data, "ndim", 0) <= 2 else "series"
     return "table"

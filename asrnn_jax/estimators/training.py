@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from asrnn_jax import losses, optim
 from asrnn_jax.cell import Cell, Params
 from asrnn_jax.estimators.endless import Recording
+from asrnn_jax.losses.dual import gap_mean
 from asrnn_jax.run import run
 
 SLOWER = 0.1
@@ -56,7 +58,7 @@ class Loop(NamedTuple):
     """The two programs of a training, compiled once each."""
 
     start: Callable[[Params], State]
-    step: Callable[[State, Recording, float], tuple[State, Measured]]
+    step: Callable[[State, Recording, ArrayLike], tuple[State, Measured]]
 
 
 def make_loop(cell: Cell, objective: Objective, *, batch: int, clip: float, target: float) -> Loop:
@@ -84,11 +86,11 @@ def make_loop(cell: Cell, objective: Objective, *, batch: int, clip: float, targ
         counted = window.counted
         each = objective.loss(outputs, window, weight)
         loss = jnp.where(counted > 0, counted * each, 0).sum() / jnp.maximum(counted.sum(), 1)
-        share = losses.dual.gap_mean(objective.share(outputs, window), jnp.where(counted > 0, window.informative, 1))
+        share = gap_mean(objective.share(outputs, window), jnp.where(counted > 0, window.informative, 1))
         return loss, (jax.lax.stop_gradient(carry), share, weight)
 
     @partial(jax.jit, donate_argnums=0)
-    def step(state: State, window: Recording, rate: float) -> tuple[State, Measured]:
+    def step(state: State, window: Recording, rate: ArrayLike) -> tuple[State, Measured]:
         value_and_gradient = jax.value_and_grad(mean_loss, has_aux=True)
         (loss, (carry, share, weight)), gradient = value_and_gradient(state.params, state, window)
         norm = optax.tree.norm(gradient)
