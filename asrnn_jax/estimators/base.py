@@ -16,8 +16,7 @@ from asrnn_jax.estimators.findings import Finding, summary
 from asrnn_jax.estimators.parameters import Parameters
 from asrnn_jax.estimators.preparation import Preparation
 from asrnn_jax.estimators.series import Series
-from asrnn_jax.estimators.training import Objective, make_loop
-from asrnn_jax.names import named
+from asrnn_jax.estimators.training import Loop, Objective, make_loop
 
 CELL_OPTIONS: dict[str, dict[str, Any]] = {"asrnn": {"a": 0.3, "b": 0.3}}
 """Options of cells that are not their factories' defaults: small recordings are learned faster with a larger D_f."""
