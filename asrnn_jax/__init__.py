@@ -25,6 +25,7 @@ Each module begins with a guide to its subject:
 | train orthogonal parameters                          | `asrnn_jax.orthogonal`, `asrnn_jax.optim`          |
 | look inside a network, and draw what you see         | `asrnn_jax.analysis`, `asrnn_jax.plot`             |
 | run on a stream that never ends                      | `asrnn_jax.streaming`, `asrnn_jax.losses`          |
+| see whether it is worth it on your own data          | `asrnn_jax.pilot`, `asrnn_jax.estimators`          |
 | use a trained network                                | `asrnn_jax.pretrained`, `asrnn_jax.features`       |
 | take a network to where it runs                      | `asrnn_jax.export`                                 |
 | train on copying memory or the adding problem        | `asrnn_jax.tasks`                                  |
@@ -82,7 +83,7 @@ from asrnn_jax.run import run, step
 # Imported when first asked for: what they need takes time to load, or may not be installed.
 _LATER = (
     *("analysis", "estimators", "export", "features", "interop", "linen", "losses", "nnx", "parallel", "plot"),
-    *("pretrained", "streaming", "tasks"),
+    *("pilot", "pretrained", "streaming", "tasks"),
 )
 
 __all__ = ["Cell", "cells", "checked", "optim", "orthogonal", "run", "step"]

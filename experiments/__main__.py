@@ -35,6 +35,7 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   never-reset   compare cells, training regimes and reset policies on streams
   forecast      compare forecasters on endless streams with and without resets
   faults        hurt small runs in every way that machines do, and count what was lost
+  pilot         train on your own streams and write one page with the answer: as python -m asrnn_jax pilot
   bench         time a training step and compare with other libraries
   scaling       bytes exchanged in a step, and what to expect of many accelerators
 
@@ -67,13 +68,17 @@ def main(arguments: list[str]) -> int:
         print(USAGE)
         return 0
     name, rest = arguments[0], arguments[1:]
+    if name == "pilot":
+        from asrnn_jax.pilot.command import main as pilot
+
+        return pilot(rest, prog="python -m experiments pilot")
     try:
         if name in TOOLS:
             print(_tool(name, rest))
         elif name in COMMANDS:
             _train(name, rest)
         else:
-            raise unknown("command", name, [*COMMANDS, *TOOLS])
+            raise unknown("command", name, [*COMMANDS, *TOOLS, "pilot"])
     except UsageError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2

@@ -62,7 +62,7 @@ def test_sdist_and_wheel_pass_the_checks_of_the_index(dist):
     call(sys.executable, "-m", "twine", "check", "--strict", *dist.iterdir())
     (wheel,) = dist.glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    there = [path for path in (ROOT / "asrnn_jax").rglob("*") if path.suffix in (".py", ".typed", SUFFIX)]
+    there = [path for path in (ROOT / "asrnn_jax").rglob("*") if path.suffix in (".py", ".typed", ".jinja", SUFFIX)]
     assert names == {path.relative_to(ROOT).as_posix() for path in there}
 
 

@@ -1,0 +1,193 @@
+"""All numbers of a pilot that tells classes apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from asrnn_jax.estimators import Preparation
+from asrnn_jax.pilot import baselines, classified, disturbed, watched
+from asrnn_jax.pilot.checklist import checklist
+from asrnn_jax.pilot.contributions import contributions
+from asrnn_jax.pilot.joined import MODES, Joined, join, outputs
+from asrnn_jax.pilot.networks import Network, microseconds
+from asrnn_jax.pilot.options import Options
+from asrnn_jax.pilot.reading import Data
+from asrnn_jax.pilot.stability import stability
+from asrnn_jax.streaming import scores
+
+BASELINES = ("boosting", "majority")
+AFTER = 2
+"""Usual events after a disturbance in which recovery is measured."""
+
+
+def grown(data: Data, options: Options, preparation: Preparation) -> dict[str, baselines.Said]:
+    """What the methods without recurrence say along the test streams."""
+    train, test = preparation.apply(data.split.train), preparation.apply(data.split.test)
+    kinds, joined = len(preparation.classes), join(test)
+    trees = baselines.Boosting(nothing=options.unlabelled == "nothing", seed=options.seed).fit(train)
+    return {
+        "boosting": trees.predict(test, kinds),
+        "majority": baselines.majority(train, len(joined.xs), kinds),
+    }
+
+
+def measured(
+    networks: Sequence[Network],
+    others: dict[str, baselines.Said],
+    data: Data,
+    options: Options,
+    progress: Callable[[str], None] = lambda said: None,
+) -> dict[str, Any]:
+    """The result of a pilot, but for what does not depend on the networks."""
+    methods: dict[str, Any] = {}
+    best_answers: dict[str, np.ndarray] = {}
+    for network in networks:
+        progress(f"testing {network.name}")
+        methods[network.name], best_answers[network.name] = _network(network, data, options)
+    joined, rule = _test(networks[0], data, options)
+    kinds = len(networks[0].estimator.preparation.classes)
+    for name, said in others.items():
+        methods[name] = {"kind": "baseline", **classified.scored(joined, said, rule, kinds)}
+        best_answers[name] = said.best
+    best = max(networks, key=lambda network: network.held_out)
+    plain = max(others, key=lambda name: methods[name]["accuracy"]["value"])
+    apart = classified.difference(joined, best_answers[best.name], best_answers[plain])
+    progress(f"looking into {best.name}")
+    model, inside = best.estimator, _inside(best, data, options)
+    trips = inside["monitors"]["streams"]["test"]["tripped"]
+    target = model.target if model.history["gap_share"] else None
+    modes = methods[best.name]["modes"]
+    points = checklist(model.history, target, modes["oracle"]["accuracy"], modes["never"]["accuracy"], trips)
+    return {
+        "answer": {
+            "best": best.name,
+            "baseline": plain,
+            "difference": apart,
+            "verdict": "network" if apart["low"] > 0 else "baseline" if apart["high"] < 0 else "same",
+            "chance": methods["majority"]["accuracy"]["value"],
+        },
+        "rules": {**rule._asdict(), "pieces": len(classified.pieces(joined)), "sets": classified.SETS},
+        "methods": methods,
+        "checklist": points,
+        **inside,
+    }
+
+
+def _test(network: Network, data: Data, options: Options) -> tuple[Joined, classified.Rules]:
+    joined = join(network.estimator.preparation.apply(data.split.test))
+    gaps = options.unlabelled == "nothing"
+    return joined, classified.rules(data.about["step_seconds"], joined, gaps)
+
+
+def _network(network: Network, data: Data, options: Options) -> tuple[dict[str, Any], np.ndarray]:
+    model, (joined, rule) = network.estimator, _test(network, data, options)
+    said = {
+        mode: classified.said(logits, model.sure_)
+        for mode, logits in outputs(model.network, model.params, joined).items()
+    }
+    modes = {
+        mode: {
+            "accuracy": classified.accuracy(joined.labels, said[mode].best),
+            "whole_events": classified.whole_events(joined, said[mode].log_p),
+            "along": classified.along(joined, said[mode].best),
+        }
+        for mode in MODES
+    }
+    found = classified.scored(joined, said["never"], rule, len(model.preparation.classes))
+    found |= {"kind": "network", "modes": modes, "seconds": network.seconds, "sure": model.sure_}
+    return {**found, **network.about(), "microseconds": microseconds(model)}, said["never"].best
+
+
+def _inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
+    """What is shown of the best network."""
+    model = best.estimator
+    cell, params, preparation = model.network, model.params, model.preparation
+    joined, rule = _test(best, data, options)
+    train = join(preparation.apply(data.split.train))
+    watching = watched.prepare(cell, params, train, rule.gaps)
+    disturbances, streams = _disturbances(best, data, joined, rule, options)
+    drop = contributions(
+        cell, params, joined, preparation.inputs, len(preparation.fitted.roles["channels"]), _likelihood(joined)
+    )
+    part = slice(drop.start, drop.start + drop.stretch.shape[1])
+    log_p = classified.said(outputs(cell, params, joined, ["never"])["never"], model.sure_).log_p
+    return {
+        "disturbed": disturbances,
+        "stability": stability(cell, params, joined.xs),
+        "contributions": drop._asdict(),
+        "stretch": {"start": drop.start, "labels": joined.labels[part], "probabilities": np.exp(log_p[part]).T},
+        "monitors": {
+            **watched.about(watching),
+            "streams": watched.watched(cell, params, watching, {"test": joined, **streams}),
+        },
+    }
+
+
+def _likelihood(joined: Joined) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    def of(logits: np.ndarray, xs: np.ndarray) -> np.ndarray:
+        labels = joined.labels[: logits.shape[-2]]
+        log_p = logits - np.logaddexp.reduce(logits, -1, keepdims=True)
+        chosen = np.take_along_axis(log_p, np.broadcast_to(np.maximum(labels, 0)[:, None], (*log_p.shape[:-1], 1)), -1)
+        return np.where(labels >= 0, chosen[..., 0], np.nan)
+
+    return of
+
+
+def _disturbances(
+    best: Network, data: Data, joined: Joined, rule: classified.Rules, options: Options
+) -> tuple[dict[str, Any], dict[str, Joined]]:
+    """What happens in and after stretches of silence and the like, and with channels that drift or fail."""
+    model, table = best.estimator, data.split.test
+    preparation = model.preparation
+    events = scores.events(joined.labels, joined.starts)
+    usual = int(np.median(events.stop - events.start)) if len(events.start) else 50
+    length = int(np.clip(5 * usual, 20, 2000))
+    stretches, streams = {}, {}
+    for kind in disturbed.STRETCHES:
+        changed = disturbed.insert(table, preparation, kind, length, seed=options.seed)
+        series = preparation.apply(changed.table)
+        whole = join(series)
+        rows = np.concatenate([one.rows for one in series if len(one.xs)])
+        inside = (rows >= 0) & changed.inside[rows]
+        said = classified.said(outputs(model.network, model.params, whole, ["never"])["never"], model.sure_)
+        after = _after(inside, AFTER * usual)
+        stretches[kind] = {
+            "nothing": classified.scores_mean(said.answers[inside] < 0),
+            "alarms_per_hour": _alarms(said.answers, inside, rule),
+            "accuracy_after": classified.accuracy(whole.labels[after], said.best[after]),
+            "accuracy": classified.accuracy(whole.labels, said.best),
+            "steps": int(inside.sum()),
+        }
+        streams[kind] = whole
+    moved = {}
+    tables = {f"drift {d:g}": disturbed.moved(table, preparation, d) for d in disturbed.DRIFTS}
+    tables["a tenth of all values missing"] = disturbed.holed(table, 0.1, seed=options.seed)
+    channels = preparation.fitted.roles["channels"]
+    tables |= {f"without {name}": disturbed.without(table, name) for name in channels[:20]} if len(channels) > 1 else {}
+    for kind, changed in tables.items():
+        whole = join(preparation.apply(changed))
+        logits = outputs(model.network, model.params, whole, ["never"])["never"]
+        moved[kind] = {"accuracy": classified.accuracy(whole.labels, logits.argmax(-1))}
+        if kind.startswith("drift"):
+            streams[kind] = whole
+    found = {"length": length, "after": AFTER * usual, "stretches": stretches, "changed": moved}
+    return found, streams
+
+
+def _after(inside: np.ndarray, steps: int) -> np.ndarray:
+    """bool: within so many steps after a stretch."""
+    ends = np.flatnonzero(inside[:-1] & ~inside[1:]) + 1
+    found = np.zeros(len(inside), bool)
+    for end in ends:
+        found[end : end + steps] = True
+    return found & ~inside
+
+
+def _alarms(answers: np.ndarray, inside: np.ndarray, rule: classified.Rules) -> float:
+    labels = np.where(inside, -1, 0)
+    hours = inside.sum() * rule.step_seconds / 3600
+    count = scores.false_alarms([labels], [answers], grace=rule.grace, apart=rule.grace)
+    return count / hours if hours else float("nan")

@@ -1,0 +1,235 @@
+"""All numbers of a pilot that forecasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from asrnn_jax.estimators import Preparation
+from asrnn_jax.pilot import disturbed, forecasted, naive, watched
+from asrnn_jax.pilot.checklist import checklist
+from asrnn_jax.pilot.contributions import contributions
+from asrnn_jax.pilot.forecasted import Wanted
+from asrnn_jax.pilot.joined import Joined, join, outputs
+from asrnn_jax.pilot.naive import Forecast
+from asrnn_jax.pilot.networks import Network, microseconds
+from asrnn_jax.pilot.options import Options
+from asrnn_jax.pilot.reading import Data
+from asrnn_jax.pilot.stability import stability
+
+LEVEL = 0.9
+"""Of the intervals."""
+AFTER = 50
+"""Steps after a disturbance in which recovery is measured."""
+LENGTH = 200
+"""Steps of a disturbance."""
+
+
+def grown(data: Data, options: Options, preparation: Preparation) -> dict[str, Forecast]:
+    """What the methods without recurrence say along the test streams."""
+    train, test = ([one for one in preparation.apply(t) if len(one.xs)] for t in (data.split.train, data.split.test))
+    every = naive.period(train)
+    methods: dict[str, Callable[[Any], np.ndarray]] = {
+        "persistence": lambda one: naive.persistence(one, options.horizon)
+    }
+    if every is not None:
+        methods["seasonal"] = lambda one: naive.persistence(one, options.horizon, every)
+    if len(options.target) <= naive.MOST_TARGETS:
+        methods["boosting"] = naive.Trees(options.horizon, options.seed).fit(train).predict
+    truth = np.concatenate([naive.ahead(one.targets, options.horizon) for one in train if one.targets is not None])
+    return {
+        name: naive.with_interval(
+            [method(one) for one in test], truth - np.concatenate([method(one) for one in train]), LEVEL
+        )
+        for name, method in methods.items()
+    }
+
+
+def measured(
+    networks: Sequence[Network],
+    others: dict[str, Forecast],
+    data: Data,
+    options: Options,
+    progress: Callable[[str], None] = lambda said: None,
+) -> dict[str, Any]:
+    """The result of a pilot, but for what does not depend on the networks."""
+    methods: dict[str, Any] = {}
+    means: dict[str, np.ndarray] = {}
+    for network in networks:
+        progress(f"testing {network.name}")
+        methods[network.name], means[network.name] = _network(network, data)
+    what, targets = _test(networks[0], data), networks[0].estimator.preparation.fitted.targets
+    for name, said in others.items():
+        found = forecasted.scored(what, said, targets.names, targets.scale, LEVEL)
+        methods[name], means[name] = {"kind": "baseline", **found}, said.mean
+    best = max(networks, key=lambda network: network.held_out)
+    plain = min(others, key=lambda name: methods[name]["error"]["value"])
+    apart = forecasted.difference(what, means[best.name], means[plain])
+    progress(f"looking into {best.name}")
+    model, inside = best.estimator, _inside(best, data, options)
+    modes, trips = methods[best.name]["modes"], inside["monitors"]["streams"]["test"]["tripped"]
+    costs = (0.0, 1 - modes["never"]["error"] / modes["oracle"]["error"])
+    return {
+        "answer": {
+            "best": best.name,
+            "baseline": plain,
+            "difference": apart,
+            "verdict": "network" if apart["low"] > 0 else "baseline" if apart["high"] < 0 else "same",
+            "persistence": methods["persistence"]["error"]["value"],
+        },
+        "rules": {
+            "pieces": len(forecasted.pieces(what.joined)),
+            "sets": forecasted.SETS,
+            "period": naive.period([one for one in model.preparation.apply(data.split.train) if len(one.xs)]),
+        },
+        "methods": methods,
+        "checklist": checklist(model.history, model.target, *costs, trips),
+        **inside,
+    }
+
+
+def _test(network: Network, data: Data) -> Wanted:
+    model = network.estimator
+    rule = model.preparation.fitted.rule
+    return forecasted.wanted(model.preparation.apply(data.split.test), model.horizon, rule.step)
+
+
+def _said(model: Any, what: Wanted, ys: np.ndarray) -> tuple[Forecast, np.ndarray]:
+    """The forecasts of outputs along joined streams, scaled, and how surprising each step was."""
+    mean, half, surprise = model._reader.said(what.now, ys)
+    wide = half * model.calibration_.widening
+    near = what.joined.starts.copy()  # the first steps of a stream were forecast from the stream before it
+    for i in range(1, model.horizon):
+        near[i:] |= what.joined.starts[: len(near) - i]
+    calibrated = model.calibration_.surprise(np.where(near, np.nan, surprise))
+    return Forecast(mean, mean - wide, mean + wide), calibrated
+
+
+def _network(network: Network, data: Data) -> tuple[dict[str, Any], np.ndarray]:
+    model, what = network.estimator, _test(network, data)
+    targets, step = model.preparation.fitted.targets, data.about["step_seconds"]
+    said = {mode: _said(model, what, ys) for mode, ys in outputs(model.network, model.params, what.joined).items()}
+    modes = {}
+    for mode, (forecast, _) in said.items():
+        error = forecasted.errors(what.truth, forecast.mean)
+        along = forecasted.scores.along(np.arange(len(error)), error)
+        modes[mode] = {"error": forecasted.mean_error(error), "along": along}
+    forecast, surprise = said["never"]
+    found = forecasted.scored(what, forecast, targets.names, targets.scale, LEVEL)
+    count, worst = forecasted.alarms(surprise, model.threshold_, what.joined)
+    known = surprise[np.isfinite(surprise)]
+    found["anomalies"] = {
+        "runs": count,
+        "per_hour": count / max(len(known) * step / 3600, 1e-9),
+        "share": forecasted.mean_error((known >= model.threshold_).astype(float)),
+        "expected": model.false_alarms,
+        "threshold": model.threshold_,
+        "worst": [{**run, **_where(run["start"], what, data)} for run in worst],
+    }
+    found |= {"kind": "network", "modes": modes, "seconds": network.seconds}
+    return {**found, **network.about(), "microseconds": microseconds(model)}, forecast.mean
+
+
+def _where(step: int, what: Wanted, data: Data) -> dict[str, Any]:
+    """Stream and time of a step, as they are written in the table."""
+    table, row = data.split.test, int(what.now.rows[step])
+    if row < 0:
+        return {"stream": "", "time": ""}
+    time = "" if table.times is None else str(table.how.write(table.times[row : row + 1])[0])
+    return {"stream": str(table.stream.values[table.stream.codes[row]]), "time": time}
+
+
+def _inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
+    """What is shown of the best network."""
+    model, what = best.estimator, _test(best, data)
+    cell, params, preparation = model.network, model.params, model.preparation
+    train = join(preparation.apply(data.split.train))
+    watching = watched.prepare(cell, params, train, gaps=False)
+    disturbances, streams = _disturbances(best, data, what, options)
+
+    def minus_error(ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
+        mean = np.asarray(model._reader.distribution(jnp.asarray(ys), jnp.asarray(xs)).location)
+        return -forecasted.errors(what.truth[: ys.shape[-2]], mean)
+
+    forecast, surprise = _said(model, what, outputs(cell, params, what.joined, ["never"])["never"])
+    drop = contributions(
+        cell,
+        params,
+        what.joined,
+        preparation.inputs,
+        len(preparation.fitted.roles["channels"]),
+        minus_error,
+        changes=np.nan_to_num(surprise) >= 2,
+    )
+    part, targets = slice(drop.start, drop.start + drop.stretch.shape[1]), preparation.fitted.targets
+    in_units = {"truth": what.truth, **forecast._asdict()}
+    shown = {name: v[part, 0] * targets.scale[0] + targets.median[0] for name, v in in_units.items()}
+    return {
+        "disturbed": disturbances,
+        "stability": stability(cell, params, what.joined.xs),
+        "contributions": drop._asdict(),
+        "stretch": {"start": drop.start, "target": targets.names[0], **shown},
+        "monitors": {
+            **watched.about(watching),
+            "streams": watched.watched(cell, params, watching, {"test": what.joined, **streams}),
+        },
+    }
+
+
+def _disturbances(
+    best: Network, data: Data, what: Wanted, options: Options
+) -> tuple[dict[str, Any], dict[str, Joined]]:
+    """What happens in and after stretches of silence and the like, and with channels that drift or fail."""
+    model, table = best.estimator, data.split.test
+    preparation, step = model.preparation, model.preparation.fitted.rule.step
+    stretches, streams, changed = {}, {}, {}
+
+    def run(table: Any) -> tuple[Wanted, Forecast, np.ndarray]:
+        there = forecasted.wanted(preparation.apply(table), model.horizon, step)
+        return there, *_said(model, there, outputs(model.network, model.params, there.joined, ["never"])["never"])
+
+    usual = forecasted.mean_error(_width(run(table)[1]))
+    for kind in disturbed.STRETCHES:
+        found = disturbed.insert(table, preparation, kind, LENGTH, seed=options.seed)
+        there, said, surprise = run(found.table)
+        rows = there.now.rows
+        inside = (rows >= 0) & found.inside[rows]
+        after = np.zeros(len(inside), bool)
+        for end in np.flatnonzero(inside[:-1] & ~inside[1:]) + 1:
+            after[end : end + AFTER] = True
+        error = forecasted.errors(there.truth, said.mean)
+        stretches[kind] = {
+            "width": forecasted.mean_error(_width(said)[inside]) / usual,
+            "error_after": forecasted.mean_error(error[after & ~inside]),
+            "error": forecasted.mean_error(error[~inside]),
+            "anomalies": forecasted.mean_error((surprise[inside] >= model.threshold_).astype(float)),
+            "steps": int(inside.sum()),
+        }
+        streams[kind] = there.joined
+    tables = {f"drift {d:g}": disturbed.moved(table, preparation, d) for d in disturbed.DRIFTS}
+    tables["a tenth of all values missing"] = disturbed.holed(table, 0.1, seed=options.seed)
+    names = preparation.fitted.roles["channels"]
+    tables |= {f"without {name}": disturbed.without(table, name) for name in names[:20]} if len(names) > 1 else {}
+    for kind, one in tables.items():
+        there, said, _ = run(one)
+        drift = kind.startswith("drift")
+        moved = float(kind.split()[1]) if drift else 0.0
+        offset = moved * _scales(preparation) if drift else 0.0  # what is to be forecast drifts with its channel
+        changed[kind] = {"error": forecasted.mean_error(forecasted.errors(what.truth + offset, said.mean))}
+        if drift:
+            streams[kind] = there.joined
+    return {"length": LENGTH, "after": AFTER, "stretches": stretches, "changed": changed}, streams
+
+
+def _width(said: Forecast) -> np.ndarray:
+    return (said.high - said.low).mean(-1)
+
+
+def _scales(preparation: Preparation) -> np.ndarray:
+    """How far a channel's deviation moves each target that is a channel, in the target's own deviations, ``(K,)``."""
+    fitted = preparation.fitted
+    scale = dict(zip(fitted.roles["channels"], fitted.rule.scale.tolist()))
+    return np.array([scale.get(name, 0.0) / s for name, s in zip(fitted.targets.names, fitted.targets.scale)])

@@ -1,0 +1,126 @@
+"""A pilot from the first to the last: read, train, compare, look inside, write."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import asrnn_jax
+from asrnn_jax.pilot import folder, networks, reading
+from asrnn_jax.pilot.options import Options
+from asrnn_jax.pilot.page import page
+from asrnn_jax.pilot.script import script
+
+FOR_NETWORKS = 0.75
+"""Share of the minutes; the rest is for trees, scores and figures."""
+
+
+def pilot(options: Options, *, arguments: Sequence[str] = (), verbose: int = 0) -> dict[str, Any]:
+    """Carries out a pilot, or goes on with one that was stopped, and writes its folder.
+
+    Args:
+      options: what to do.
+      arguments: how it was called, for the page.
+      verbose: 1 shows a progress bar, if tqdm is installed.
+
+    Returns:
+      The result, what ``result.json`` holds.
+
+    Raises:
+      ValueError: data or options that cannot be used; the message says what helps.
+      OSError: files that cannot be read or written. ImportError: the extra [pilot] is not installed.
+    """
+    begin = time.monotonic()
+    options.check()
+    data = reading.read(options)
+    files = {path: folder.digest(path) for path in (*options.data, *options.test)}
+    settings = {name: value for name, value in asdict(options).items() if name not in ("out", "data", "test")}
+    config = folder.plain({**settings, "files": sorted(files.values())})
+    out = folder.claim(options.out, config)
+    kind = importlib.import_module("asrnn_jax.pilot." + ("forecasting" if options.forecast else "classification"))
+    with _Progress(verbose, 2 * len(options.cells) + 3) as progress:
+        trained = []
+        for i, cell in enumerate(options.cells):
+            progress(f"training {cell}")
+            left = FOR_NETWORKS * options.minutes - (time.monotonic() - begin) / 60 * FOR_NETWORKS
+            minutes = max(left / (len(options.cells) - i), 0.02 * options.minutes)
+            trained.append(networks.trained(out, cell, options, data.split.train, minutes))
+        progress("methods without recurrence")
+        others = kind.grown(data, options, trained[0].estimator.preparation)
+        found = kind.measured(trained, others, data, options, progress)
+        result = folder.plain(
+            {
+                "kind": "forecast" if options.forecast else "classification",
+                "pilot": _about(options, arguments, time.monotonic() - begin),
+                "data": data.about,
+                "findings": _sorted(data.findings),
+                **found,
+            }
+        )
+        progress("writing the page")
+        _write(out, result, options)
+    return result
+
+
+def _write(out: Path, result: dict[str, Any], options: Options) -> None:
+    best = result["answer"]["best"]
+    shutil.copyfile(out / "networks" / f"{best}.safetensors", out / folder.NAMES["model"])
+    folder.write_text(out / folder.NAMES["script"], script(options))
+    folder.write_json(out / folder.NAMES["result"], result)
+    runs = [{"method": name, **scores} for name, scores in result["methods"].items()]
+    lines = [json.dumps(run, ensure_ascii=False, allow_nan=False) for run in runs]
+    folder.write_text(out / folder.NAMES["runs"], "\n".join(lines) + "\n")
+    folder.write_text(out / folder.NAMES["page"], page(result))
+
+
+def _about(options: Options, arguments: Sequence[str], seconds: float) -> dict[str, Any]:
+    return {
+        **asdict(options),
+        "arguments": list(arguments),
+        "version": asrnn_jax.__version__,
+        "jax": jax.__version__,
+        "backend": jax.default_backend(),
+        "seconds": seconds,
+    }
+
+
+def _sorted(findings: Sequence[Any]) -> list[dict[str, Any]]:
+    rank = {"serious": 0, "repair": 1, "info": 2}
+    return [finding.about() for finding in sorted(findings, key=lambda finding: rank[finding.severity])]
+
+
+class _Progress:
+    """A bar with a step for each part of the work, on standard error."""
+
+    def __init__(self, verbose: int, parts: int):
+        self._bar: Any = None
+        if verbose:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=parts, unit="part", dynamic_ncols=True)
+        self._parts = 0
+
+    def __enter__(self) -> Callable[[str], None]:
+        return self._begin
+
+    def _begin(self, said: str) -> None:
+        if self._bar is not None:
+            if self._parts:
+                self._bar.total = max(self._bar.total, self._parts + 1)
+                self._bar.update(1)
+            self._bar.set_description(said)
+        self._parts += 1
+
+    def __exit__(self, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.total = self._parts
+            self._bar.update(self._parts - self._bar.n)
+            self._bar.close()

@@ -1,0 +1,96 @@
+"""A forecaster of streams: means, intervals, surprises, in the units of the data, live as on the whole."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asrnn_jax.estimators import StreamForecaster
+
+SMALL = {"cell": "gru", "hidden": 8, "steps": 150, "rate": 0.02, "window": 40, "batch": 8, "minutes": None}
+
+
+def waves(rows=1500, seed=0):
+    """Two targets in units of their own; the second follows a covariate three steps later."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=rows)
+    return pd.DataFrame(
+        {
+            "t": np.arange(rows) * 1.0,
+            "wave": 1000 + 20 * np.sin(np.arange(rows) / 3) + 2 * rng.normal(size=rows),
+            "led": 1e-3 * (np.concatenate([np.zeros(3), z[:-3]]) + 0.1 * rng.normal(size=rows)),
+            "leads": z,
+        }
+    )
+
+
+@pytest.fixture(scope="module", params=["student", "gaussian"])
+def model(request):
+    found = StreamForecaster(horizon=2, targets=["wave", "led"], distribution=request.param, **SMALL)
+    return found.fit(waves(), time="t")
+
+
+NEW = waves(seed=1)
+
+
+def test_it_forecasts_with_intervals_that_hold(model):
+    found = model.evaluate(NEW)
+    assert found["wave"]["error"] < 6
+    assert found["led"]["error"] < 0.5e-3
+    for one in found.values():
+        assert 0.8 < one["coverage"] < 0.97
+        assert one["skill"] > 0.3
+    assert model.score(NEW) == pytest.approx(np.mean([one["skill"] for one in found.values()]))
+
+
+def test_the_numbers_are_those_of_the_table(model):
+    table, found = model.predict(NEW), model.evaluate(NEW)
+    assert list(table.columns) == ["t", "wave", "wave low", "wave high", "led", "led low", "led high"]
+    later, now = NEW.wave.shift(-2), NEW.wave
+    error = (table.wave - later).abs().mean()
+    assert error == pytest.approx(found["wave"]["error"], rel=1e-4)
+    assert found["wave"]["skill"] == pytest.approx(1 - error / (now - later).abs().mean(), rel=1e-3)
+    inside = (table["wave low"] <= later) & (later <= table["wave high"])
+    assert inside[:-2].mean() == pytest.approx(found["wave"]["coverage"], abs=1e-6)
+
+
+def test_a_stretch_unlike_the_others_surprises(model):
+    strange = NEW.copy()
+    strange.loc[700:705, "wave"] += 60
+    found = model.anomaly(strange)
+    assert found.anomaly[700:706].any()
+    assert found.anomaly[:700].mean() < 0.02
+    assert found.surprise[:2].isna().all()  # nothing was forecast for them
+    assert 698 < found.surprise.idxmax() < 710
+
+
+def test_a_session_gives_what_the_whole_gives(model, tmp_path):
+    model.save(tmp_path / "model")
+    session, parts = StreamForecaster.load(tmp_path / "model").session(), []
+    rows = NEW.iloc[:60].copy()
+    rows.loc[20:22, ["wave", "led", "leads"]] = np.nan
+    for start in range(0, 60, 7):
+        parts.append(np.stack(session.push(rows.iloc[start : start + 7].to_dict("list")), -1))
+    expected = model.predict(rows)
+    for k, name in enumerate(model.targets_):
+        columns = expected[[name, f"{name} low", f"{name} high"]]
+        scale = model.preparation.fitted.targets.scale[k]
+        np.testing.assert_allclose(np.concatenate(parts)[:, k] / scale, columns / scale, atol=1e-4)
+
+
+def test_by_default_all_channels_are_forecast_and_arrays_give_arrays():
+    x = waves()[["wave", "leads"]].to_numpy()
+    found = StreamForecaster(**{**SMALL, "steps": 20}).fit(x)
+    assert found.targets_ == ("x0", "x1")
+    assert found.predict(x).shape == (1500, 2)
+    assert found.anomaly(x).shape == (1500,)
+    steps = found.history["step"][-1]
+    assert found.partial_fit(x, steps=10).history["step"][-1] == steps + 10
+
+
+def test_wrong_arguments_are_said(without_type_checks):
+    wrong = ({"horizon": 0}, {"level": 1.0}, {"distribution": "uniform"}, {"false_alarms": 0.0}, {"targets": "wav"})
+    for one in wrong:
+        with pytest.raises(ValueError, match=next(iter(one))):
+            StreamForecaster(**one).fit(waves(), time="t")
+    with pytest.raises(ValueError, match="not fitted"):
+        StreamForecaster().predict(waves())

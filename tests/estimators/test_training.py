@@ -1,0 +1,140 @@
+"""Endless streams of recordings, and a training that keeps its time, ends when it should and never gets lost."""
+
+import time
+
+import numpy as np
+import pytest
+
+from asrnn_jax.estimators import fitting, splits
+from asrnn_jax.estimators.endless import Mixing, Recording, streams
+from asrnn_jax.estimators.series import Series
+from tests.estimators.test_classifier import SMALL, StreamClassifier, recordings
+
+PLAIN = Mixing(channels=2, flags=(1,), gaps=(3, 6), piece=1000, fresh=0.5, noise=0.0, gain=0.0)
+
+
+def some(number=4):
+    """Recordings 1, 2, ... that say in each step which they are and where."""
+    made = []
+    for i in range(1, number + 1):
+        steps = 5 + i
+        xs = np.stack([np.full(steps, i), np.arange(steps), np.zeros(steps)], 1).astype(np.float32)
+        yes = np.ones(steps, np.float32)
+        made.append(Recording(xs, yes > 0, np.full(steps, i), yes, yes, np.zeros(steps, bool)))
+    return made
+
+
+def joined(mixing, windows=40, steps=25, seed=0):
+    found = [w for _, w in zip(range(windows), streams(some(), mixing, batch=3, window=steps, seed=seed))]
+    return Recording(*(np.concatenate(leaves, axis=1) for leaves in zip(*found)))
+
+
+def test_streams_are_whole_recordings_with_gaps_between():
+    long = joined(PLAIN)
+    for row in range(3):
+        wanted = long.wanted[row]
+        starts = np.flatnonzero((wanted > 0) & (np.r_[-1, wanted[:-1]] < 0))[1:]
+        ends = np.flatnonzero((wanted > 0) & (np.r_[wanted[1:], 1] < 0))
+        for start in starts[:-1]:
+            end = ends[ends >= start][0]
+            kind = wanted[start]
+            assert end - start + 1 == 5 + kind
+            assert (long.xs[row, start : end + 1, 0] == kind).all()
+        order = wanted[starts]
+        assert set(order) == {1, 2, 3, 4}
+        gaps = starts[1:] - ends[ends > starts[0]][: len(starts) - 1] - 1
+        assert gaps.min() >= 3
+        assert gaps.max() <= 6
+        assert 0.2 < long.reset[row][starts].mean() < 0.8
+    assert (long.informative == (long.wanted > 0)).all()
+    assert not long.reset[long.wanted < 0].any()
+    assert not long.counted[~long.valid].any()
+    assert (~long.valid).any()
+
+
+def test_streams_follow_from_their_seed():
+    first, same, other = (joined(PLAIN, windows=5, seed=seed) for seed in (0, 0, 1))
+    for one, two in zip(first, same):
+        np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(first.xs, other.xs)
+
+
+def test_flags_go_with_channels_that_fail():
+    long = joined(PLAIN, windows=200)
+    flagged = long.xs[..., 2] == 1
+    assert flagged.any()
+    stuck = flagged[:, 1:] & flagged[:, :-1]
+    same = long.xs[:, 1:, 1] == long.xs[:, :-1, 1]
+    assert same[stuck & (long.wanted[:, 1:] > 0) & (long.wanted[:, :-1] > 0)].mean() > 0.9
+
+
+def series(labels):
+    steps = len(labels)
+    return Series(
+        "a", np.zeros((steps, 1), np.float32), np.array(labels), np.ones(steps, bool), None, np.arange(steps), None
+    )
+
+
+def test_what_is_held_out_are_streams_but_none_with_the_last_of_a_class():
+    every = [series([0] * 10), series([0, 1] * 5), series([1] * 10), series([0] * 10), series([2] * 10)]
+    for seed in range(5):
+        learned, held, said = splits.split(every, 0.3, seed)
+        assert len(learned) + len(held) == 5
+        assert held
+        assert any(one is every[4] for one in learned)
+        assert f"{len(held)} of 5 streams" in said
+    learned, held, said = splits.split(every[:2], 0.2, 0)
+    assert [len(one.xs) for one in learned] == [8, 8]
+    assert [len(one.xs) for one in held] == [2, 2]
+    assert splits.split(every, 0.0, 0)[1] == []
+
+
+def test_a_rate_is_found_and_the_time_is_kept():
+    begin = time.monotonic()
+    options = {**SMALL, "rate": None, "steps": 100_000, "minutes": 0.15, "patience": 10_000}
+    found = StreamClassifier(**options).fit(recordings(), label="state", stream="who", time="t")
+    assert time.monotonic() - begin < 0.15 * 60 * 1.5
+    assert found.rate_ in fitting.RATES
+    assert "give more minutes" in found.summary()
+    assert found.score(recordings(seed=3)) > 0.8
+
+
+def test_a_training_that_diverges_keeps_what_was_before():
+    data = recordings()
+    found = StreamClassifier(**{**SMALL, "cell": "irnn", "rate": 1e30}).fit(data, label="state", stream="who")
+    assert "diverged" in found.summary()
+    assert all(np.isfinite(leaf).all() for leaf in map(np.asarray, found.params["output"].values()))
+
+
+def test_an_interrupt_keeps_the_best_so_far(monkeypatch):
+    calls = []
+
+    def look(self, cell, params, held):
+        calls.append(params)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return 0.5
+
+    monkeypatch.setattr(StreamClassifier, "_look", look)
+    found = StreamClassifier(**{**SMALL, "steps": 500}).fit(recordings(), label="state", stream="who", time="t")
+    assert "Interrupted" in found.summary()
+    assert found.n_steps_ == 50
+    np.testing.assert_array_equal(found.params["output"]["kernel"], calls[0]["output"]["kernel"])
+
+
+def test_no_better_score_ends_it_early(monkeypatch):
+    scores = iter([0.5, *[0.1] * 100])
+    monkeypatch.setattr(StreamClassifier, "_look", lambda *_: next(scores))
+    options = {**SMALL, "steps": 1000, "patience": 2, "refit": False}
+    found = StreamClassifier(**options).fit(recordings(), label="state", stream="who", time="t")
+    assert found.history["step"][-1] == 150
+    assert found.n_steps_ == 50
+    assert found.held_out_score_ == 0.5
+
+
+@pytest.mark.parametrize("cell", ["asrnn", "dtriv"])
+def test_orthogonal_cells_learn_with_a_rate_of_their_own(cell):
+    found = StreamClassifier(**{**SMALL, "cell": cell, "steps": 120}).fit(recordings(), label="state", stream="who")
+    losses = found.history["loss"]
+    assert np.isfinite(losses).all()
+    assert losses[11] < 0.9 * losses[0]
