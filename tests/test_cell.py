@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import weakref
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,7 +113,8 @@ def test_initial_values_are_finite_and_train_in_every_dtype(name, dtype):
         jax.tree.leaves_with_path(params), jax.tree.leaves(wide), jax.tree.leaves(gradient), strict=True
     ):
         assert p.dtype == dtype
-        np.testing.assert_array_equal(p, w.astype(dtype), err_msg=str(path))  # drawn wide, cast at the end
+        # Drawn wide and cast at the end, but for the last bit, which two programs may round in two ways.
+        chex.assert_trees_all_close(p.astype(w.dtype), w, rtol=2 * float(jnp.finfo(dtype).eps), atol=1e-6)
         assert jnp.isfinite(p).all(), path
         assert jnp.isfinite(g).all(), path
         assert (g != 0).any() or path[-1].key in still, path
