@@ -36,6 +36,7 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   forecast      compare forecasters on endless streams with and without resets
   faults        hurt small runs in every way that machines do, and count what was lost
   bench         time a training step and compare with other libraries
+  audit         does a streaming model need resets? The same as python -m asrnn_jax audit
   scaling       bytes exchanged in a step, and what to expect of many accelerators
 
   python -m experiments COMMAND --help explains every flag.
@@ -68,12 +69,14 @@ def main(arguments: list[str]) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     try:
+        if name == "audit":  # a command of the package, with flags of its own
+            return importlib.import_module("asrnn_jax.audit.command").main(rest)
         if name in TOOLS:
             print(_tool(name, rest))
         elif name in COMMANDS:
             _train(name, rest)
         else:
-            raise unknown("command", name, [*COMMANDS, *TOOLS])
+            raise unknown("command", name, [*COMMANDS, *TOOLS, "audit"])
     except UsageError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
