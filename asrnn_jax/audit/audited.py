@@ -34,7 +34,8 @@ class Settings:
     every: tuple[int, ...] | None = None
     """Intervals of periodic resets; None: 10, 30, 100, ... up to half a stream."""
     pasts: tuple[int, ...] = (0, 10, 30, 100, 300, 1000)
-    """Steps of silence, noise and other samples before a sample; the place of a collapse between is searched for."""
+    """Steps of silence, noise and other samples before a sample; the place of a collapse between is searched for.
+    (): leave this out, as where what is right depends on what was before."""
     quiet: float = 0.0
     """What the inputs are in silence."""
     noise: float | None = None
@@ -59,7 +60,7 @@ class Settings:
         for name in ("first", "parts", "remember"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: give at least 1.")
-        if not self.pasts or list(self.pasts) != sorted(set(self.pasts)) or self.pasts[0] < 0:
+        if list(self.pasts) != sorted(set(self.pasts)) or min(self.pasts, default=0) < 0:
             raise ValueError(f"pasts={self.pasts}: give numbers of steps, ascending.")
         if not self.margin > 0:
             raise ValueError(f"margin={self.margin}: give a difference above 0.")
@@ -121,9 +122,9 @@ def resets(
     chosen = _policies(known, data, ys.shape[-1], settings) if policies is None else list(policies)
     chosen = [never(), *(policy for policy in chosen if policy != never())]
     name = next(iter(scores))
-    asked = probes(data)
+    asked = probes(data) if settings.pasts else None
     better = -1 if settings.lower_is_better else 1
-    total = data.steps * len(chosen) + 3 * settings.pasts[-1] * (asked is not None)
+    total = data.steps * len(chosen) + 3 * max(settings.pasts, default=0)
     points = tuple(data.steps * i // 4 for i in (1, 2, 3))
     watch = Watch(known, data, settings.first, settings.parts, points)
     with _bar(settings.progress, total, known.name) as advanced:
@@ -210,7 +211,8 @@ def _rows(tallies: list[Tally], name: str, better: int, seed: int) -> tuple[Row,
 
     rows = []
     for each in tallies:
-        own, others = each.by_part[name], {k: float(v.part.sum() / v.whole.sum()) for k, v in each.by_part.items()}
+        own = each.by_part[name]
+        others = {k: float(v.part.sum() / (v.whole.sum() or np.nan)) for k, v in each.by_part.items()}
         gain, careful = Interval(0.0, 0.0, 0.0), Interval(0.0, 0.0, 0.0)
         if each is not tallies[0]:
             gain = interval(signed(own), signed(base[name]), seed=seed)

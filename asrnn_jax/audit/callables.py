@@ -40,7 +40,7 @@ def function(step: Step, start: Any, *, name: str = "", context: int = 0) -> Mod
     axes = _axes(one, several(2)) if several else jax.tree.map(lambda leaf: 0, one)
     if several is None:
         several = lambda batch: jax.tree.map(lambda leaf: _like(np.stack([_numpy(leaf)] * batch), leaf), start)  # noqa: E731
-        return stepped(_either(step, start), several, axes, name, context)
+        return stepped(_either(step, start, name), several, axes, name, context)
     return stepped(step, several, axes, name, context)
 
 
@@ -74,18 +74,19 @@ def stepped(step: Step, start: Callable[[int], Any], axes: Any, name: str, conte
     return Model(name, begin, advance, vector, take)
 
 
-def _either(step: Step, start: Any) -> Step:
+def _either(step: Step, start: Any, name: str) -> Step:
     """`step` for all streams at once where it can take them, else one by one; found out at its first call."""
     known: list[bool] = []
 
     def one_by_one(state: Any, x: Any) -> tuple[Any, Any]:
         leaves, tree = jax.tree.flatten(state)
-        done = [step(jax.tree.unflatten(tree, [leaf[b] for leaf in leaves]), x[b]) for b in range(len(x))]
+        states = [jax.tree.unflatten(tree, [leaf[b] for leaf in leaves]) for b in range(len(x))]
+        done = [_called(step, each, x[b], name) for b, each in enumerate(states)]
         ys = np.stack([_numpy(y) for _, y in done])
         for after, _ in done:
-            _same(start, after, "model")
-        states = [jax.tree.leaves(after) for after, _ in done]
-        merged = [_like(np.stack([_numpy(leaf) for leaf in each]), leaves[i]) for i, each in enumerate(zip(*states))]
+            _same(start, after, name)
+        columns = zip(*(jax.tree.leaves(after) for after, _ in done))
+        merged = [_like(np.stack([_numpy(leaf) for leaf in each]), leaves[i]) for i, each in enumerate(columns)]
         return jax.tree.unflatten(tree, merged), ys
 
     def call(state: Any, x: Any) -> tuple[Any, Any]:

@@ -120,7 +120,7 @@ def load(options: argparse.Namespace) -> tuple[Model, dict[str, Any] | None]:
     return onnx(options.file, x=options.x, y=options.y, states=states, constants=known, context=options.context), None
 
 
-def constants(given: list[str] | None) -> dict[str, float]:
+def constants(given: list[str] | None) -> dict[str, Any]:
     """``["sr=8000"]`` as numbers by name."""
     found = {}
     for each in given or ():

@@ -57,10 +57,10 @@ def as_model(model: Any, start: Any = None) -> Model:
         if start is not None:
             raise ValueError("start: such a model knows what it starts from; give None.")
         return model if isinstance(model, Model) else onnx(model)
-    step: Any = model
-    if not callable(step):
-        raise TypeError(f"model is {type(model).__name__}: give a Cell, a function (state, x) -> (state, y) or a file.")
-    return function(step, start)
+    if callable(model):
+        step: Any = model
+        return function(step, start)
+    raise TypeError(f"model is {type(model).__name__}: give a Cell, a function (state, x) -> (state, y) or a file.")
 
 
 def of_cell(cell: Cell, params: Params | Weights, name: str = "") -> Model:

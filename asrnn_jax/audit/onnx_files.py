@@ -126,6 +126,7 @@ def _pairs(ins: Mapping[str, Any], outs: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _only(names: list[str], what: str, argument: str, told: str, nodes: Mapping[str, Any]) -> str:
+    names = [name for name in names if len(nodes[name].shape) > 1]  # with an axis for streams and one for numbers
     floats = [name for name in names if "float" in nodes[name].type or "double" in nodes[name].type]
     if len(floats) != 1:
         raise ValueError(f"{what} could be {' or '.join(floats) or 'none'}: name it by {argument}=; {told}.")

@@ -117,10 +117,9 @@ def from_table(path: Path, *, label: str, stream: str | None, time: str | None, 
     table = as_table(path, label=label, stream=stream, time=time)
     if table.labels is None:
         raise ValueError(f"{path}: no column of labels; name it by --label.")
-    words, codes = table.labels.values, table.labels.codes
-    numbers = [int(word) if word.lstrip("-").isdigit() else None for word in words]
-    values = np.array([i if n is None else n for i, n in enumerate(numbers)] if None not in numbers or detector else
-                      range(len(words)))  # fmt: skip
+    words, codes = [str(word) for word in table.labels.values], table.labels.codes
+    whole = all(word.lstrip("-").isdigit() for word in words)
+    values = np.array([int(word) if whole else i for i, word in enumerate(words)])
     y = np.where(codes < 0, -1, values[np.maximum(codes, 0)]) if len(words) else codes
     y = np.where(y == 0, -1, y) if detector else y
     xs = np.stack(list(table.channels.values()), axis=-1).astype(np.float32)
