@@ -121,7 +121,7 @@ def from_table(path: Path, *, label: str, stream: str | None, time: str | None, 
     whole = all(word.lstrip("-").isdigit() for word in words)
     values = np.array([int(word) if whole else i for i, word in enumerate(words)])
     y = np.where(codes < 0, -1, values[np.maximum(codes, 0)]) if len(words) else codes
-    y = np.where(y == 0, -1, y) if detector else y
+    y = np.where(y == 0, -1, y) if detector and whole else y
     xs = np.stack(list(table.channels.values()), axis=-1).astype(np.float32)
     streams, labels = [], []
     for code in range(len(table.stream.values)):

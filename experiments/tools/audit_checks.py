@@ -127,8 +127,8 @@ def page(found: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             "# Is the audit right?",
-            "`python -m experiments.tools.audit_checks --data-dir FOLDER --detector FILE.onnx --sound FOLDER` makes this "
-            "page and [audit.json](audit.json), which has all numbers. Two CPU cores, on which other work ran too.",
+            "`python -m experiments.tools.audit_checks --data-dir FOLDER --detector FILE.onnx --sound FOLDER` makes "
+            "this page and [audit.json](audit.json), with all numbers. Two CPU cores, on which other work ran too.",
             "## Planted collapses",
             f"A model that sticks after k quiet steps in a row. The audit finds the k planted, and no collapse after "
             f"other samples, in **{right} of {len(found['plants'])}** plants: {planted}.",
@@ -138,14 +138,14 @@ def page(found: dict[str, Any]) -> str:
             "truth, of 2,000 simulations. Give 10 streams or more.",
             covered,
             "## Networks of the package",
-            f"Accuracy in % at the end of samples on streams of Fashion-MNIST, {TEST_STREAMS} streams. **{same} of {of}** "
-            "are equal to the digit to what the code of never-reset's tables measures on the same streams, and "
+            f"Accuracy in % at the end of samples on streams of Fashion-MNIST, {TEST_STREAMS} streams. **{same} of "
+            f"{of}** are equal to the digit to what the code of never-reset's tables measures on the same streams, and "
             f"{cards} of {2 * len(found['networks'])} to the networks' cards.",
             table(lines),
             *(f"- {row['name']}: {row['verdict']}" for row in found["networks"]),
             "## A voice detector that nobody here made",
-            "silero_vad 6.2.3 (MIT licence), 250 recordings of spoken digits (60 where gaps are long) joined with gaps of "
-            "0.3 to 2 s, chunks of 32 ms. Speech found in %, in brackets false alarms in % of the chunks of gaps.",
+            "silero_vad 6.2.3 (MIT licence), 250 recordings of spoken digits (60 where gaps are long) joined with "
+            "gaps of 0.3 to 2 s, chunks of 32 ms. Speech found in %, in brackets false alarms in % of the gaps.",
             table(rows),
             *(f"- {row['gaps'].replace('--', '')}: {row['verdict']}" for row in found["detector"]),
             "![score by policy, along the streams, by time since a reset; after gaps; the state](detector.png)",
