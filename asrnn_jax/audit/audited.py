@@ -13,7 +13,7 @@ import numpy as np
 from asrnn_jax.audit.found import Found
 from asrnn_jax.audit.measures import Measure, Sums, interval, measures
 from asrnn_jax.audit.models import Model, as_model
-from asrnn_jax.audit.pasts import AfterGap, Probes, after_gaps, asked_fresh, probes
+from asrnn_jax.audit.pasts import AfterGap, Probes, after_gaps, asked_fresh, probes, shortest_gap
 from asrnn_jax.audit.sources import Source, source
 from asrnn_jax.audit.states import Watch, remembrance
 from asrnn_jax.audit.verdict import Row, Scale, judge
@@ -190,7 +190,8 @@ def _gaps(
     if asked is None:
         return [], np.nan
     level = settings.noise if settings.noise is not None else _level(data)
-    given = {"lengths": settings.pasts, "level": level, "quiet": settings.quiet, "margin": settings.margin}
+    given: dict[str, Any] = {"lengths": settings.pasts, "level": level, "quiet": settings.quiet}
+    given |= {"margin": settings.margin, "between": shortest_gap(data)}
     found = after_gaps(model, asked, score, **given, better=better, seed=settings.seed, advanced=advanced)
     return found, float(asked_fresh(model, asked, score).mean()[0])
 

@@ -46,7 +46,7 @@ def function(step: Step, start: Any, *, name: str = "", context: int = 0) -> Mod
 
 def stepped(step: Step, start: Callable[[int], Any], axes: Any, name: str, context: int = 0) -> Model:
     """A model that is called step by step; `axes` says which axis of each leaf of its state is that of the streams."""
-    kind = jax.tree.leaves(start(1))[0]
+    kinds = jax.tree.leaves(start(1))
 
     def begin(batch: int) -> Any:
         return start(batch), np.zeros((batch, context), np.float32)
@@ -59,7 +59,7 @@ def stepped(step: Step, start: Callable[[int], Any], axes: Any, name: str, conte
                 tail = np.where(resets[:, t, None], np.zeros_like(tail), tail)
             x = np.concatenate([tail, xs[:, t]], axis=-1) if context else xs[:, t]
             with _no_gradient():
-                after, y = _called(step, own, _like(x, kind) if _is_torch(kind) else x, name)
+                after, y = _called(step, own, _as_input(x, kinds), name)
             own, tail = _same(own, after, name), x[:, x.shape[1] - context :]
             ys.append(_numpy(y).reshape(len(xs), -1))
         return (own, tail), np.stack(ys, axis=1)
@@ -184,6 +184,13 @@ def _like(values: np.ndarray, leaf: Any) -> Any:
     if _is_torch(leaf):
         return sys.modules["torch"].as_tensor(np.ascontiguousarray(values), dtype=leaf.dtype, device=leaf.device)
     return jax.numpy.asarray(values) if isinstance(leaf, jax.Array) else values
+
+
+def _as_input(x: np.ndarray, kinds: list[Any]) -> Any:
+    """x as a tensor of torch where the state has one, of its floating-point type and on its device."""
+    tensors = [leaf for leaf in kinds if _is_torch(leaf)]
+    floats = [leaf for leaf in tensors if leaf.dtype.is_floating_point]
+    return _like(x, floats[0]) if floats else sys.modules["torch"].as_tensor(x) if tensors else x
 
 
 def _no_gradient() -> AbstractContextManager:

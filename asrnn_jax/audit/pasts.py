@@ -13,9 +13,9 @@ import numpy as np
 from asrnn_jax.audit.measures import Measure, Sums, interval, measured
 from asrnn_jax.audit.models import Model
 from asrnn_jax.audit.sources import Source
-from asrnn_jax.streaming import Gaps, Stream
 from asrnn_jax.streaming.scores import Interval, events
 
+Past = Callable[[int, int], np.ndarray]  # (start, steps) -> xs (P, steps, I)
 BLOCK = 128  # steps that are drawn together, so that any piece of a past has the same numbers
 
 
@@ -34,7 +34,7 @@ class AfterGap(NamedTuple):
     """The score of samples after a past of one kind, by its length."""
 
     kind: str
-    """"silence", "noise" or "samples"."""
+    """"silence", "noise" or "samples" (with gaps as short as those of the streams)."""
     lengths: np.ndarray
     """``(L,)`` steps."""
     score: np.ndarray
@@ -45,6 +45,14 @@ class AfterGap(NamedTuple):
     """The shortest past of this kind after which the score is worse, by more than chance; None: it is for none."""
     breaks: bool = False
     """Whether it loses a fifth of the fresh score or more, a collapse rather than a decline."""
+
+
+def shortest_gap(source: Source) -> int:
+    """Steps of the shortest gap between two samples at the beginning of the streams; 0 where there is none."""
+    piece = source.piece(0, min(2_000, source.steps))
+    there = events(piece.labels, piece.starts)
+    gaps = (there.start[1:] - there.stop[:-1])[there.stream[1:] == there.stream[:-1]]
+    return int(gaps.min()) if len(gaps) else 0
 
 
 def probes(source: Source, *, most: int = 48, longest: int = 300) -> Probes | None:
@@ -77,6 +85,7 @@ def after_gaps(
     lengths: tuple[int, ...],
     level: float,
     quiet: float = 0.0,
+    between: int = 0,
     margin: float = 0.02,
     better: int = 1,
     seed: int = 0,
@@ -88,39 +97,58 @@ def after_gaps(
       lengths: of the pasts, ascending.
       level: root mean square of the noise.
       quiet: value of the inputs in silence.
+      between: steps of silence behind each sample of a past of samples.
       margin: loss that matters.
       better: 1 where a higher score is better, -1 where a lower one is.
     """
     fresh = asked_fresh(model, asked, score)
-    pasts = {"silence": _quiet(asked, quiet), "noise": _noise(asked, level, seed), "samples": _samples(asked, seed)}
-    confidence = 1 - 0.05 / (len(pasts) * len(lengths))  # so that all intervals together err in one of 20 audits
+    warm = _warm(model, asked)
+    walks = {
+        "silence": _Walk(model, warm, lambda length: _quiet(asked, quiet), True),
+        "noise": _Walk(model, warm, lambda length: _noise(asked, level, seed), True),
+        "samples": _Walk(model, model.start(len(asked.xs)), _samples(asked, quiet, between, seed), False),
+    }
+    confidence = 1 - 0.05 / (len(walks) * len(lengths))  # so that all intervals together err in one of 20 audits
+
+    def lost_after(walk: _Walk, length: int) -> tuple[Sums, Interval]:
+        sums = _asked(model, walk.to(length), asked, score)
+        return sums, interval(_signed(fresh, better), _signed(sums, better), level=confidence, seed=seed)
+
     found = []
-    for kind, past in pasts.items():
-        state, at, states = _warm(model, asked), 0, {}
-        sums = []
+    for kind, walk in walks.items():
+        scores, loss = [], []
         for length in lengths:
-            state = _on(model, state, past, at, length - at)
-            states[length], at = state, length
-            sums.append(_asked(model, state, asked, score))
+            sums, lost = lost_after(walk, length)
+            scores.append(float(sums.mean()[0]))
+            loss.append(lost)
             advanced(length)
-        loss = [interval(_signed(fresh, better), _signed(each, better), level=confidence, seed=seed) for each in sums]
-        lost = [each.value >= margin and each.low > 0 for each in loss]
-        onset = _onset(lost)
+        onset = _onset([each.value >= margin and each.low > 0 for each in loss])
         collapses = None if onset is None else lengths[onset]
         if onset:
-            half = loss[onset].value / 2
             low, high = lengths[onset - 1], lengths[onset]
-            best = states[low]
             while high - low > 1:
                 middle = (low + high) // 2
-                reached = _on(model, best, past, low, middle - low)
-                worse = interval(_signed(fresh, better), _signed(_asked(model, reached, asked, score), better)).value
-                low, high, best = (low, middle, best) if worse >= half else (middle, high, reached)
+                _, worse = lost_after(walk, middle)
+                low, high = (low, middle) if worse.value >= loss[onset].value / 2 else (middle, high)
             collapses = high
-        score_of = np.array([float(each.mean()[0]) for each in sums])
         breaks = collapses is not None and loss[-1].value >= 0.2 * abs(float(fresh.mean()[0]))
-        found.append(AfterGap(kind, np.array(lengths), score_of, loss, collapses, breaks))
+        found.append(AfterGap(kind, np.array(lengths), np.array(scores), loss, collapses, breaks))
     return found
+
+
+class _Walk:
+    """States after pasts of one kind. Where a longer past begins as a shorter one does, it goes on from there."""
+
+    def __init__(self, model: Model, start: Any, past: Callable[[int], Past], goes_on: bool):
+        self._model, self._past, self._goes_on, self._states = model, past, goes_on, {0: start}
+
+    def to(self, length: int) -> Any:
+        """The state after so many steps."""
+        at = max(known for known in self._states if known <= length) if self._goes_on else 0
+        state = _on(self._model, self._states[at], self._past(length), at, length - at)
+        if self._goes_on:
+            self._states[length] = state
+        return state
 
 
 def asked_fresh(model: Model, asked: Probes, score: Measure) -> Sums:
@@ -159,7 +187,7 @@ def _warm(model: Model, asked: Probes) -> Any:
     return model.advance(state, np.take_along_axis(xs, index[..., None], 1), np.zeros(xs.shape[:2], bool))[0]
 
 
-def _on(model: Model, state: Any, past: Callable[[int, int], np.ndarray], at: int, steps: int) -> Any:
+def _on(model: Model, state: Any, past: Past, at: int, steps: int) -> Any:
     while steps > 0:
         number = 1 << (min(steps, BLOCK - at % BLOCK).bit_length() - 1)  # powers of 2: few programs to compile
         xs = past(at, number)
@@ -168,12 +196,12 @@ def _on(model: Model, state: Any, past: Callable[[int, int], np.ndarray], at: in
     return state
 
 
-def _quiet(asked: Probes, quiet: float) -> Callable[[int, int], np.ndarray]:
+def _quiet(asked: Probes, quiet: float) -> Past:
     p, _, inputs = asked.xs.shape
     return lambda at, steps: np.full((p, steps, inputs), quiet, np.float32)
 
 
-def _noise(asked: Probes, level: float, seed: int) -> Callable[[int, int], np.ndarray]:
+def _noise(asked: Probes, level: float, seed: int) -> Past:
     p, _, inputs = asked.xs.shape
 
     def past(at: int, steps: int) -> np.ndarray:
@@ -183,11 +211,22 @@ def _noise(asked: Probes, level: float, seed: int) -> Callable[[int, int], np.nd
     return past
 
 
-def _samples(asked: Probes, seed: int) -> Callable[[int, int], np.ndarray]:
-    """Other samples, one after the other without a gap."""
-    labels = np.zeros(len(asked.xs), int)
-    streams = [
-        Stream(asked.xs, labels, lengths=asked.lengths, gaps=Gaps(0, 0), seed=1000 * seed + i)
-        for i in range(len(asked.xs))
-    ]
-    return lambda at, steps: np.stack([stream.window(at, steps).xs for stream in streams])
+def _samples(asked: Probes, quiet: float, between: int, seed: int) -> Callable[[int], Past]:
+    """Other samples with short silences behind each; the past ends with the end of one, however long it is."""
+    silence = np.full((1, asked.xs.shape[2]), quiet, np.float32)
+    steps = np.concatenate([*(xs[:n] for xs, n in zip(asked.xs, asked.lengths)), silence])
+    firsts = np.concatenate([[0], np.cumsum(asked.lengths)])
+
+    def ending(p: int, length: int) -> np.ndarray:
+        rng, pieces, number = np.random.default_rng([seed, p]), [np.zeros(0, int)], 0
+        while number < length:  # backwards, so that a longer past ends as a shorter one does
+            other = (p + int(rng.integers(1, len(asked.lengths)))) % len(asked.lengths)
+            pieces.append(np.r_[firsts[other] : firsts[other + 1], np.full(between, len(steps) - 1)])
+            number += len(pieces[-1])
+        return np.concatenate(pieces[::-1])[number - length :]
+
+    def past(length: int) -> Past:
+        index = np.stack([ending(p, length) for p in range(len(asked.lengths))])
+        return lambda at, number: steps[index[:, at : at + number]]
+
+    return past

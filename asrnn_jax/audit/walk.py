@@ -59,7 +59,7 @@ def walk(model: Model, source: Source, policy: Policy, chunk: int) -> Iterator[C
     for at in range(0, source.steps, chunk):
         piece = source.piece(at, min(chunk, source.steps - at))
         if policy.looks_back:
-            found: list[tuple[np.ndarray, np.ndarray]] = []
+            chosen, said = [], []
             for t in range(piece.labels.shape[1]):
                 x = piece.xs[:, t]
                 reset, own = _decide(policy, own, x, piece.starts[:, t], entropy, saturated)
@@ -69,8 +69,9 @@ def walk(model: Model, source: Source, policy: Policy, chunk: int) -> Iterator[C
                     saturated = model.saturated(before, x)
                 state, y = model.advance(state, piece.xs[:, t : t + 1], reset[:, None])
                 entropy = np.asarray(_entropy(y[:, 0])) if y.shape[-1] > 1 else entropy
-                found.append((reset, y[:, 0]))
-            resets, ys = (np.stack([pair[i] for pair in found], axis=1) for i in (0, 1))
+                chosen.append(reset)
+                said.append(y[:, 0])
+            resets, ys = np.stack(chosen, axis=1), np.stack(said, axis=1)
         else:
             resets = np.zeros(piece.labels.shape, bool)
             if policy != never():
@@ -78,7 +79,7 @@ def walk(model: Model, source: Source, policy: Policy, chunk: int) -> Iterator[C
                 resets = np.asarray(decided)
             state, ys = model.advance(state, piece.xs, resets)
         _check(model, policy, ys, piece, at)
-        times = np.arange(resets.shape[1])
+        times = np.arange(piece.labels.shape[1])
         last = np.maximum.accumulate(np.where(resets, times, -1), axis=1)
         counted = np.where(last >= 0, times - last, since[:, None] + 1 + times)
         since = counted[:, -1]

@@ -19,7 +19,7 @@ import numpy as np
 from asrnn_jax import audit, pretrained, streaming
 from asrnn_jax.audit import command as audit_command
 from asrnn_jax.audit.measures import Sums, interval
-from experiments.config import from_json
+from experiments.config import Stream, from_json
 from experiments.data.samples import gaps_of, load_samples, stream_of
 from experiments.report.stream_report import policies
 from experiments.report.tables import shown, table
@@ -71,6 +71,7 @@ def networks(data_dir: str) -> list[dict[str, Any]]:
     for name in NETWORKS:
         model, params, card = pretrained.load(name)
         config = from_json(card["config"] | {"data_dir": data_dir})
+        assert isinstance(config, Stream)
         train, test, _ = load_samples(config)
         gaps = gaps_of(config, train)
         chosen = policies(train, gaps)

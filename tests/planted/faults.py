@@ -38,7 +38,7 @@ FAULTS = [
     Fault("audit/measures.py", "self.part.sum(0) / np.maximum(whole, 1)", "self.part.mean(0)", "tests/audit"),
     Fault("audit/models.py", "carry=state, reset=resets", "carry=state", "tests/audit"),
     Fault("audit/onnx_files.py", "zip((y, *pairs.values())", "zip((*pairs.values(), y)", "tests/audit"),
-    Fault("audit/pasts.py", "if worse >= half else", "if worse < half else", "tests/audit"),
+    Fault("audit/pasts.py", "if worse.value >= loss", "if worse.value < loss", "tests/audit"),
     Fault("audit/recordings.py", "table.stream.codes == code", "table.stream.codes >= code", "tests/audit"),
     Fault("audit/sources.py", "found.stop - 1] = True, True", "found.stop - 2] = True, True", "tests/audit"),
     Fault("audit/states.py", "np.roll(np.arange(batch), 1)", "np.arange(batch)", "tests/audit"),
