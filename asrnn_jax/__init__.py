@@ -28,6 +28,7 @@ Each module begins with a guide to its subject:
 | see whether it is worth it on your own data          | `asrnn_jax.pilot`, `asrnn_jax.estimators`          |
 | use a trained network                                | `asrnn_jax.pretrained`, `asrnn_jax.features`       |
 | take a network to where it runs                      | `asrnn_jax.export`                                 |
+| know whether a model needs resets                    | `asrnn_jax.audit`                                  |
 | train on copying memory or the adding problem        | `asrnn_jax.tasks`                                  |
 | share a batch among devices                          | `asrnn_jax.parallel`                               |
 | find out where a NaN comes from                      | `asrnn_jax.checks`                                 |
@@ -82,8 +83,8 @@ from asrnn_jax.run import run, step
 
 # Imported when first asked for: what they need takes time to load, or may not be installed.
 _LATER = (
-    *("analysis", "estimators", "export", "features", "interop", "linen", "losses", "nnx", "parallel", "plot"),
-    *("pilot", "pretrained", "streaming", "tasks"),
+    *("analysis", "audit", "estimators", "export", "features", "interop", "linen", "losses", "nnx", "parallel"),
+    *("pilot", "plot", "pretrained", "streaming", "tasks"),
 )
 
 __all__ = ["Cell", "cells", "checked", "optim", "orthogonal", "run", "step"]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+
+COMMANDS = {"pilot": "asrnn_jax.pilot.command", "audit": "asrnn_jax.audit.command"}
+"""The module of each command, imported when it is asked for; its ``main(arguments)`` returns the exit code."""
 
 USAGE = """usage: python -m asrnn_jax COMMAND [flags]
 
   pilot   train networks on your own streams, compare them with simpler methods, and write one page with the answer
+  audit   does a streaming model need resets? An ONNX file, a trained network
 
   python -m asrnn_jax COMMAND --help explains every flag."""
-COMMANDS = {"pilot": "asrnn_jax.pilot.command"}
 
 
 def main(arguments: list[str]) -> int:
     """Carries out one command line and returns its exit code."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # LAPACK's waiting threads would take the cores from JAX's
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0

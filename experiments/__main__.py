@@ -37,6 +37,7 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   faults        hurt small runs in every way that machines do, and count what was lost
   pilot         train on your own streams and write one page with the answer: as python -m asrnn_jax pilot
   bench         time a training step and compare with other libraries
+  audit         does a streaming model need resets? The same as python -m asrnn_jax audit
   scaling       bytes exchanged in a step, and what to expect of many accelerators
 
   python -m experiments COMMAND --help explains every flag.
@@ -60,6 +61,8 @@ TOOLS = {
     "bench": ("tools.bench", "Bench", "bench"),
     "scaling": ("tools.scaling", "Scaling", "scaling"),
 }
+PACKAGE = {"pilot": "asrnn_jax.pilot.command", "audit": "asrnn_jax.audit.command"}
+"""Commands that come with the package, see `asrnn_jax.__main__`."""
 
 
 def main(arguments: list[str]) -> int:
@@ -68,17 +71,16 @@ def main(arguments: list[str]) -> int:
         print(USAGE)
         return 0
     name, rest = arguments[0], arguments[1:]
-    if name == "pilot":
-        from asrnn_jax.pilot.command import main as pilot
-
-        return pilot(rest, prog="python -m experiments pilot")
+    if name in PACKAGE:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        return importlib.import_module(PACKAGE[name]).main(rest, prog=f"python -m experiments {name}")
     try:
         if name in TOOLS:
             print(_tool(name, rest))
         elif name in COMMANDS:
             _train(name, rest)
         else:
-            raise unknown("command", name, [*COMMANDS, *TOOLS, "pilot"])
+            raise unknown("command", name, [*COMMANDS, *TOOLS, *PACKAGE])
     except UsageError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2

@@ -9,10 +9,12 @@ Each function takes what a function of `asrnn_jax.analysis` returns, draws it, a
     plot.saturation_map(...)                                    of analysis.saturation
     plot.stream(...)                                            a stream and what a model says to it
     plot.learning_curves(...)                                   one line a run
+    plot.audit(found)                                           of audit.resets
 
 The notebooks show them all.
 """
 
+from asrnn_jax.plot.audit import audit
 from asrnn_jax.plot.curves import gradient_reach, learning_curves, lyapunov
 from asrnn_jax.plot.spectra import saturation_map, spectrum, spectrum_map, temporal_spectrum
 from asrnn_jax.plot.streams import stream
@@ -21,6 +23,7 @@ from asrnn_jax.plot.style import COLOURS, STYLES
 __all__ = [
     "COLOURS",
     "STYLES",
+    "audit",
     "gradient_reach",
     "learning_curves",
     "lyapunov",

@@ -128,7 +128,14 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
     low, high = row["train_quartiles_ms"]
     optional = (row["temporary_MiB"], row["compile_s"])
     return (
-        *(row["shape"], row["cell"], row.get("outputs", "last"), row["who"], f"{row['train_ms']:.1f}", f"{low:.1f} to {high:.1f}"),
+        *(
+            row["shape"],
+            row["cell"],
+            row.get("outputs", "last"),
+            row["who"],
+            f"{row['train_ms']:.1f}",
+            f"{low:.1f} to {high:.1f}",
+        ),
         f"{row['train_ours_over']:.2f}",
         f"{row['infer_ms']:.1f}",
         f"{row['infer_ours_over']:.2f}",
@@ -169,7 +176,10 @@ def draw(rows: Sequence[dict[str, Any]], out: Path) -> None:
 
     from asrnn_jax.plot import COLOURS
 
-    rows = [row | {"cell": row["cell"] if row.get("outputs", "last") == "last" else f"{row['cell']}, all outputs"} for row in rows]
+    rows = [
+        row | {"cell": row["cell"] if row.get("outputs", "last") == "last" else f"{row['cell']}, all outputs"}
+        for row in rows
+    ]
     shapes, cells, who = (list(dict.fromkeys(row[key] for row in rows)) for key in ("shape", "cell", "who"))
     markers = dict(zip(who, "o^sDvPX*"))
     height = 1.3 + 0.42 * len(cells) * len(shapes)
