@@ -94,6 +94,12 @@ for name, method in result["methods"].items():
     print(f"{name:9} {accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f}){resets}")
 print(result["answer"]["verdict"], result["answer"]["difference"])
 
+figure, ax = plt.subplots(figsize=(6, 2), layout="constrained")
+scores = [method["accuracy"] for method in result["methods"].values()]
+spread = np.array([[s["value"] - s["low"], s["high"] - s["value"]] for s in scores]).T
+ax.barh(list(result["methods"]), [s["value"] for s in scores], xerr=spread, height=0.6)
+_ = ax.set(xlim=(0, 1), xlabel="accuracy of labelled steps, never reset")
+
 # %% [markdown]
 # The page, `report.html`, begins with this answer. Then come the repairs, events and false alarms, what happens in
 # silence, noise and missing data, the stability of the network, what each channel contributes, and its monitors. A part
