@@ -31,7 +31,7 @@ def naive(cell: Cell, params: Any, xs: jax.Array, unroll: int = 1, outputs: Outp
     """
     weights = cell.prepare(params)
 
-    def body(carry, x):
+    def body(carry, x) -> tuple[Any, Any]:
         carry = cell.step(weights, carry, cell.project(weights, x))
         return carry, cell.readout(weights, carry, x) if outputs == "all" else None
 
@@ -47,7 +47,7 @@ def naive_asrnn(params: dict[str, Any], xs: jax.Array, unroll: int = 1, outputs:
     D_f = jnp.abs(params["D_f"]) + 0.01
     W_f, W_f_inv = U_f * D_f[None], U_f.T / D_f[:, None]
 
-    def body(h, x):
+    def body(h, x) -> tuple[jax.Array, Any]:
         z = x @ params["W_xh"] + h @ W_hh.T + params["b"][None]
         h = jnp.tanh(z @ W_f.T) @ W_f_inv.T
         return h, h if outputs == "all" else None
