@@ -8,6 +8,7 @@ All functions hold from one degree of freedom to 1e9, where it is the standard G
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -73,6 +74,7 @@ def _beta(log_ratio: jax.Array, nu: jax.Array) -> jax.Array:
     return jnp.where(tails > least, jnp.log(jnp.maximum(tails, least)), first + rest)
 
 
+@partial(jax.jit, static_argnums=0)
 def quantile(q: float, nu: jax.Array) -> jax.Array:
     """The t that a share q stays below, for q in (0, 1); by bisection of the tail, which has no closed inverse."""
     tail = math.log(2 * min(q, 1 - q))
