@@ -191,7 +191,7 @@ def _gaps(
         return [], np.nan
     level = settings.noise if settings.noise is not None else _level(data)
     given: dict[str, Any] = {"lengths": settings.pasts, "level": level, "quiet": settings.quiet}
-    given |= {"margin": settings.margin, "between": shortest_gap(data)}
+    given |= {"margin": settings.margin, "between": min(shortest_gap(data), int(np.median(asked.lengths)))}
     found = after_gaps(model, asked, score, **given, better=better, seed=settings.seed, advanced=advanced)
     return found, float(asked_fresh(model, asked, score).mean()[0])
 

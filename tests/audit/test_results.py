@@ -21,7 +21,7 @@ def test_the_page_is_made_from_its_file():
     assert audit_checks.page(found) + "\n" == (audit_checks.OUT / "README.md").read_text()
 
 
-def test_what_the_issue_of_resets_needs_holds_on_the_page():
+def test_the_page_has_every_plant_no_false_accusation_and_equal_numbers():
     found = json.loads((audit_checks.OUT / "audit.json").read_text())
     assert [row["silence"] for row in found["plants"]] == [row["planted"] for row in found["plants"]]
     assert len(found["plants"]) == len(found["contractive"]) == 20
