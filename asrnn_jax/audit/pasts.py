@@ -34,7 +34,7 @@ class AfterGap(NamedTuple):
     """The score of samples after a past of one kind, by its length."""
 
     kind: str
-    """"silence", "noise" or "samples" (with gaps as short as the shortest of the streams, and no longer than a sample)."""
+    """"silence", "noise" or "samples" (with gaps as the shortest of the streams, no longer than a sample)."""
     lengths: np.ndarray
     """``(L,)`` steps."""
     score: np.ndarray

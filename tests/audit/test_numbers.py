@@ -64,6 +64,15 @@ def test_scores_by_place_and_time_are_those_by_hand():
     assert list(found.times[:6]) == [0, 1, 2, 4, 8, 16]
 
 
+def test_arrays_end_where_their_label_changes():
+    """The output is the input: the class that is 1 there. Only last steps of a run of one label are right."""
+    labels = np.array([[-1, 0, 0, 1, 1, 1, -1, 0], [1, 1, -1, -1, 0, 0, 0, 1]])
+    ends = np.array([[0, 0, 1, 0, 0, 1, 0, 1], [0, 1, 0, 0, 0, 0, 1, 1]], bool)
+    xs = np.eye(2, dtype="float32")[np.where(ends, labels, 1 - np.maximum(labels, 0))]
+    found = audit.resets(lambda h, x: (h + x, x), np.zeros(2), xs, labels, policies=[])
+    assert (found.scale.name, found.rows[0].score.value) == ("accuracy at end", 1.0)
+
+
 def by_step(cell, params):
     weights = cell.prepare(params)
 
