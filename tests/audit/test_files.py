@@ -194,7 +194,7 @@ def test_the_command_on_a_table(tmp_path, capsys):
     out = ["--out", str(tmp_path / "out")]
     assert main(["audit", str(tmp_path / "mine.safetensors"), "--data", str(tmp_path / "rows.csv"), *flags, *out]) == 0
     kept = json.loads((tmp_path / "out" / "found.json").read_text())
-    settings = Settings(every=(6,))
+    settings = Settings(every=(6,), pasts=())
     found = audit.resets(of_cell(model, params), None, xs, labels, score="accuracy", settings=settings)
     for row, theirs in zip(found.rows, kept["policies"]):
         assert (row.policy, row.score.value) == (theirs["policy"], pytest.approx(theirs["score"]["value"]))
