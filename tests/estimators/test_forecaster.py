@@ -77,6 +77,7 @@ def test_a_session_gives_what_the_whole_gives(model, tmp_path):
         np.testing.assert_allclose(np.concatenate(parts)[:, k] / scale, columns / scale, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_by_default_all_channels_are_forecast_and_arrays_give_arrays():
     x = waves()[["wave", "leads"]].to_numpy()
     found = StreamForecaster(**{**SMALL, "steps": 20}).fit(x)

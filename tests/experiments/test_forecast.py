@@ -27,6 +27,7 @@ def test_targets_are_what_comes_and_nothing_where_nothing_does(gaps):
         assert (window.xs[..., 1] == (window.labels < 0)).all()
 
 
+@pytest.mark.slow
 def test_the_study_learns_and_its_page_says_what_it_measured(tmp_path):
     """Test-sized: in a hundred steps the error falls below that of the marginal, and gaps stay as wide as it."""
     text = forecast(Forecast(out=str(tmp_path), cells=("gru",), hidden=12, family="gaussian", steps=100, length=4000))

@@ -104,7 +104,7 @@ def test_gradients_are_finite_differences(family, kl):
     np.testing.assert_allclose(jax.grad(loss)(z).ravel(), numeric, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.float64])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, pytest.param(jnp.float64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kl", KLS)
 def test_outputs_of_zero_are_exactly_dont_know(family, kl, dtype):
@@ -118,7 +118,7 @@ def test_outputs_of_zero_are_exactly_dont_know(family, kl, dtype):
     assert losses.gap_width(z, jnp.zeros(5), known) == 1
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, pytest.param(jnp.float32, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kl", KLS)
 def test_it_stays_finite_where_outputs_are_extreme(family, kl, dtype):
@@ -180,7 +180,7 @@ def test_all_informative_is_the_gaussian_loss_of_flax_and_optax_conventions():
     np.testing.assert_allclose(mapped, whole, rtol=1e-12)
 
 
-@pytest.mark.parametrize("nu", [1.0, 1.5, 3.0, 49.0, 51.0, 1e3, 1e6, 1e9])
+@pytest.mark.parametrize("nu", [1.0, 3.0, 49.0, 51.0, 1e6])
 def test_the_student_distribution_is_scipys(nu):
     ours, theirs, t = jnp.asarray(nu), scipy.stats.t(nu), np.r_[0.0, np.geomspace(1e-3, 30, 12)]
     np.testing.assert_allclose(student.log_density(jnp.asarray(t), ours), theirs.logpdf(t), rtol=1e-11, atol=1e-12)
