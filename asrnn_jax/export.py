@@ -54,7 +54,7 @@ from asrnn_jax.pairs import from_stacked, is_complex, stacked
 from asrnn_jax.real_only import real_only
 from asrnn_jax.run import run, step
 
-__all__ = ["Narrow", "Scaled", "narrow", "onnx", "stablehlo", "widen"]
+__all__ = ["Scaled", "narrow", "onnx", "stablehlo", "widen"]
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 

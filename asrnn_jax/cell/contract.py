@@ -41,7 +41,7 @@ class Gradient:
 
     The default is right for every cell that can be differentiated: z and a are computed again, which for a dense cell
     is one more matrix product, and `Cell.update` is differentiated by `jax.vjp`, which evaluates it again. `keep` and
-    `pullback` save that work; the laws (``tests/test_laws.py``) compare them with the default.
+    `pullback` save that work; the laws compare them with the default.
     """
 
     keep: Callable[[PyTree, PyTree], PyTree] | None = None
