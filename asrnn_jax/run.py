@@ -82,10 +82,12 @@ def run(
       cell: made by a factory of `asrnn_jax.cells`.
       params: what ``cell.init`` made, or what ``cell.prepare`` made of it (to prepare once for many calls).
       xs: inputs ``(*B, T, I)``, or ``(T, *B, I)`` when `time_major`; any number of batch axes, none included.
-      carry: where to start, leaves ``(*B, ...)``; by default ``cell.initial_carry``. Feeding the returned
-        carry to the next call continues the sequence: chunks equal the whole.
-      lengths: integers ``(*B,)``: steps from there on hold the state. 0 returns the initial carry. Out of range they
-        are an error, and NaN for their element where that can only be seen under `jax.jit`.
+      carry: where to start, leaves ``(*B, ...)``; by default ``cell.start``: `initial_carry`, or the trained
+        start of a cell that has one. Feeding the returned carry to the next call continues the sequence: chunks equal
+        the whole.
+      lengths: integers ``(*B,)``: how many steps of each element count; later steps leave the state as it is, and with
+        0 the initial carry comes back. One outside 0 .. T is an error; under `jax.jit`, where none can be raised, its
+        element becomes NaN.
       mask: bool ``(*B, T)`` (``(T, *B)`` when `time_major`): where False the state is held and ``xs`` ignored.
       reset: bool, like `mask`: where True that batch element starts afresh before the step.
       reverse: run from the last step to the first; ``ys`` keep the order of ``xs``.
@@ -93,12 +95,14 @@ def run(
       outputs: "all" returns ``ys (*B, T, O)``; "last" only the final ``y (*B, O)``, of the last valid step of each
         element, and never builds the rest; of a bidirectional cell each direction's own end.
       method: "sequential": a loop over time; "associative_scan": all steps at once in about ``2 log2(T)`` parallel
-        stages, for cells that are linear in their state; "auto": the scan for those on accelerators, else the loop.
+        stages, for cells that are linear in their state; "auto": the associative scan for linear cells on
+        accelerators, else the loop.
       gradient: "fused" (fast reverse mode) or "autodiff": JAX's own differentiation of the scan, which is
         slower and also supports forward mode (`jax.jacfwd`, `jax.jvp`) and higher derivatives.
       key: PRNG key for the dropout of cells that have it; None for none.
       remat: for the backward pass keep only about ``sqrt(T)`` carries and compute the rest again, one forward pass
-        more: memory grows with ``sqrt(T)`` instead of T (`xs`, and `ys` when asked for, are there as ever).
+        more: memory grows with ``sqrt(T)`` instead of T (`xs`, and all ``ys`` if
+        asked for, still take memory in proportion to T).
       block: steps evaluated together; by default chosen for the cache on CPU, everything on accelerators.
       unroll: steps a trip through the loop, as in `jax.lax.scan`; by default 1 on CPU, and 8 on accelerators, where a
         step is short beside what starting it takes.
@@ -177,7 +181,7 @@ def step(
     Args:
       cell: made by a factory of `asrnn_jax.cells`.
       params: params or prepared weights.
-      carry: leaves ``(*B, ...)``, from ``cell.initial_carry`` or an earlier call.
+      carry: leaves ``(*B, ...)``, from ``cell.start(weights, batch)`` or an earlier call.
       x: one input ``(*B, I)``.
       mask: bool ``(*B,)``: where False the carry is held and ``x`` ignored.
       reset: bool ``(*B,)``: where True start afresh before the step.

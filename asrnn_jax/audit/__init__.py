@@ -40,8 +40,8 @@ draws them. ``found.verdict.rests_on`` lists the measurements behind the words.
 
 "resets help", "needs none", "resets do harm" or "too little data to say", see `Need`. Resets help if a policy is better
 than never by `Settings.margin` or more, and by more than chance, all policies of the audit considered together; or if
-samples after a past are worse. It needs none if the oracle's interval stays below the margin. They do harm if even the
-oracle's are worse. An interval of few streams is wide: give 10 or more.
+samples after a past are worse. The model needs no resets if the interval of the oracle's gain stays below the
+margin. Resets do harm if even the oracle's make the score worse. An interval of few streams is wide: give 10 or more.
 
 ## Models
 

@@ -35,7 +35,7 @@ class Settings:
     """Intervals of periodic resets; None: 10, 30, 100, ... up to half a stream."""
     pasts: tuple[int, ...] = (0, 10, 30, 100, 300, 1000)
     """Steps of silence, noise and other samples before a sample; the place of a collapse between is searched for.
-    (): leave this out, as where what is right depends on what was before."""
+    (): skip this test, for example where the right answer depends on earlier samples."""
     quiet: float = 0.0
     """What the inputs are in silence."""
     noise: float | None = None
@@ -43,13 +43,13 @@ class Settings:
     threshold: float = 0.5
     """Above which the one output of a detector says something."""
     lower_is_better: bool = False
-    """Of the score."""
+    """Whether a lower score is better, as an error is; known of "false alarms"."""
     margin: float = 0.02
     """Difference of the score that matters."""
     first: int = 1000
-    """Steps that the state is compared with."""
+    """The state is compared with what it was in so many first steps."""
     parts: int = 10
-    """Stretches of the streams."""
+    """Into how many stretches the streams are divided for the tables."""
     remember: int = 500
     """Steps for which outputs are compared after another past."""
     seed: int = 0
@@ -98,7 +98,7 @@ def resets(
     Raises:
       ValueError: data that do not fit, a model without a state, states whose shapes do not come back, outputs that are
         not finite (in which stream, since when).
-      TypeError: a model that is none.
+      TypeError: `model` is not a cell, a function or a path.
       ImportError: an ONNX file without onnxruntime.
 
     Example:
@@ -118,12 +118,12 @@ def resets(
     if known.inputs not in (None, first.xs.shape[-1]):
         raise ValueError(f"streams have {first.xs.shape[-1]} inputs, {known.name} takes {known.inputs}.")
     _, ys = known.advance(known.start(data.streams), first.xs[:, :1], np.zeros((data.streams, 1), bool))
-    scores, scale = _scores(score, settings.threshold, ys.shape[-1], bool((first.labels < 0).any()))
+    scores, scale = _scores(score, settings.threshold, ys.shape[-1], bool(((first.labels < 0) & first.there).any()))
     chosen = _policies(known, data, ys.shape[-1], settings) if policies is None else list(policies)
     chosen = [never(), *(policy for policy in chosen if policy != never())]
     name = next(iter(scores))
     asked = probes(data) if settings.pasts else None
-    better = -1 if settings.lower_is_better else 1
+    better = -1 if settings.lower_is_better or score == "false alarms" else 1
     total = data.steps * len(chosen) + 3 * max(settings.pasts, default=0)
     points = tuple(data.steps * i // 4 for i in (1, 2, 3))
     watch = Watch(known, data, settings.first, settings.parts, points)

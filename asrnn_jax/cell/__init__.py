@@ -1,4 +1,4 @@
-"""The contract of a recurrent cell: a record of pure functions, evaluated in three phases.
+"""The contract of a recurrent cell: a record of pure functions, evaluated in phases: prepare, project, step, readout.
 
 Legend of dimension letters used in every docstring and annotation:
 

@@ -26,7 +26,7 @@ def check_key(key: Any) -> None:
 
 
 def check_cell(cell: Any) -> None:
-    """Raises for what is not a cell, with what it may be instead."""
+    """Raises TypeError unless `cell` is a cell; the message guesses what was meant."""
     if isinstance(cell, Cell):
         return
     if isinstance(cell, str):
@@ -107,7 +107,7 @@ def as_numbers(name: str, values: Any, what: str, masked: str = MASKED, ragged: 
         raise TypeError(
             f"{name} has dtype {array.dtype}: a recurrent cell needs floating-point inputs, scaled as in training: "
             f"{name}.astype(jnp.float32), or jax.nn.one_hot for symbols; of complex ones pass real and imaginary parts "
-            "as inputs."
+            "as separate inputs."
         )
     return array
 

@@ -61,6 +61,6 @@ def _check_fits(cell: Cell) -> None:
         for name, p in named(cell.init(jax.random.key(0))):
             if not bool(jnp.isfinite(p).all()):
                 raise ValueError(
-                    f"dtype={p.dtype}: {name} of cell {cell.name!r} with hidden={cell.hidden} starts beyond its "
-                    f"largest number, {float(jnp.finfo(p.dtype).max):g}: use bfloat16 or float32."
+                    f"dtype={p.dtype}: {name} of cell {cell.name!r} with hidden={cell.hidden} starts beyond the "
+                    f"largest number of this type, {float(jnp.finfo(p.dtype).max):g}: use bfloat16 or float32."
                 )

@@ -104,4 +104,4 @@ def modrelu(z: jax.Array, b: jax.Array) -> jax.Array:
         return jnp.sign(z) * jnp.maximum(jnp.abs(z) + b, 0)
     zero = z == 0
     modulus = jnp.abs(jnp.where(zero, 1, z))  # the derivative of |z| at 0 is not a number
-    return jnp.where(zero, 0, z * (jnp.maximum(modulus + b, 0) / modulus).astype(z.dtype))
+    return jnp.where(zero, 0, z * (jnp.maximum(modulus + b.astype(modulus.dtype), 0) / modulus).astype(z.dtype))

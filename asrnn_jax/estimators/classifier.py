@@ -44,9 +44,9 @@ class StreamClassifier(StreamEstimator):
       irregular: what is done where rows are not evenly spaced, see `asrnn_jax.estimators.Preparation`.
       limit: scaled values beyond it grow as their logarithm.
       gaps: fewest and most steps of the gaps that are added between recordings; "auto": by the recordings' lengths.
-      augment: how much recordings are changed each time they come, in scaled units, of which 1 is about a channel's own
-        standard deviation: that of noise is up to twice this (three times where a stream has one answer), that of a
-        gain's logarithm half of it.
+      augment: how much recordings are varied each time they are used, in scaled units (1 is about a channel's standard
+        deviation). Noise has a standard deviation of up to twice this (three times where a stream has one answer), the
+        logarithm of a gain one of half of it.
       window: training steps of the network between two updates.
       batch: streams beside each other.
       steps: most updates.
@@ -54,7 +54,8 @@ class StreamClassifier(StreamEstimator):
       clip: largest norm of a gradient.
       target: entropy in gaps, as a share of its most, that the weight of the gaps is set for, in (0, 1).
       hold_out: share of the data that is held out; streams if there are 4 or more, else the end of each.
-      refit: whether the network is trained once more on all streams, as long as it was best for those held out.
+      refit: whether the network is trained once more on all streams, for the number of steps that was best on those
+        held out.
       patience: the training ends after so many looks at the held-out streams (one each 50 updates) without gain.
       minutes: what fitting may take, compilation included; None: as long as it takes. Equal seeds give equal bits as
         long as the time is not what ends the training.
@@ -134,7 +135,8 @@ class StreamClassifier(StreamEstimator):
           ValueError: labels that cannot be learned from, columns that are not there, an argument out of range.
         """
         clock = fitting.Clock(self.minutes)
-        for name, known in (("unlabelled", ("nothing", "unknown")), ("per", ("auto", "step", "stream"))):
+        choices = {"unlabelled": ("nothing", "unknown"), "per": ("auto", "step", "stream")}
+        for name, known in {**choices, "class_weight": ("balanced", None)}.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose {' or '.join(map(repr, known))}.")
         table = rows.read(data, label, stream=stream, time=time, channels=channels)

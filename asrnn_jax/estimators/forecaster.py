@@ -128,9 +128,13 @@ class StreamForecaster(StreamEstimator):
         self.preparation = Preparation(irregular=self.irregular, limit=self.limit).fit(table)
         self.columns_ = list(table.channels)
         series = self.preparation.apply(table)
+        longest = max(len(one.xs) for one in series)
+        if self.horizon >= longest:
+            raise ValueError(f"horizon={self.horizon}: the longest stream has {longest} steps; look less far ahead.")
         targets = np.concatenate([one.targets for one in series if one.targets is not None])
         self.marginal_ = losses.marginal(targets, degrees=None if self.distribution == "student" else np.inf)
         held = self._fit_network(series, clock)
+        held = [one for one in held or () if len(one.xs) > self.horizon]  # others say nothing of what comes
         seen = held or series
         self.calibration_ = calibrate(self._reader, seen, outputs_of(self.network, self._measured, seen))
         self._say_what_it_rests_on(len(self.calibration_.surprises), bool(held))
@@ -178,7 +182,7 @@ class StreamForecaster(StreamEstimator):
 
     def _say_what_it_rests_on(self, steps: int, apart: bool) -> None:
         text = f"Intervals and false alarms are calibrated on {counted(steps, 'step')}"
-        text += " that were held out." if apart else " of the training itself: they are too good."
+        text += " that were held out." if apart else " of the training itself: intervals are too narrow."
         if steps * self.false_alarms < 1:
             text += f" One false alarm in {1 / self.false_alarms:.0f} steps is an extrapolation."
         self.findings += (Finding("calibration", "info", None, steps, text),)

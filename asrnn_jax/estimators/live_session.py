@@ -20,8 +20,9 @@ SESSION, LIVE = "session", "live."
 class LiveSession:
     """Raw rows in, answers out: the preparation of the training data and the network, one after the other, for ever.
 
-    Made by ``model.session()``. It gives what ``model.predict_proba`` would give for the whole, to 1e-5, in whatever
-    chunks the rows come.
+    Made by ``model.session()``. It gives, step by step, what the model says of the whole stream
+    (``predict_proba`` with one answer a step, or a forecaster's ``predict``), to 1e-5, in whatever chunks the rows
+    come.
 
     Args:
       live: the preparation.

@@ -41,11 +41,17 @@ class Parameters:
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn asks, and nobody else."""
-        from sklearn.utils import InputTags, Tags, TargetTags
+        from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
 
         kind = getattr(self, "_estimator_type", None)
         inputs = InputTags(two_d_array=True, three_d_array=True, allow_nan=True)
-        tags = Tags(estimator_type=kind, target_tags=TargetTags(required=kind == "classifier"), input_tags=inputs)
+        tags = Tags(
+            estimator_type=kind,
+            target_tags=TargetTags(required=kind == "classifier"),
+            input_tags=inputs,
+            classifier_tags=ClassifierTags() if kind == "classifier" else None,
+            regressor_tags=RegressorTags() if kind == "regressor" else None,
+        )
         return self._tags(tags)
 
     def _tags(self, tags: Any) -> Any:

@@ -110,11 +110,11 @@ class Preparation:
         if self.irregular != "ignore" and table.times is None:
             raise ValueError(f"irregular={self.irregular!r} needs the column of times {fitted.roles['time']!r}.")
         parts, findings = order.streams(table)
-        rows = sum(len(part) for _, part in parts)
+        kept = np.concatenate([np.zeros(0, int), *(part for _, part in parts)])
         for i, name in enumerate(fitted.roles["channels"]):
-            values = table.channels[name]
+            values = table.channels[name][kept]
             missing, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
-            findings += channels.gaps(name, missing, infinite, max(rows, 1))
+            findings += channels.gaps(name, missing, infinite, max(len(kept), 1))
             if missing + infinite and i not in fitted.rule.flags:
                 text = f"Channel {name!r} lacked nothing in training: the network cannot see that values are held."
                 findings.append(Finding("not_flagged", "info", name, missing + infinite, text))

@@ -41,8 +41,8 @@ def reset_free_regression(
       informative: m in [0, 1], ``(...)`` or broadcastable to it; bool is 0 or 1.
       marginal: the targets' distribution over all informative steps, leaves broadcastable to ``(..., K)``; see
         `asrnn_jax.losses.marginal`. None: the standard one, for standardised targets, of the family of `predicted`.
-      weight: of the second term, a number or broadcastable to ``(...)``; `asrnn_jax.losses.entropy_target` with
-        `gap_width` sets it by itself.
+      weight: of the second term, a number or broadcastable to ``(...)``; to have it adjusted during training,
+        use `asrnn_jax.losses.entropy_target` with `gap_width`.
       kl: "marginal_first" is ``KL(marginal || p)``, what "uniform_first" is for classes: the expected ``-log p`` of a
         target drawn from the marginal, over the least possible; it punishes intervals that are too narrow without
         bound. "model_first" is ``KL(p || marginal)``, which grows only as the logarithm of a scale that is too small.
@@ -55,8 +55,8 @@ def reset_free_regression(
 
     Returns:
       ``(...)``, in at least float32. A target that counts and is not finite, or an m outside [0, 1], gives NaN where it
-      can only be seen under `jax.jit` (but see `asrnn_jax.checked`). More than 1e18 scales from a target the loss stays
-      as it is there: float32 holds no more.
+      can only be seen under `jax.jit` (but see `asrnn_jax.checked`). Beyond 1e18 scales from the target the loss no
+      longer grows, because float32 could not hold it.
 
     Raises:
       ValueError: shapes that do not fit, two families; outside of `jax.jit` also targets that count and are not finite,

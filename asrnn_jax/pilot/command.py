@@ -22,7 +22,7 @@ def main(arguments: Sequence[str], prog: str = "python -m asrnn_jax pilot") -> i
     except (ValueError, OSError, ImportError, MemoryError) as e:
         return _refused(_line(e))
     except KeyboardInterrupt:
-        print("interrupted; called again, the pilot goes on with the networks that are trained", file=sys.stderr)
+        print("interrupted; run the same command again: networks that are trained are kept", file=sys.stderr)
         return 130
 
 

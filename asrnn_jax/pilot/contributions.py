@@ -58,7 +58,7 @@ def contributions(
     for i, name in enumerate(inputs[:channels]):
         hidden[i, :, i] = 0
         if f"{name} missing" in inputs[channels:]:
-            hidden[i, :, inputs.index(f"{name} missing")] = 0
+            hidden[i, :, channels + inputs[channels:].index(f"{name} missing")] = 0
     flags = (joined.valid[:steps], resets(joined, "streams")[:steps])
     mask, reset = (np.broadcast_to(flag, (channels + 1, steps)) for flag in flags)
     _, ys = run(cell, params, jnp.asarray(hidden), mask=mask, reset=reset)

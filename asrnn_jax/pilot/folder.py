@@ -31,7 +31,7 @@ def claim(out: str | Path, config: dict[str, Any]) -> Path:
     """
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out {out}: is a file; name a folder.")
+        raise ValueError(f"--out {out} is a file; name a folder.")
     (folder / "networks").mkdir(parents=True, exist_ok=True)
     path = folder / NAMES["config"]
     if path.exists():
@@ -39,7 +39,7 @@ def claim(out: str | Path, config: dict[str, Any]) -> Path:
         other = [name for name in config if config[name] != before.get(name)]
         if other:
             raise ValueError(
-                f"--out {out}: has a pilot with other {', '.join(other)}; name another folder, or remove this one."
+                f"--out {out} has a pilot with other {', '.join(other)}; name another folder, or remove this one."
             )
     else:
         write_json(path, config)

@@ -93,8 +93,11 @@ def measured(
 
 def _test(network: Network, data: Data) -> Wanted:
     model = network.estimator
-    rule = model.preparation.fitted.rule
-    return forecasted.wanted(model.preparation.apply(data.split.test), model.horizon, rule.step)
+    series = model.preparation.apply(data.split.test)
+    longest = max(len(one.xs) for one in series)
+    if longest <= model.horizon:
+        raise ValueError(f"--horizon {model.horizon}: the longest test stream has {longest} steps: take fewer.")
+    return forecasted.wanted(series, model.horizon, model.preparation.fitted.rule.step)
 
 
 def _said(model: Any, what: Wanted, ys: np.ndarray) -> tuple[Forecast, np.ndarray]:
@@ -102,7 +105,7 @@ def _said(model: Any, what: Wanted, ys: np.ndarray) -> tuple[Forecast, np.ndarra
     mean, half, surprise = model._reader.said(what.now, ys)
     wide = half * model.calibration_.widening
     near = what.joined.starts.copy()  # the first steps of a stream were forecast from the stream before it
-    for i in range(1, model.horizon):
+    for i in range(1, min(model.horizon, len(near))):
         near[i:] |= what.joined.starts[: len(near) - i]
     calibrated = model.calibration_.surprise(np.where(near, np.nan, surprise))
     return Forecast(mean, mean - wide, mean + wide), calibrated

@@ -78,7 +78,7 @@ def trained(folder: Path, name: str, options: Options, table: Table, minutes: fl
     if options.forecast:
         model = kind(horizon=options.horizon, targets=list(options.target), **common).fit(table)
     else:
-        model = kind(unlabelled=options.unlabelled, **common).fit(table, label=options.label)
+        model = kind(unlabelled=options.unlabelled, per="step", **common).fit(table, label=options.label)
     seconds = time.monotonic() - begin
     model.save(file)
     write_json(said, {"cell": name, "seconds": seconds})

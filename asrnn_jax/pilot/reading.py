@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asrnn_jax.estimators import Finding, Preparation, Table, as_table
+from asrnn_jax.estimators import Finding, Preparation, Table, as_table, order
 from asrnn_jax.estimators.findings import counted
 from asrnn_jax.pilot.networks import estimator
 from asrnn_jax.pilot.options import Options
@@ -120,8 +120,7 @@ def _first(table: Table) -> tuple[Table, list[Finding]]:
         return table, []
     keep = np.zeros(table.rows, bool)
     share = MOST_TESTED / table.rows
-    for code in np.unique(table.stream.codes):
-        here = np.flatnonzero(table.stream.codes == code)
+    for _, here in order.streams(table)[0]:  # rows in the order of time
         keep[here[: max(1, int(len(here) * share))]] = True
     text = f"Of {counted(table.rows, 'test row')} the first {share:.1%} of each stream is tested on."
     found = Finding("test_cut", "info", None, int((~keep).sum()), text)

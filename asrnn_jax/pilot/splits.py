@@ -33,7 +33,8 @@ def split(table: Table, *, seed: int = 0) -> Split:
     """Splits a table by streams if it has at least four, else by time.
 
     By streams, the draw is taken in which the classes are shared out most evenly and none is in the test only. By time,
-    the last quarter of each stream is kept, from where a label changes, so that no event is in both.
+    the last quarter of each stream is kept. The cut is moved to the nearest change of label, so that no event is in
+    both, if there is one within a tenth of the stream.
 
     Raises:
       ValueError: no row to split.

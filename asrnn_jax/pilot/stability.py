@@ -45,7 +45,7 @@ def stability(cell: Cell, params: Any, xs: np.ndarray) -> dict[str, Any]:
 
 
 def _last(ys: jax.Array) -> jax.Array:
-    """What the network holds for most probable at the last step."""
+    """One number of the outputs at the last step: the logarithm of the sum of their exponentials."""
     return jax.nn.logsumexp(ys[-1])
 
 

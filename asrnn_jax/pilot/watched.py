@@ -14,7 +14,8 @@ from asrnn_jax.cell import Cell
 from asrnn_jax.pilot.joined import Joined
 
 TIGHTER, WIDER, LEAST = 3.0, 1.5, 0.01
-"""A limit is at most so many times the most extreme reading in training, if the usual one is above; and at least."""
+"""A limit is the usual one, but at most `TIGHTER` and at least `WIDER` times the most extreme reading in training, and
+never below `LEAST`."""
 MOST_STEPS = 50_000
 
 

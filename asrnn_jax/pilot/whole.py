@@ -29,7 +29,7 @@ def pilot(options: Options, *, arguments: Sequence[str] = (), verbose: int = 0) 
     Args:
       options: what to do.
       arguments: how it was called, for the page.
-      verbose: 1 shows a progress bar, if tqdm is installed.
+      verbose: 1 shows a progress bar.
 
     Returns:
       The result, what ``result.json`` holds.
@@ -41,16 +41,16 @@ def pilot(options: Options, *, arguments: Sequence[str] = (), verbose: int = 0) 
     begin = time.monotonic()
     options.check()
     data = reading.read(options)
-    files = {path: folder.digest(path) for path in (*options.data, *options.test)}
+    files = {name: sorted(map(folder.digest, getattr(options, name))) for name in ("data", "test")}
     settings = {name: value for name, value in asdict(options).items() if name not in ("out", "data", "test")}
-    config = folder.plain({**settings, "files": sorted(files.values())})
+    config = folder.plain({**settings, **files})
     out = folder.claim(options.out, config)
     kind = importlib.import_module("asrnn_jax.pilot." + ("forecasting" if options.forecast else "classification"))
     with _Progress(verbose, 2 * len(options.cells) + 3) as progress:
         trained = []
         for i, cell in enumerate(options.cells):
             progress(f"training {cell}")
-            left = FOR_NETWORKS * options.minutes - (time.monotonic() - begin) / 60 * FOR_NETWORKS
+            left = FOR_NETWORKS * options.minutes - (time.monotonic() - begin) / 60
             minutes = max(left / (len(options.cells) - i), 0.02 * options.minutes)
             trained.append(networks.trained(out, cell, options, data.split.train, minutes))
         progress("methods without recurrence")
