@@ -15,6 +15,8 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Threads of LAPACK that wait for each other would take the cores from JAX.
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: demo test test-slow notebooks docs faults accelerator lint dist clean
 
