@@ -41,10 +41,7 @@ def pilot(options: Options, *, arguments: Sequence[str] = (), verbose: int = 0) 
     begin = time.monotonic()
     options.check()
     data = reading.read(options)
-    files = {name: sorted(map(folder.digest, getattr(options, name))) for name in ("data", "test")}
-    settings = {name: value for name, value in asdict(options).items() if name not in ("out", "data", "test")}
-    config = folder.plain({**settings, **files})
-    out = folder.claim(options.out, config)
+    out = folder.claim(options.out, config(options))
     kind = importlib.import_module("asrnn_jax.pilot." + ("forecasting" if options.forecast else "classification"))
     with _Progress(verbose, 2 * len(options.cells) + 3) as progress:
         trained = []
@@ -68,6 +65,17 @@ def pilot(options: Options, *, arguments: Sequence[str] = (), verbose: int = 0) 
         progress("writing the page")
         _write(out, result, options)
     return result
+
+
+def config(options: Options) -> dict[str, Any]:
+    """What a pilot in a folder must agree in with one that goes on there; files by what is in them.
+
+    Raises:
+      OSError: files that cannot be read.
+    """
+    files = {name: sorted(map(folder.digest, getattr(options, name))) for name in ("data", "test")}
+    settings = {name: value for name, value in asdict(options).items() if name not in ("out", "data", "test")}
+    return folder.plain({**settings, **files})
 
 
 def _write(out: Path, result: dict[str, Any], options: Options) -> None:

@@ -190,6 +190,25 @@ def test_a_score_of_ones_own():
     assert found.verdict.need is audit.Need.HARM
 
 
+def test_fewer_false_alarms_are_better():
+    """A detector that begins to sound by itself ten steps after it was reset, in streams of silence and one sample."""
+    labels = np.full((8, 200), -1)
+    labels[:, :5] = 0
+    found = audit.resets(
+        lambda h, x: (h + 1, (h > 10).astype(float)),
+        np.zeros(1),
+        np.zeros((8, 200, 1), "float32"),
+        labels,
+        score="false alarms",
+        policies=[streaming.periodic(5)],
+        settings=Settings(pasts=()),
+    )
+    assert found.rows[0].score.value > 0.9
+    assert found.rows[1].score.value == 0
+    assert found.rows[1].gain.value == pytest.approx(found.rows[0].score.value)
+    assert found.verdict.need is audit.Need.HELPS
+
+
 def test_endless_streams_are_as_their_arrays():
     cell = of_cell(cells.with_output(cells.gru(3, 5), 4), cells.with_output(cells.gru(3, 5), 4).init(jax.random.key(0)))
     streams = toys.streams(0, number=4)

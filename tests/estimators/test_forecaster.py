@@ -93,5 +93,7 @@ def test_wrong_arguments_are_said(without_type_checks):
     for one in wrong:
         with pytest.raises(ValueError, match=next(iter(one))):
             StreamForecaster(**one).fit(waves(), time="t")
+    with pytest.raises(ValueError, match="horizon=1000000: the longest stream has"):
+        StreamForecaster(horizon=1_000_000).fit(waves(), time="t")
     with pytest.raises(ValueError, match="not fitted"):
         StreamForecaster().predict(waves())

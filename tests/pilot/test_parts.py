@@ -1,10 +1,12 @@
 """Parts of a pilot against definitions written out: windows, splits, disturbances, limits, numbers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from asrnn_jax.estimators import Preparation, as_table
-from asrnn_jax.pilot import baselines, classified, disturbed, features, folder, joined, numbers, splits, watched
+from asrnn_jax.pilot import baselines, classified, disturbed, features, folder, joined, numbers, splits, watched, whole
 from asrnn_jax.pilot.checklist import checklist
 from asrnn_jax.pilot.options import Options
 
@@ -210,6 +212,20 @@ def test_numbers_say_where_they_are_from():
     for missing in ("a/b/1", "a/c"):
         assert f">{numbers.MISSING}<" in numbers.marked(result, missing, "percent")
     assert numbers.shown(-0.25, "points") == "\N{MINUS SIGN}25.0 points"
+
+
+def test_data_to_learn_from_and_to_test_on_are_not_taken_for_each_other(tmp_path):
+    """Else a pilot that goes on would test a network on what it was trained on."""
+    one, other = (str(tmp_path / name) for name in ("one.csv", "other.csv"))
+    for path in (one, other):
+        Path(path).write_text(path)
+    there, turned, together = (
+        whole.config(Options(data=data, test=test, label="state", out="x"))
+        for data, test in (((one,), (other,)), ((other,), (one,)), ((one, other), ()))
+    )
+    assert there != turned
+    assert there != together
+    assert turned != together
 
 
 def test_a_folder_belongs_to_one_pilot(tmp_path):
