@@ -99,7 +99,7 @@ def _peers() -> dict[str, Preset]:
     for permute, task in ((False, "smnist"), (True, "pmnist")):
         lr = 1e-3 if permute else 7e-4
         for cell, model, optim, paper in (
-            ("exprnn", Model("exprnn", 170, {"init": "cayley"}), _rmsprop(lr, 0.9, None), 94.9 if permute else 98.0),
+            ("exprnn", Model("exprnn", 170, {"init": "exprnn"}), _rmsprop(lr, 0.9, None), 94.9 if permute else 98.0),
             (
                 "scornn",
                 Model("scornn", 170, {"rho": 0.5 if permute else 0.1}),

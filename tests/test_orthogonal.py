@@ -126,17 +126,31 @@ def test_henaff_rotates_by_angles_uniform_in_a_circle(map, n):
     assert scipy.stats.kstest(angles, scipy.stats.uniform(0, np.pi).cdf).pvalue > 1e-3
 
 
-def test_cayley_init_is_a_rotation_by_s_in_a_quarter_circle():
-    Q = orthogonal.parametrization(40, "cayley", "cayley", dtype=jnp.float64)
-    params = Q.init(jax.random.key(0))
-    A = np.asarray(orthogonal.skew(params["skew"], 40))
-    s = 2 * np.arctan(-A[np.arange(0, 39, 2), np.arange(1, 40, 2)])
-    assert (s >= 0).all()
-    assert (s <= np.pi / 2).all()
-    assert np.count_nonzero(A) == 40
-    np.testing.assert_allclose(
-        np.sort(np.abs(np.angle(np.linalg.eigvals(Q.matrix(params)))))[::2], np.sort(s), atol=1e-12
-    )
+def quarter_circle(a):
+    return a / (np.pi / 2)
+
+
+def of_tangents(a):  # tan(s/2) <= a where s <= 2 arctan(a)
+    return 2 * np.arctan(a) / (np.pi / 2)
+
+
+def log_uniform(a):
+    return np.log(a / (np.pi / 1000)) / np.log(1000)
+
+
+@pytest.mark.parametrize("map", ["cayley", "expm"])
+@pytest.mark.parametrize(
+    ("init", "cdf"), [("cayley", quarter_circle), ("exprnn", of_tangents), ("log", log_uniform)], ids=str
+)
+def test_a_name_of_a_start_means_the_same_angles_for_every_map(map, init, cdf):
+    """Angles read off the eigenvalues against the distribution of their name, and scaled."""
+
+    def angles(**options):
+        Q = orthogonal.parametrization(400, map, init, dtype=jnp.float64, **options)
+        return np.sort(np.abs(np.angle(np.linalg.eigvals(Q.matrix(Q.init(jax.random.key(0)))))))[::2]
+
+    assert scipy.stats.kstest(angles(), lambda a: np.clip(cdf(a), 0, 1)).pvalue > 1e-3
+    np.testing.assert_allclose(angles(angle_scale=0.3), 0.3 * angles(), rtol=1e-7)
 
 
 @pytest.mark.parametrize("map", ["cayley", "expm", "scaled_cayley"])

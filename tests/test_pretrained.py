@@ -111,7 +111,7 @@ def test_what_does_not_fit_is_named(file, tmp_path):
     good = path.read_bytes()
     arrays, _ = saved.read(path, "file")
     for changes, message in (
-        ({"format": 3}, "use the version that wrote it"),
+        ({"format": 9}, "use the version that wrote it"),
         ({"network": {**ARGUMENTS, "cell": "asrnnn"}}, "perhaps you meant asrnn"),
         ({"network": {**ARGUMENTS, "speed": 3}}, "speed"),
         ({"network": {**ARGUMENTS, "hidden": 6}}, "does not hold the params"),

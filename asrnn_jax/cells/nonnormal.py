@@ -24,7 +24,7 @@ def nnrnn(inputs: int, hidden: int, *, map: str = "expm", init: str = "henaff", 
       inputs: I.
       hidden: H.
       map: of P: "expm" (the paper's), "cayley" or "scaled_cayley".
-      init: of P: "henaff", "cayley", "haar" or "identity".
+      init: of P: "henaff", "haar", ..., as `asrnn_jax.orthogonal.parametrization`.
       dtype: of the params.
 
     Params: ``{"W_xh": (I, H), "P": {"skew": (H (H - 1) / 2,)}, "theta": (H // 2,), "gamma": ((H + 1) // 2,), "T":

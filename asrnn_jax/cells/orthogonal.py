@@ -27,6 +27,7 @@ def orthogonal(
     *,
     map: str = "cayley",
     init: str = "henaff",
+    angle_scale: float = 1.0,
     dynamic: bool = False,
     rho: float = 0.5,
     activation: Literal["modrelu", "linear"] = "modrelu",
@@ -41,7 +42,9 @@ def orthogonal(
       inputs: I.
       hidden: H.
       map: from H (H - 1) / 2 numbers to ``W_hh``: "cayley", "scaled_cayley" or "expm".
-      init: "henaff", "cayley", "haar" or "identity".
+      init: the angles that ``W_hh`` starts with: "henaff", "cayley", "exprnn", "log", "haar" or "identity", see
+        `asrnn_jax.orthogonal.parametrization`.
+      angle_scale: factor of these angles.
       dynamic: dynamic trivialisation, see `asrnn_jax.orthogonal.parametrization`.
       rho: share of -1 signs for "scaled_cayley".
       activation: "modrelu" or "linear".
@@ -56,7 +59,7 @@ def orthogonal(
     """
     checks.sizes(inputs=inputs, hidden=hidden)
     checks.choice("activation", activation, ("modrelu", "linear"))
-    W_hh = parametrization(hidden, map, init, dynamic=dynamic, rho=rho, dtype=dtype)
+    W_hh = parametrization(hidden, map, init, angle_scale=angle_scale, dynamic=dynamic, rho=rho, dtype=dtype)
 
     def init_params(key):
         k_x, k_h, k_b = jax.random.split(key, 3)
@@ -91,7 +94,7 @@ def scornn(inputs: int, hidden: int, *, rho: float = 0.5, init: str = "cayley", 
       inputs: I.
       hidden: H.
       rho: share of -1 among the signs D; the paper took 1/10 for sequential MNIST and 1/2 otherwise.
-      init: of A: "cayley" (the paper's), "henaff", "haar" or "identity".
+      init: the angles: "cayley" (the paper's), "henaff", ..., as `orthogonal`.
       dtype: of the params.
 
     Params: as `orthogonal`.
@@ -112,7 +115,7 @@ def exprnn(inputs: int, hidden: int, *, init: str = "henaff", dtype=jnp.float32)
     Args:
       inputs: I.
       hidden: H.
-      init: of A: "henaff" (the paper's for copying), "cayley" (for MNIST), "haar" or "identity".
+      init: the angles: "henaff" (the paper's for copying), "exprnn" (for MNIST), ..., as `orthogonal`.
       dtype: of the params.
 
     Params: as `orthogonal`.

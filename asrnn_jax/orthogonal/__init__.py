@@ -16,6 +16,10 @@ can change these numbers: whatever they become, Q is orthogonal to rounding.
 "scaled_cayley" can, by a diagonal of signs. "expm" is the matrix exponential. All are computed in at least float32
 and in full matrix precision, on every device.
 
+**Where it starts.** `init` names the angles of the plane rotations that the matrix starts as, the same for every map,
+and `angle_scale` makes them smaller. A unit that turns by an angle of ``a`` a step sees the past some ``1 / a`` steps
+long as one piece: long sequences that change slowly want small angles, ``init="exprnn", angle_scale=0.3``.
+
 **Dynamic base.** Far from 0 a map is badly conditioned. With ``dynamic=True`` the matrix is ``Q = B map(A)``, and
 `rebase` moves the base B to the current matrix and A back to 0. Weight decay, an average of two networks or a
 narrower type may change B: what is used is always the orthogonal matrix nearest to it.
@@ -49,7 +53,7 @@ from jax import lax
 
 from asrnn_jax.dtypes import at_least_float32, precisely
 from asrnn_jax.orthogonal import maps
-from asrnn_jax.orthogonal.inits import INITS
+from asrnn_jax.orthogonal.inits import ANGLES, INITS, haar, rotations
 from asrnn_jax.orthogonal.maps import cayley, entries, expm, nearest, polish, size, skew
 
 __all__ = [
@@ -83,7 +87,14 @@ class Orthogonal(NamedTuple):
 
 
 def parametrization(
-    n: int, map: str = "cayley", init: str = "henaff", *, dynamic: bool = False, rho: float = 0.5, dtype=jnp.float32
+    n: int,
+    map: str = "cayley",
+    init: str = "henaff",
+    *,
+    angle_scale: float = 1.0,
+    dynamic: bool = False,
+    rho: float = 0.5,
+    dtype=jnp.float32,
 ) -> Orthogonal:
     """An ``n x n`` orthogonal matrix trained through a skew-symmetric one.
 
@@ -91,7 +102,10 @@ def parametrization(
       n: size.
       map: "cayley", "expm", or "scaled_cayley": ``cayley(A) D`` with D diagonal of +-1, which reaches the
         matrices with eigenvalue -1 that Cayley alone cannot (arXiv:1707.09520).
-      init: "henaff", "cayley", "haar" or "identity", see `INITS`.
+      init: the angles of the plane rotations it starts as, whatever the map: "henaff", U(-pi, pi); "cayley",
+        U(-pi/2, 0); "exprnn", ``-tan(s/2)`` with s ~ U(0, pi/2); "log", log-uniform from pi/1000 to pi, of either
+        sign; "identity", 0. Or "haar", any rotation.
+      angle_scale: factor of these angles, up to 1; it means nothing to "haar" and "identity".
       dynamic: dynamic trivialisation ``Q = B map(A)`` (arXiv:1909.09501): `rebase` moves the base ``B`` to the
         current matrix and ``A`` back to 0, where the map is best conditioned. Whatever has changed the base (weight
         decay, an average of two, a narrower type), what is used is the orthogonal matrix nearest to it.
@@ -99,7 +113,7 @@ def parametrization(
       dtype: of the trained numbers.
 
     Raises:
-      ValueError: unknown map or init, n below 1, rho outside [0, 1].
+      ValueError: unknown map or init, n below 1, rho or angle_scale outside [0, 1].
     """
     if n < 1:
         raise ValueError(f"n={n}: an orthogonal matrix needs at least one row.")
@@ -109,6 +123,8 @@ def parametrization(
         raise ValueError(f"init={init!r}: choose one of {', '.join(INITS)}.")
     if not 0 <= rho <= 1:
         raise ValueError(f"rho={rho}: the share of -1 signs lies in [0, 1].")
+    if not 0 < angle_scale <= 1:
+        raise ValueError(f"angle_scale={angle_scale}: give a number above 0, up to 1.")
     transform = maps.expm if map == "expm" else maps.cayley
     inverse = maps.logm if map == "expm" else maps.cayley_inverse
     angle_to_entry = (lambda angle: angle) if map == "expm" else (lambda angle: jnp.tan(angle / 2))
@@ -120,7 +136,10 @@ def parametrization(
         return transform(skew(vector.astype(at_least_float32(vector.dtype)), n))
 
     def initial(key):
-        start = INITS[init](key, n, angle_to_entry, inverse, dtype)
+        if init == "haar":
+            start = haar(key, n, inverse, dtype)
+        else:
+            start = rotations(angle_scale * ANGLES[init](key, (n // 2,), dtype), n, angle_to_entry)
         if not dynamic:
             return {"skew": start}
         return {"skew": jnp.zeros_like(start), "base": moving(start).astype(dtype) * jnp.asarray(signs, dtype)[None]}

@@ -44,7 +44,8 @@ from asrnn_jax.names import named
 
 __all__ = ["load", "names", "save"]
 
-FORMAT = 2
+FORMAT = 3
+READ = (2, FORMAT)
 SUFFIX = ".safetensors"
 
 
@@ -82,12 +83,12 @@ def load(name: str | os.PathLike) -> tuple[Cell, Params, dict[str, Any]]:
             )
         path = Path(str(resources.files(__name__) / f"{name}{SUFFIX}"))
     arrays, card = saved.read(path, "trained network")
-    if card.get("format") != FORMAT:
+    if card.get("format") not in READ:
         raise ValueError(
-            f"{path} has format {card.get('format')!r}, this version reads {FORMAT}: use the version that wrote it."
+            f"{path} has format {card.get('format')!r}, this version reads {READ}: use the version that wrote it."
         )
     try:
-        model = network(**card["network"])
+        model = network(**_current(card))
         like = jax.eval_shape(model.init, jax.random.key(0))
     except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as e:
         raise ValueError(f"{path} is of a network that this version cannot make ({e}): update asrnn_jax.") from e
@@ -101,6 +102,14 @@ def load(name: str | os.PathLike) -> tuple[Cell, Params, dict[str, Any]]:
                 "jax.config.update('jax_enable_x64', True) first."
             )
     return model, jax.tree.unflatten(jax.tree.structure(like), leaves), card
+
+
+def _current(card: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a network as this version has them."""
+    arguments = card["network"]
+    if card["format"] == 2 and arguments["options"].get("saturation") == "bounded":
+        return arguments | {"options": {"kappa": 10.0, "gain": 1.0} | arguments["options"]}
+    return arguments
 
 
 def save(path: str | os.PathLike, arguments: dict[str, Any], params: Params, card: dict[str, Any]) -> None:

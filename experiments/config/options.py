@@ -63,7 +63,15 @@ def current(model: Mapping[str, Any]) -> dict[str, Any]:
     others = {name: value for name, value in model.items() if name not in FORMER}
     former = {name: model[name] for name in FORMER if model.get(name) is not None}
     options = others.get("options", {})
-    return others | {"options": former | (options if isinstance(options, dict) else parsed(options))}
+    options = former | (options if isinstance(options, dict) else parsed(options))
+    return others | {"options": options | _meant(options) if "kappa" in model else options}
+
+
+def _meant(options: dict[str, Any]) -> dict[str, Any]:
+    """What options of run folders with `FORMER` meant where the same words mean something else today."""
+    by_entries = {"init": "exprnn"} if (options.get("map"), options.get("init")) == ("expm", "cayley") else {}
+    bounded = {"kappa": options.get("kappa", 10.0), "gain": 1.0} if options.get("saturation") == "bounded" else {}
+    return by_entries | bounded
 
 
 def refuse_former(arguments: list[str]) -> None:

@@ -33,14 +33,14 @@ def orthogonal_matrix(vector, n, map, params=None, rho=0.0):
     return Q if params is None or "base" not in params else params["base"] @ Q
 
 
-def asrnn(p, n, map="cayley", saturation="abs", eps=0.01, kappa=10.0, rho=0.5, **_):
+def asrnn(p, n, map="cayley", saturation="abs", eps=0.01, kappa=30.0, gain=20.0, rho=0.5, rotate=True, **_):
     W_hh = orthogonal_matrix(p["W_hh"]["skew"], n, map, p["W_hh"], rho)
-    U_f = orthogonal_matrix(p["U_f"]["skew"], n, "expm" if map == "expm" else "cayley")
+    U_f = orthogonal_matrix(p["U_f"]["skew"], n, "expm" if map == "expm" else "cayley") if rotate else jnp.eye(n)
     if saturation == "abs":
         D_f = jnp.abs(p["D_f"]) + eps
     else:
         d = jnp.sqrt(p["D_f"]["p"] ** 2 + eps**2 / 4)
-        D_f = d * kappa ** (jnp.tanh(p["D_f"]["s"]) / 2)
+        D_f = d * kappa ** (jnp.tanh(gain * p["D_f"]["s"]) / 2)
     W_f = U_f @ jnp.diag(D_f)
     return p["W_xh"].T, W_hh, p["b"], W_f, jnp.linalg.inv(W_f)
 
@@ -164,6 +164,7 @@ ROWS = [
     Row("asrnn-scaled", "asrnn", options(map="scaled_cayley", rho=0.3, a=0.5, b=1.5), asrnn, asrnn_step),
     Row("asrnn-dynamic", "asrnn", options(map="expm", init="haar", dynamic=True, a=1.0, b=1.5), asrnn, asrnn_step),
     Row("asrnn-bounded", "asrnn", options(saturation="bounded", a=0.1, b=2.0), asrnn, asrnn_step),
+    Row("asrnn-axes", "asrnn", options(rotate=False, a=0.5, b=1.5), asrnn, asrnn_step),
     Row("asrnn-carry", "asrnn", options(readout="carry", a=0.5, b=1.5), asrnn, asrnn_carry_step),
     Row("orthogonal", "orthogonal", options(), orthogonal, modrelu_step),
     Row("orthogonal-scornn", "orthogonal", options(map="scaled_cayley", init="cayley"), orthogonal, modrelu_step),
