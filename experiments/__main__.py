@@ -34,6 +34,7 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   export        write a trained network as files that run without this library
   never-reset   compare cells, training regimes and reset policies on streams
   forecast      compare forecasters on endless streams with and without resets
+  voice         train a voice detector that is never reset and audit it beside another one
   faults        hurt small runs in every way that machines do, and count what was lost
   pilot         train on your own streams and write one page with the answer: as python -m asrnn_jax pilot
   bench         time a training step and compare with other libraries
@@ -57,6 +58,7 @@ TOOLS = {
     "export": ("tools.export", "Export", "export"),
     "never-reset": ("tools.never_reset", "NeverReset", "never_reset"),
     "forecast": ("tools.forecast", "Forecast", "forecast"),
+    "voice": ("tools.voice", "Voice", "voice"),
     "faults": ("tools.faults", "Faults", "faults"),
     "bench": ("tools.bench", "Bench", "bench"),
     "scaling": ("tools.scaling", "Scaling", "scaling"),
