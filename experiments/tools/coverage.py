@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 from tqdm import tqdm
 
 from asrnn_jax import audit, pretrained, streaming
@@ -211,7 +210,7 @@ def _of_the_package(config: Coverage, name: str) -> dict[str, Any]:
 
 def _measured(config: Coverage, run: Stream, cell: Any, params: Any) -> dict[str, Any]:
     train_samples, test, _ = load_samples(run)
-    gaps, params = gaps_of(run, train_samples), jax.device_get(params)
+    gaps = gaps_of(run, train_samples)
     quiet = replace(gaps, kinds=("silence",))
     scores = {
         policy.name: _rounded(measure(cell, params, test, gaps, config.samples, policy))

@@ -102,21 +102,21 @@ def test_windows_start_as_they_say_and_devices_share_them():
 
 @pytest.mark.slow
 def test_the_command_trains_measures_and_goes_on(tmp_path):
-    tiny = {"cells": ("gru",), "regimes": ("ignored",), "starts": ("passed", "noise"), "seeds": 1, "hidden": 6}
+    tiny = {"cells": ("gru",), "regimes": ("ignored",), "starts": ("noise",), "seeds": 1, "hidden": 6}
     tiny |= {"steps": 20, "base_steps": 20, "samples": 30, "audited": 30}
     config = Coverage(out=str(tmp_path), **tiny)
     text = coverage(config)
     rows = read_rows(tmp_path / "coverage.jsonl")
     assert list(rows) == [job.name for job in jobs(config)]
-    assert [row["starts"] for row in rows.values()] == ["before", "passed", "noise"]
+    assert [row["starts"] for row in rows.values()] == ["before", "noise"]
     for row in rows.values():
         assert f"{100 * row['scores']['never']['accuracy']:.1f}" in text
         assert set(row["audit"]["collapses"]) == {"silence", "noise", "samples"}
-    shutil.rmtree(tmp_path / "digits-gru-passed-ignored-0")
+    shutil.rmtree(tmp_path / "digits-gru-noise-ignored-0")
     kept = (tmp_path / "coverage.jsonl").read_bytes()
     assert coverage(config) == text  # of the lines that are there; nothing is trained again
     assert (tmp_path / "coverage.jsonl").read_bytes() == kept
-    assert not (tmp_path / "digits-gru-passed-ignored-0").exists()
+    assert not (tmp_path / "digits-gru-noise-ignored-0").exists()
     with pytest.raises(UsageError, match=r"other settings \(samples 30 -> 31\)"):
         coverage(replace(config, samples=31))
 
