@@ -66,7 +66,7 @@ class Coverage:
     """Optimiser steps of the first training. None: as many as in the page of never-reset."""
     samples: int = 1000
     """Number of unseen samples in the stream that each network is measured on."""
-    audited: int = 300
+    audited: int = 3000
     """Number of unseen samples in the streams of an audit."""
 
     def __post_init__(self):
