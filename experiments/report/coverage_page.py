@@ -216,9 +216,7 @@ def _audits(rows: Sequence[Row]) -> list[str]:
     accused_of = [row for row in fine if row["audit"]["need"] == HELPS]
     later = [row for row in accused_of if any(at is not None for at in row["audit"]["collapses"].values())]
     gains = sorted(100 * _gain(row) for row in accused_of if row not in later)
-    range_of = (
-        f" (with resets {gains[0]:+.1f} to {gains[-1]:+.1f} points on the streams of the tables)" if gains else ""
-    )
+    spans = f" (with resets {gains[0]:+.1f} to {gains[-1]:+.1f} points on the streams of the tables)" if gains else ""
     package = chosen(rows, starts="package")
     accused = sum(row["audit"]["need"] == HELPS for row in package)
     audited = rows[0]["settings"]["audited"]
@@ -229,7 +227,7 @@ def _audits(rows: Sequence[Row]) -> list[str]:
         "those after a past of up to 1,000 steps, ten times as long as a training window.",
         f"Of the {sum(map(_needs, before))} networks before that need resets, the audit finds **{found}**. Of the "
         f"{len(fine)} networks that need none as measured, it says of **{len(later)}** that they get worse after a "
-        f"past that these streams do not have, and of **{len(gains)}** that resets help on its own streams{range_of}. Of "
+        f"past that these streams do not have, and of **{len(gains)}** that resets help on its own streams{spans}. Of "
         f"{len(package)} networks of the package, which were trained on streams, it accuses **{accused}**.",
         table(lines),
     ]
