@@ -25,18 +25,26 @@ class State(NamedTuple):
     opt_state: Any
     step: jax.Array
     sums: dict[str, jax.Array]  # of the metrics since the last log line
-    memory: Any = ()  # what a task carries from batch to batch
+    memory: Any = ()  # what a task carries from batch to batch, `Begun` where what a batch begins from is drawn
     control: Any = ()  # what follows the metrics
+
+
+class Begun(NamedTuple):
+    """The memory of a task with starts."""
+
+    last: Any  # where the batch before ended
+    starts: Any  # the memory of the starts
 
 
 def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:
     """The state that a run starts from."""
-    params = cell.init(jax.random.key(config.training.seed))
+    params = cell.init(jax.random.key(config.training.seed)) if task.params is None else task.params(cell)
     apply = partial(asrnn_jax.run, cell)
     memory = () if task.memory is None else task.memory(cell, params)
     control = () if task.control is None else task.control.init()
     _, metrics, _ = jax.eval_shape(partial(task.loss, apply), params, task.batch(0), memory, control)
     sums = {name: jnp.zeros(()) for name in ("loss", *metrics)}
+    memory = memory if task.starts is None else Begun(memory, task.starts.init(memory))
     return State(params, optimizer.init(params), jnp.zeros((), jnp.int32), sums, memory, control)
 
 
@@ -55,7 +63,7 @@ def make_step(
     config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation, devices: int | None = None
 ):
     """The jitted training step ``(state, batch) -> (state, metrics of the batch)``; devices: None, as many as pay."""
-    root = jax.random.fold_in(jax.random.key(config.training.seed), 3)
+    root, begins = (jax.random.fold_in(jax.random.key(config.training.seed), number) for number in (3, 4))
     devices = devices or shards(config.training.batch, task, cell)
 
     def mean_loss(params, batch, memory, step, control):
@@ -74,9 +82,17 @@ def make_step(
 
     gradients = parallel.carried(value_and_gradient, devices)
 
+    def begun(state: State) -> Begun:
+        """What the batch begins from, over all its rows, before devices share them."""
+        if task.starts is None or task.memory is None:
+            return Begun(state.memory, ())
+        key, fresh = jax.random.fold_in(begins, state.step), task.memory(cell, state.params)
+        return Begun(*task.starts.draw(state.memory.starts, key, state.memory.last, fresh))
+
     @partial(jax.jit, donate_argnums=0)
     def step(state: State, batch) -> tuple[State, dict[str, jax.Array]]:
-        (metrics, gradient), memory = gradients(state.params, batch, state.memory, state.step, state.control)
+        first, starts = begun(state)
+        (metrics, gradient), memory = gradients(state.params, batch, first, state.step, state.control)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         done = state.step + 1
@@ -84,6 +100,7 @@ def make_step(
         sums = {name: state.sums[name] + metrics[name] for name in state.sums}
         metrics = metrics | {"gradient_norm": optax.tree.norm(gradient)}
         control = state.control if task.control is None else task.control.update(metrics, state.control)
+        memory = memory if task.starts is None else Begun(memory, starts)
         return State(params, opt_state, done, sums, memory, control), metrics
 
     return step
