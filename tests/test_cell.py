@@ -15,6 +15,7 @@ import asrnn_jax
 from asrnn_jax import analysis, cells, orthogonal
 from asrnn_jax.cells import CELLS
 from asrnn_jax.made import KEPT
+from tests.quick import quickly
 from tests.test_laws import scalar
 
 NAMES = pytest.mark.parametrize("name", CELLS)
@@ -93,10 +94,13 @@ def test_a_forgotten_cell_made_again_does_not_compile(caplog):
     assert not [r for r in caplog.records if "XLA compilation of jit(evaluate)" in r.getMessage()]
 
 
+NARROW = (("asrnn", jnp.float16), ("asrnn", jnp.bfloat16), ("s5", jnp.float16))
+
+
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [
-        pytest.param(name, dtype, marks=() if dtype == jnp.float16 or name == "asrnn" else pytest.mark.slow)
+        pytest.param(name, dtype, marks=() if (name, dtype) in NARROW else pytest.mark.slow)
         for name in CELLS
         for dtype in (jnp.float16, jnp.bfloat16, *((jnp.float32, jnp.float64) if name == "asrnn" else ()))
     ],
@@ -167,12 +171,7 @@ TREATMENTS = {
 }
 
 
-FORMS = ("asrnn-dynamic", "orthogonal-dynamic-scaled", "dtriv", "urnn", "nnrnn")  # the others are these in part
-
-
-@pytest.mark.parametrize(
-    "row", [pytest.param(row, marks=() if row in FORMS else pytest.mark.slow) for row in ORTHOGONAL]
-)
+@quickly("row", ("orthogonal-dynamic-scaled", "urnn"), ORTHOGONAL)
 def test_matrices_stay_orthogonal_whatever_is_done_to_their_numbers(row):
     """To 10 n eps in float32, after optimisers with decay and noise, averages over a rebase, and narrow storage."""
     name, hidden = row.split("-")[0], 12
@@ -275,6 +274,7 @@ def test_spectra_are_computed_in_full_precision(name):
     assert (top | whole) == FULL
 
 
+@pytest.mark.slow
 def test_s5_holds_its_input_without_cancellation():
     """Slow units: (exp(z) - 1) / z near z = 0, values and gradients in float32 beside float64."""
     cell = cells.s5(2, 64, dt_min=1e-4, dt_max=1.0)
@@ -292,7 +292,7 @@ def test_s5_holds_its_input_without_cancellation():
     assert float(jnp.abs((re + 1j * im) / (wide_re + 1j * wide_im) - 1).max()) < 1e-5  # phases of 200 in float32
 
 
-@pytest.mark.parametrize(("block", "gradient"), [(5, "fused"), (None, "autodiff")])
+@pytest.mark.parametrize(("block", "gradient"), [(5, "fused"), pytest.param(None, "autodiff", marks=pytest.mark.slow)])
 def test_unrolled_loops_compute_the_same(block, gradient):
     cell, xs = cells.lstm(3, 4), jax.random.normal(jax.random.key(1), (2, 13, 3), jnp.float64)
     params = CELLS["lstm"](3, 4, dtype=jnp.float64).init(jax.random.key(0))
@@ -308,6 +308,7 @@ def test_unrolled_loops_compute_the_same(block, gradient):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), jax.grad(loss)(params, unroll), want)
 
 
+@pytest.mark.slow
 def test_on_accelerators_loops_are_unrolled(monkeypatch):
     cell, xs = cells.lstm(3, 4), jnp.ones((2, 16, 3))
     params = cell.init(jax.random.key(0))

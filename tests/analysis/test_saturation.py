@@ -8,10 +8,12 @@ import pytest
 import asrnn_jax
 from asrnn_jax import analysis, cells
 from tests.naive.row import gates, sigma
+from tests.quick import quickly
 from tests.test_laws import FIRST_ROWS, inputs, make
 
 N = 6
-RANGES = {"tanh": (-1, 1), "gate": (0, 1), "spike": (0, 1)}
+# One of each kind of nonlinearity.
+QUICK = ("tanh_rnn", "irnn", "lstm", "gru", "urnn", "asrnn", "alif", "surprisal", "cornn")
 
 
 def test_lstm_gates_are_those_of_the_equation():
@@ -34,7 +36,7 @@ def test_lstm_gates_are_those_of_the_equation():
     np.testing.assert_allclose(forget.over_time().slope, forget.slope.mean((0, 2)), rtol=1e-12)
 
 
-@pytest.mark.parametrize("row", FIRST_ROWS, ids=lambda row: row.id)
+@quickly("row", QUICK, FIRST_ROWS)
 def test_slopes_are_the_derivative_of_the_output_by_its_sums(row):
     """Where one nonlinearity ends the step, its slope is the derivative of `update` by a, which is elementwise."""
     cell, params = make(row)

@@ -120,6 +120,7 @@ def test_an_existing_run_folder_is_not_touched(cli, tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_configuration_is_refused(cli, tmp_path):
     assert cli(*TINY, "--out", "a").returncode == 0
     done = cli(*TINY, "--out", "a")

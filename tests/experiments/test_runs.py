@@ -123,6 +123,7 @@ def test_killed_and_resumed_ends_with_the_same_bits(straight, tmp_path, start, c
     same(tmp_path / "run", straight)
 
 
+@pytest.mark.slow
 def test_two_runs_cannot_be_in_one_folder(straight, cli, tmp_path):
     shutil.copytree(straight, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "120")
@@ -171,6 +172,7 @@ def test_an_unreadable_newest_checkpoint_costs_only_its_steps(straight, cli, tmp
     same(tmp_path / "run", straight)
 
 
+@pytest.mark.slow
 def test_report_prints_an_aligned_table_and_draws_a_figure(straight, cli, tmp_path):
     done = cli("adding", "--length", 10, "--steps", 20, "--hidden", 8, "--cell", "lstm", "--batch", 8, "--out", "add")
     assert done.returncode == 0, done.stderr
@@ -236,6 +238,7 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(cli, tmp_path):
             np.testing.assert_array_equal(saved, leaf)
 
 
+@pytest.mark.slow
 def test_a_gradient_that_overflows_under_a_finite_loss_stops_the_run(tmp_path):
     """Clipped by an infinite norm every update is zero: training would go on and learn nothing."""
     model = Model("orthogonal", 8, {"activation": "linear"})
@@ -247,6 +250,7 @@ def test_a_gradient_that_overflows_under_a_finite_loss_stops_the_run(tmp_path):
         check_gradient(0.0, 7)
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_diverged_is_no_result(cli, tmp_path):
     """One step takes the parameters to infinity: neither a checkpoint nor a result may come of it."""
     done = cli(
@@ -329,6 +333,7 @@ def test_report_keeps_runs_of_one_name_apart_and_names_what_it_cannot_use(straig
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_pixels_learns_the_embedded_digits(cli, tmp_path):
     done = cli(
         "pixels",
