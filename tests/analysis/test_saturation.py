@@ -131,7 +131,8 @@ def test_matrix_properties_have_their_known_values():
     np.testing.assert_allclose(analysis.non_normality(both), [0, 1], atol=1e-7)
     np.testing.assert_allclose(analysis.spectral_radius(both), [1, 0], atol=1e-3)
     jordan = np.array([[0.0, 2.0], [0.0, 0.0]])  # its numerical range is the unit disc
-    np.testing.assert_allclose(np.abs(analysis.numerical_range(jordan, 12)), 1, rtol=1e-10)
+    turns = np.exp(2j * np.pi * np.arange(12) / 12)  # a point of the circle each
+    np.testing.assert_allclose(turns * analysis.numerical_range(jordan, 12), 1, atol=1e-10)
     normal = np.diag([1.0, -2.0, 3.0])  # the hull of the eigenvalues
     points = np.asarray(analysis.numerical_range(normal, 32))
     assert set(np.round(points, 12)) <= {1, -2, 3}

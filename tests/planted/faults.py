@@ -15,6 +15,13 @@ class Fault(NamedTuple):
 
 LAWS = "tests/test_laws.py"
 PILOT = "tests/pilot asrnn_jax/pilot"
+
+
+def equation(*rows: str) -> str:
+    """The law that holds these rows of tests/naive to their equation."""
+    return " ".join(f"{LAWS}::test_run_equals_the_naive_loop_of_the_equation[{row}]" for row in rows)
+
+
 FAULTS = [
     Fault("__init__.py", "if name in _LATER:", "if name not in _LATER:", "asrnn_jax/__init__.py"),
     Fault(
@@ -155,7 +162,8 @@ FAULTS = [
         "cell/contract.py",
         "if self.training.start is None:",
         "if True:",
-        "tests/test_laws.py::test_a_nan_carry_is_gone_after_a_reset tests/cells/test_compose.py::test_a_trained_start_is_where_sequences_begin_and_begin_again",
+        LAWS
+        + "::test_a_nan_carry_is_gone_after_a_reset tests/cells/test_compose.py::test_a_trained_start_is_where_sequences_begin_and_begin_again",
     ),
     Fault(
         "cell/factory.py",
@@ -173,7 +181,7 @@ FAULTS = [
         "cells/asrnn.py",
         "M = W_f @ W @ W_f_inv",
         "M = W_f_inv @ W @ W_f",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[asrnn]",
+        equation("asrnn"),
     ),
     Fault("cells/checks.py", "or value <= least:", "or value < least:", "tests/cells/test_structure.py"),
     Fault(
@@ -187,73 +195,73 @@ FAULTS = [
         "cells/dense.py",
         "dtype if kind is None else complex_of(dtype)",
         "dtype",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[urnn]",
+        equation("urnn"),
     ),
     Fault(
         "cells/diagonal.py",
         "hs.imag.astype(C_im.dtype) @ C_im",
         "hs.real.astype(C_im.dtype) @ C_im",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[lru]",
+        equation("lru"),
     ),
     Fault(
         "cells/differential.py",
         "dt * gamma * d_velocity",
         "gamma * d_velocity",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[cornn]",
+        equation("cornn"),
     ),
     Fault(
         "cells/feedback.py",
         "ct * (n - prev) * i * (1 - i)",
         "ct * (prev - n) * i * (1 - i)",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[surprisal] tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[input_gated]",
+        equation("surprisal", "input_gated"),
     ),
     Fault(
         "cells/gru.py",
         "d_r = d_n * a_n * r * (1 - r)",
         "d_r = d_n * a_n * r",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[gru]",
+        equation("gru"),
     ),
     Fault(
         "cells/lru.py",
         "-jnp.expm1(2 * log_a)",
         "-jnp.expm1(log_a)",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[rg_lru] tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[lru]",
+        equation("rg_lru", "lru"),
     ),
     Fault(
         "cells/lstm.py",
         "return Carry(jnp.zeros_like(prev.h), d_c * f), d, d",
         "return Carry(jnp.zeros_like(prev.h), d_c), d, d",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[lstm]",
+        equation("lstm"),
     ),
     Fault(
         "cells/minimal.py",
         "total = 2 * one + e_f + e_i",
         "total = one + e_f + e_i",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[min_lstm-positive] tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[min_gru-positive]",
+        equation("min_lstm-positive", "min_gru-positive"),
     ),
     Fault(
         "cells/nonnormal.py",
         ".set(sin).at[even, even + 1].set(-sin)",
         ".set(sin).at[even, even + 1].set(sin)",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[nnrnn]",
+        equation("nnrnn"),
     ),
     Fault(
         "cells/orthogonal.py",
         "mix=lambda weights, h: h @ weights.W_hh,",
         "mix=lambda weights, h: h @ weights.W_hh.T,",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[orthogonal]",
+        equation("orthogonal"),
     ),
     Fault(
         "cells/s5.py",
         'jnp.minimum(wide["Lambda_re"], -1e-4)',
         'wide["Lambda_re"]',
-        "tests/cells/test_structure.py tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[s5]",
+        "tests/cells/test_structure.py " + equation("s5"),
     ),
     Fault(
         "cells/spiking.py",
         "rho * carry.a + (1 - rho) * s",
         "rho * carry.a + rho * s",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[alif]",
+        equation("alif"),
     ),
     Fault(
         "cells/surrogate.py",
@@ -265,13 +273,13 @@ FAULTS = [
         "cells/unitary.py",
         "[-W.imag, W.real]",
         "[W.imag, W.real]",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[urnn]",
+        equation("urnn"),
     ),
     Fault(
         "cells/vanilla.py",
         "delta = ct * (1 - h * h)",
         "delta = ct * (1 - h)",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[tanh_rnn]",
+        equation("tanh_rnn"),
     ),
     Fault(
         "cells/wrappers.py",
@@ -412,7 +420,7 @@ FAULTS = [
         "evaluate.py",
         "(jnp.arange(steps)",
         "(jnp.arange(1, steps + 1)",
-        "tests/test_laws.py::test_lengths_equal_truncation",
+        LAWS + "::test_lengths_equal_truncation",
     ),
     Fault(
         "export.py",
@@ -438,7 +446,7 @@ FAULTS = [
         "flags.py",
         "(last_bad >= latest(reset))",
         "(last_bad > latest(reset))",
-        "tests/test_laws.py::test_nan_crosses_neither_padding_nor_resets",
+        LAWS + "::test_nan_crosses_neither_padding_nor_resets",
     ),
     Fault(
         "linen.py",
@@ -450,31 +458,31 @@ FAULTS = [
         "loop/blocks.py",
         "(rest if reverse else main)(init)",
         "(main if reverse else rest)(init)",
-        "tests/test_laws.py::test_fused_gradient_equals_autodiff_of_the_scan",
+        LAWS + "::test_fused_gradient_equals_autodiff_of_the_scan",
     ),
     Fault(
         "loop/forward.py",
         "return where(bad, lax.stop_gradient(ys),",
         "return where(~bad, lax.stop_gradient(ys),",
-        "tests/test_laws.py::test_nan_crosses_neither_padding_nor_resets",
+        LAWS + "::test_nan_crosses_neither_padding_nor_resets",
     ),
     Fault(
         "loop/linear.py",
         "decays = zeros_where(reset, decays)",
         "pass",
-        "tests/test_laws.py::test_parallel_equals_sequential",
+        LAWS + "::test_parallel_equals_sequential",
     ),
     Fault(
         "loop/masks.py",
         "return new if mask is None else where(mask, new, old)",
         "return new",
-        "tests/test_laws.py::test_step_by_step_equals_run",
+        LAWS + "::test_step_by_step_equals_run",
     ),
     Fault(
         "loop/gradient.py",
         "d_prev = where(afresh, zeros(d_prev), d_prev)",
         "pass",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[tanh_rnn]",
+        equation("tanh_rnn"),
     ),
     Fault("losses/arguments.py", "np.asarray(values)[~np.asarray(good)][0]", "np.asarray(values)[0]", "tests/losses"),
     Fault(
@@ -615,13 +623,13 @@ FAULTS = [
         "pairs.py",
         "[array.real, array.imag], axis=-1)\n\n\ndef from_side",
         "[array.imag, array.real], axis=-1)\n\n\ndef from_side",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[lru] tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[urnn] tests/test_export.py::test_complex_numbers_written_out_as_real_ones",
+        equation("lru", "urnn") + " tests/test_export.py::test_complex_numbers_written_out_as_real_ones",
     ),
     Fault(
         "run.py",
         "start = where_reset(reset, fresh, carry)",
         "start = carry",
-        "tests/test_laws.py::test_run_equals_the_naive_loop_of_the_equation[tanh_rnn]",
+        equation("tanh_rnn"),
     ),
     Fault("saved.py", "whole = stored == hashes.of_file(found, about)", "whole = True", "tests/test_pretrained.py"),
     Fault("streaming/gaps.py", "< 0.1", "< 0.9", "tests/streaming/test_streams.py"),
