@@ -477,7 +477,11 @@ def test_jacobian_of_step_equals_that_of_the_equation(row):
 def test_to_carry_is_the_inverse_of_to_state(subject):
     cell, params = make(subject)
     weights, carry = cell.prepare(params), some_carry(cell, (B,))
-    close(cell.to_carry(weights, cell.to_state(weights, carry)), carry)
+    state = cell.to_state(weights, carry)
+    again = cell.to_carry(weights, state)
+    close(cell.to_state(weights, again), state)
+    if len(jax.tree.leaves(carry)) == len(jax.tree.leaves(state)):  # lem's loop keeps more than a state, see there
+        close(again, carry)
 
 
 @LOOPS

@@ -55,16 +55,21 @@ FAULTS = [
     Fault("cell/factory.py", "p.astype(dtype), params)", "p, params)", "tests/test_cell.py"),
     Fault("cells/__init__.py", "if name not in CELLS:", "if not name:", "tests/cells tests/test_wrong_calls.py"),
     Fault("cells/asrnn.py", "M = W_f @ W @ W_f_inv", "M = W_f_inv @ W @ W_f", LAWS),
+    Fault("cells/attention.py", "second * c - first * s", "second * c + first * s", LAWS),
     Fault("cells/checks.py", "or value <= least:", "or value < least:", "tests/cells"),
     Fault(
         "cells/compose.py", "[ys_forward, ys_backward]", "[ys_backward, ys_forward]", "tests/cells tests/test_laws.py"
     ),
     Fault("cells/composite.py", "if reverse:", "if not reverse:", LAWS),
+    Fault("cells/convolution.py", "carry[..., 1:, :]", "carry[..., :-1, :]", LAWS),
+    Fault("cells/delta.py", "z.alpha[..., 0] * old", "old", LAWS),
     Fault("cells/dense.py", "dtype if kind is None else complex_of(dtype)", "dtype", LAWS),
     Fault("cells/diagonal.py", "hs.imag.astype(C_im.dtype) @ C_im", "hs.real.astype(C_im.dtype) @ C_im", LAWS),
     Fault("cells/differential.py", "dt * gamma * d_velocity", "gamma * d_velocity", LAWS),
     Fault("cells/feedback.py", "ct * (n - prev) * i * (1 - i)", "ct * (prev - n) * i * (1 - i)", LAWS),
     Fault("cells/gru.py", "d_r = d_n * a_n * r * (1 - r)", "d_r = d_n * a_n * r", LAWS),
+    Fault("cells/lem.py", "a[0], dt * of_y, z[3]", "carry.y, dt * of_y, z[3]", LAWS),
+    Fault("cells/linoss.py", "(p * state.y - state.z)", "(p * state.y + state.z)", LAWS),
     Fault("cells/lru.py", "-jnp.expm1(2 * log_a)", "-jnp.expm1(log_a)", LAWS),
     Fault(
         "cells/lstm.py",
@@ -85,6 +90,7 @@ FAULTS = [
     Fault(
         "cells/s5.py", 'jnp.minimum(wide["Lambda_re"], -1e-4)', 'wide["Lambda_re"]', "tests/cells tests/test_laws.py"
     ),
+    Fault("cells/selective.py", '2 * params["C_re"], -2', '2 * params["C_re"], 2', LAWS),
     Fault("cells/spiking.py", "rho * carry.a + (1 - rho) * s", "rho * carry.a + rho * s", LAWS),
     Fault("cells/surrogate.py", "jnp.maximum(0, 1 - jnp.abs(k * v))", "jnp.maximum(0, 1 - k * v)", "tests/cells"),
     Fault("cells/unitary.py", "[-W.imag, W.real]", "[W.imag, W.real]", LAWS),
@@ -95,6 +101,7 @@ FAULTS = [
         "jnp.broadcast_to(jnp.zeros_like(c, k.dtype), (*batch_shape, *c.shape))",
         LAWS,
     ),
+    Fault("cells/xlstm.py", "jnp.maximum(log_f + carry.m, log_i)", "jnp.maximum(log_f, log_i)", LAWS),
     Fault(
         "checks.py", "first = jnp.argmin(good.ravel())", "first = jnp.argmax(good.ravel())", "tests/test_wrong_calls.py"
     ),

@@ -1,0 +1,118 @@
+"""Attention to the last steps, as a cell."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from asrnn_jax.cell import Cell, factory
+from asrnn_jax.cells import checks
+
+
+class Weights(NamedTuple):
+    W_q: jax.Array  # (I, H)
+    W_k: jax.Array  # (I, H)
+    W_v: jax.Array  # (I, H)
+    W_o: jax.Array  # (H, H)
+
+
+class Window(NamedTuple):
+    """The last steps, the newest last."""
+
+    keys: jax.Array  # (*B, W, heads, d)
+    values: jax.Array  # (*B, W, heads, d)
+    seen: jax.Array  # (*B, W): 1 where there was a step
+
+
+@factory
+def attention(
+    inputs: int, hidden: int, *, window: int = 32, heads: int = 1, base: float = 10_000.0, dtype=jnp.float32
+) -> Cell:
+    """Causal attention over a sliding window of W steps, with rotary positions.
+
+        q, k, v = W_q x_t, W_k x_t, W_v x_t        in each head, d = H / heads
+        y_t     = W_o sum_s softmax_s(q_t R(t - s) k_s / sqrt(d)) v_s        s = t - W + 1 .. t
+
+    The carry are the keys and values of the window: so attention streams, in bounded memory and for ever, and is
+    masked and reset as any cell. Positions count back from now, so none ever grows. Steps that are masked do not enter
+    the window.
+
+    Args:
+      inputs: I.
+      hidden: H, the size of all heads together.
+      window: W, steps that it sees, the present one included.
+      heads: a divisor of H; H / heads is even.
+      base: of the wavelengths of the rotations R.
+      dtype: of the params.
+
+    Params: ``{"W_q", "W_k", "W_v": (I, H), "W_o": (H, H)}``. The carry is ``(keys, values (*B, W, heads, d), seen (*B,
+    W))``.
+
+    Raises:
+      ValueError: sizes below 1, heads that do not divide H, an odd H / heads, base not above 1.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762; the window of Beltagy et al. 2020, arXiv:2004.05150; rotations of Su
+    et al. 2021, arXiv:2104.09864.
+    """
+    checks.heads(hidden, heads, inputs=inputs, window=window)
+    checks.above("base", base, 1.0)
+    d = hidden // heads
+    if d % 2:
+        raise ValueError(f"hidden={hidden}, heads={heads}: hidden / heads is the size of a head and has to be even.")
+    angles = np.arange(window)[::-1, None] * base ** (-np.arange(0, d, 2) / d)  # by age, (W, d / 2)
+    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
+
+    def init(key):
+        kernel = jax.nn.initializers.lecun_normal()
+        sizes = {"W_q": inputs, "W_k": inputs, "W_v": inputs, "W_o": hidden}
+        keys = jax.random.split(key, len(sizes))
+        return {name: kernel(k, (size, hidden), dtype) for k, (name, size) in zip(keys, sizes.items())}
+
+    def split(a):
+        return a.reshape(*a.shape[:-1], heads, d)
+
+    def rotated(keys):
+        """Back by their ages."""
+        first, second = jnp.split(keys, 2, axis=-1)
+        c, s = (jnp.broadcast_to(jnp.asarray(a, keys.dtype), first.shape) for a in (cos, sin))
+        return jnp.concatenate([first * c + second * s, second * c - first * s], axis=-1)
+
+    def readout(weights, carries, xs):
+        q = split(xs @ weights.W_q) / math.sqrt(d)
+        scores = (rotated(carries.keys) * q[..., None, :, :]).sum(-1)  # (..., W, heads)
+        most = jax.lax.stop_gradient(scores.max(-2, keepdims=True))
+        e = jnp.exp(scores - most) * carries.seen[..., None]
+        total = e.sum(-2, keepdims=True)
+        share = e / jnp.where(total == 0, 1, total)
+        y = (share[..., None] * carries.values).sum(-3)
+        return y.reshape(*xs.shape[:-1], hidden) @ weights.W_o
+
+    def update(carry, z, a):
+        keys, values = (
+            jnp.concatenate([old[..., 1:, :, :], new[..., None, :, :]], axis=-3)
+            for old, new in ((carry.keys, z[0]), (carry.values, z[1]))
+        )
+        now = jnp.ones_like(carry.seen[..., :1])
+        return Window(keys, values, jnp.concatenate([carry.seen[..., 1:], now], axis=-1))
+
+    def initial_carry(batch_shape=(), dtype=jnp.float32):
+        empty = jnp.zeros((*batch_shape, window, heads, d), dtype)
+        return Window(empty, empty, jnp.zeros((*batch_shape, window), dtype))
+
+    return Cell(
+        name="attention",
+        inputs=inputs,
+        hidden=hidden,
+        outputs=hidden,
+        init=init,
+        prepare=lambda params: Weights(*(params[name] for name in Weights._fields)),
+        initial_carry=initial_carry,
+        project=lambda weights, xs: (split(xs @ weights.W_k), split(xs @ weights.W_v)),
+        mix=lambda weights, carry: (),
+        update=update,
+        readout=readout,
+    )
