@@ -173,12 +173,18 @@ def mlstm(
     def split(a):
         return a.reshape(*a.shape[:-1], heads, d)
 
-    def project(weights, xs):
+    def written(weights, xs):
+        """What a step does, and the logarithm of f ``(..., heads, 1)``."""
         _, k, v, _ = (affine(xs, W, b) for W, b in zip(weights.W, weights.b))
         log_i, f = (affine(xs, W, b)[..., None] for W, b in zip(weights.W_gates, weights.b_gates))
         most = min(cap, 5.0) if log_i.dtype == jnp.float16 else cap
         i = jnp.exp(most * jnp.tanh(log_i / most))
-        return Written(jax.nn.sigmoid(f), i * split(v), split(k) / math.sqrt(d), i)
+        return Written(jax.nn.sigmoid(f), i * split(v), split(k) / math.sqrt(d), i), jax.nn.log_sigmoid(f)
+
+    def queries(weights, xs):
+        """q ``(..., heads, d)`` and the output gate ``(..., H)``."""
+        q, _, _, o = (affine(xs, W, b) for W, b in zip(weights.W, weights.b))
+        return split(q), jax.nn.sigmoid(o)
 
     def drive(z):
         return Matrix(z.v[..., None] * z.k[..., None, :], z.i * z.k)
@@ -192,11 +198,35 @@ def mlstm(
         return Matrix(jnp.broadcast_to(zs.f[..., None], new.C.shape), jnp.broadcast_to(zs.f, new.n.shape)), new
 
     def readout(weights, carries, xs):
-        q, _, _, o = (affine(xs, W, b) for W, b in zip(weights.W, weights.b))
-        q = split(q)
+        q, o = queries(weights, xs)
         read, norm = (carries.C * q[..., None, :]).sum(-1), (carries.n * q).sum(-1)
         h = read / jnp.maximum(jnp.abs(norm), 1)[..., None]
-        return jax.nn.sigmoid(o) * h.reshape(o.shape)
+        return o * h.reshape(o.shape)
+
+    def chunk(weights, carry, fresh, xs, steps):
+        """What each step finds: what the steps before it in the chunk wrote, faded, and the faded carry."""
+        z, log_f = written(weights, xs)
+        q, o = queries(weights, xs)
+        q, k, v = (jnp.moveaxis(a, 0, -2) for a in (q, z.k, z.v))  # (*B, heads, T, d)
+        i, log_f = (jnp.moveaxis(a[..., 0], 0, -1) for a in (z.i, log_f))  # (*B, heads, T)
+        valid, sequence = (
+            jnp.broadcast_to(jnp.moveaxis(a, 0, -1)[..., None, :], i.shape) for a in (steps.valid, steps.sequence)
+        )
+        i, v = jnp.where(valid, i, 0), jnp.where(valid[..., None], v, 0)
+        faded = jnp.cumsum(jnp.where(valid, log_f, 0), axis=-1)
+        order = jnp.tri(xs.shape[0], dtype=bool)
+        seen = (sequence[..., :, None] == sequence[..., None, :]) & jnp.broadcast_to(order, (*i.shape, xs.shape[0]))
+        fade = jnp.where(seen, jnp.exp(jnp.where(seen, faded[..., :, None] - faded[..., None, :], 0)), 0)
+        of_carry = jnp.where(sequence == 0, jnp.exp(faded), 0)  # (*B, heads, T)
+        scores = jnp.einsum("...td,...sd->...ts", q, k) * fade
+        read = jnp.einsum("...ts,...sd->...td", scores, v)
+        read += of_carry[..., None] * jnp.einsum("...td,...vd->...tv", q, carry.C)
+        norm = (scores * i[..., None, :]).sum(-1) + of_carry * jnp.einsum("...td,...d->...t", q, carry.n)
+        h = read / jnp.maximum(jnp.abs(norm), 1)[..., None]
+        last, kept = fade[..., -1, :], of_carry[..., -1:]
+        C = jnp.einsum("...s,...sv,...sd->...vd", last, v, k) + kept[..., None] * carry.C
+        n = jnp.einsum("...s,...sd->...d", last * i, k) + kept * carry.n
+        return Matrix(C, n), o * jnp.moveaxis(h, -2, 0).reshape(o.shape)
 
     def initial_carry(batch_shape=(), dtype=jnp.float32):
         return Matrix(jnp.zeros((*batch_shape, heads, d, d), dtype), jnp.zeros((*batch_shape, heads, d), dtype))
@@ -209,9 +239,10 @@ def mlstm(
         init=init,
         prepare=prepare,
         initial_carry=initial_carry,
-        project=project,
+        project=lambda weights, xs: written(weights, xs)[0],
         mix=lambda weights, carry: (),
         update=update,
         readout=readout,
         elements=elements,
+        chunk=chunk,
     )
