@@ -55,7 +55,7 @@ FAULTS = [
     Fault("cell/factory.py", "p.astype(dtype), params)", "p, params)", "tests/test_cell.py"),
     Fault("cells/__init__.py", "if name not in CELLS:", "if not name:", "tests/cells tests/test_wrong_calls.py"),
     Fault("cells/asrnn.py", "M = W_f @ W @ W_f_inv", "M = W_f_inv @ W @ W_f", LAWS),
-    Fault("cells/attention.py", "second * c - first * s", "second * c + first * s", LAWS),
+    Fault("cells/attention.py", "second * cos + first * sin", "second * cos - first * sin", LAWS),
     Fault("cells/checks.py", "or value <= least:", "or value < least:", "tests/cells"),
     Fault(
         "cells/compose.py", "[ys_forward, ys_backward]", "[ys_backward, ys_forward]", "tests/cells tests/test_laws.py"
@@ -234,6 +234,7 @@ FAULTS = [
     ),
     Fault("linen.py", "options = {**made, **given}", "options = {**given, **made}", "tests/test_linen.py"),
     Fault("loop/blocks.py", "(rest if reverse else main)(init)", "(main if reverse else rest)(init)", LAWS),
+    Fault("loop/chunked.py", "jnp.flip(a, 0) for a in", "a for a in", LAWS),
     Fault(
         "loop/forward.py", "return where(bad, lax.stop_gradient(ys),", "return where(~bad, lax.stop_gradient(ys),", LAWS
     ),
