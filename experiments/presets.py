@@ -212,7 +212,7 @@ def command_line(config: Config) -> str:
         return command_line(replace(config, preset=None))
     words = ["python", "-m", "experiments", command(config)]
     words += [] if config.preset is None else ["--preset", config.preset]
-    without_value = set().union(*map(switches, (config, config.model, config.optim, config.training)))
+    without_value = set().union(*map(switches, (config, config.model, config.optim, config.stability, config.training)))
     words += flags(numerics(config), numerics(base), without_value)
     embedded = getattr(config, "dataset", None) == "digits" or not hasattr(config, "data_dir")
     return shlex.join(words if embedded else [*words, "--data-dir", "FOLDER"])

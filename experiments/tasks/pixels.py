@@ -57,10 +57,10 @@ def pixels_task(config: Pixels) -> Task:
 
     teacher = _teacher(config, width if config.rows else 1, images.classes)
 
-    def loss(apply, params, batch, memory=(), control=(), teacher=teacher):
+    def loss(apply, params, batch, memory=(), control=(), teacher=teacher, smoothing=config.label_smoothing):
         labels = batch[1]
         _, logits = apply(params, xs(batch), outputs="last")
-        ce = cross_entropy(logits, labels)
+        ce = cross_entropy(logits, labels, smoothing)
         if teacher is not None:
             ce = distilled(ce, logits, teacher(xs(batch)), config.teach, config.temperature)
         return ce, {"accuracy": (logits.argmax(-1) == labels).astype(jnp.float32)}, memory
@@ -78,7 +78,7 @@ def pixels_task(config: Pixels) -> Task:
         valid=valid if config.validation else None,
         xs=xs,
         loss=loss,
-        test_loss=partial(loss, teacher=None),
+        test_loss=partial(loss, teacher=None, smoothing=0.0),
         metric="accuracy",
         better="max",
         baseline=("chance", 1 / images.classes),

@@ -21,7 +21,9 @@ FAULTS = [
     Fault("analysis/dynamics.py", "jnp.concatenate([flat(carry)[None], states])", "states", "tests/analysis"),
     Fault("analysis/gradients.py", "[cts, own[-1:]]", "[own[-1:], cts]", "tests/analysis"),
     Fault("analysis/jacobian.py", "every - 1 :: every", "::every", "tests/analysis"),
-    Fault("analysis/lyapunov.py", "rates = logs / every", "rates = logs", "tests/analysis"),
+    Fault(
+        "analysis/lyapunov.py", "xs[skipped:].reshape(-1, every", "xs[:-skipped].reshape(-1, every", "tests/analysis"
+    ),
     Fault("analysis/matrices.py", "(turned + turned.conj().T) / 2", "(turned + turned.T) / 2", "tests/analysis"),
     Fault("analysis/products.py", "gap = 1 - rho**2", "gap = 1 - rho", "tests/analysis"),
     Fault("analysis/saturation.py", "slope < threshold)", "value < threshold)", "tests/analysis"),
@@ -247,6 +249,7 @@ FAULTS = [
         "tests/losses",
     ),
     Fault("losses/regression.py", "weight * (1 - m) * unknown", "weight * unknown", "tests/losses"),
+    Fault("losses/stability.py", ".sum(axis=0) - target**2", ".sum(axis=0) - target", "tests/losses"),
     Fault("losses/student.py", "y**2 * (1 / 192", "y**2 * (1 / 96", "tests/losses"),
     Fault(
         "losses/dual.py",
