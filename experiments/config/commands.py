@@ -79,6 +79,8 @@ class Pixels(Config):
     """Number of training images that are held out, always the same ones, to choose the epoch to report."""
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes in training. The test's loss has none."""
+    shift: int = 0
+    """Move each training image by up to so many pixels along both axes, at random; what leaves the image is lost."""
     teacher: str | None = None
     """Distillation: a trained network of the same task, whose outputs are learned too. A name of asrnn_jax.pretrained,
     or a file, for example best.safetensors of a run."""
@@ -96,6 +98,7 @@ class Pixels(Config):
         check(0 <= self.teach <= 1, "teach", self.teach, "give a share in [0, 1]")
         above_zero(self, "temperature")
         check(self.validation >= 0, "validation", self.validation, "give at least 0")
+        check(self.shift >= 0, "shift", self.shift, "give at least 0")
         share = self.label_smoothing
         check(0 <= share < 1, "label_smoothing", share, "give a share in [0, 1)")
 
