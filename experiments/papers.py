@@ -65,6 +65,11 @@ def runs() -> dict[str, Config]:
     found["smnist-asrnn-bounded"] = replace(asrnn, preset=None, model=bounded)
     cosine = replace(asrnn.optim, schedule="cosine")
     found["smnist-asrnn-cosine"] = replace(asrnn, preset=None, model=bounded, epochs=EPOCHS, optim=cosine)
+    for task in ("smnist", "pmnist"):
+        stable = PRESETS[f"asrnn-stable-{task}-16k"].config
+        for seed in range(3):
+            found[f"{task}-stable-{seed}"] = replace(stable, training=replace(stable.training, seed=seed))
+        found[f"{task}-stable-69k"] = PRESETS[f"asrnn-stable-{task}-69k"].config
     found["copy-2000-asrnn"] = PRESETS["paper-copy-2000"].config
     found["copy-2000-dtriv"] = PRESETS["paper-copy-2000-dtriv"].config
     return found | _text() | _ablation() | _sensitivity() | _distillation()

@@ -200,6 +200,47 @@ def test_matrices_stay_orthogonal_whatever_is_done_to_their_numbers(row):
             assert error <= 10 * hidden * np.finfo(np.float32).eps, (label, error)
 
 
+@pytest.mark.parametrize("row", ["asrnn-dynamic", "dtriv", "scornn"])
+def test_an_average_is_the_mean_of_what_is_used_wherever_the_base_was(row):
+    """Of skew numbers, or with a dynamic base of the matrices themselves, by the debiased weights."""
+    name, decay, steps = row.split("-")[0], 0.8, 12
+    cell = CELLS[name](2, 6, **ORTHOGONAL[row])
+    average, start = asrnn_jax.optim.average(cell, decay), cell.init(jax.random.key(0))
+    noise = jax.tree.map(lambda p, label: 0.2 * (label != "frozen"), start, asrnn_jax.optim.labels(start))
+
+    def walked(every):
+        def body(state, i):
+            params, mean = state
+            keys = jax.random.split(jax.random.key(i), jax.tree.structure(params).num_leaves)
+            keys = jax.tree.unflatten(jax.tree.structure(params), list(keys))
+            moved = jax.tree.map(
+                lambda p, s, key: p + s * jax.random.normal(key, p.shape, p.dtype), params, noise, keys
+            )
+            params = asrnn_jax.optim.rebase(cell, moved, i + 1, every)
+            return (params, average.update(params, mean)), (params, matrices(name, cell, params))
+
+        return jax.jit(lambda: jax.lax.scan(body, (start, average.init(start)), jnp.arange(steps)))()
+
+    (_, state), (params, Qs) = walked(every=5)
+    mean, weights = jax.jit(average.params)(state), (1 - decay) * decay ** np.arange(steps)[::-1]
+    weights /= weights.sum()
+    of_params = jax.tree.map(lambda p: np.tensordot(weights, p, 1), params)
+    np.testing.assert_allclose(mean["b"], of_params["b"], atol=1e-6)
+    found = [np.asarray(Q, np.float64) for Q in matrices(name, cell, mean)]
+    for Q in found:
+        np.testing.assert_allclose(Q.T @ Q, np.eye(6), atol=1e-5)
+    if "base" in mean["W_hh"]:
+        U, _, Vh = np.linalg.svd(np.tensordot(weights, Qs[0], 1))
+        np.testing.assert_allclose(found[0], U @ Vh, atol=1e-5)
+    else:
+        np.testing.assert_allclose(mean["W_hh"]["skew"], of_params["W_hh"]["skew"], atol=1e-6)
+    once = average.params(average.update(start, average.init(start)))  # the start does not count
+    for one, other in zip(matrices(name, cell, once), matrices(name, cell, start)):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    with pytest.raises(ValueError, match=r"decay=1\.0: give a number"):
+        asrnn_jax.optim.average(cell, 1.0)
+
+
 def test_a_base_that_decay_has_shrunk_was_not_orthogonal():
     """The fault that the law above is about, where it was seen: the stored numbers, not what is computed with."""
     cell = cells.dtriv(2, 8)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import asrnn_jax
-from asrnn_jax import pretrained
+from asrnn_jax import hashes, pretrained
 from experiments.config import CopyMemory, Model, Optimizer, Training, from_json
 from experiments.data.images import load_images
 from experiments.errors import DivergedError
@@ -22,7 +23,10 @@ from experiments.folder import alone, read_metrics
 from experiments.packed import read_run
 from experiments.tasks import make_task
 from experiments.training.divergence import check_gradient
-from experiments.training.train import train
+from experiments.training.model import make_model
+from experiments.training.optimizer import make_optimizer
+from experiments.training.steps import initial, make_step
+from experiments.training.train import train, trained
 from tests.experiments.conftest import environment
 
 TINY = (
@@ -50,6 +54,8 @@ TINY = (
     10,
     "--project-every",
     3,
+    "--ema",
+    0.8,
     "--probe",
     "norm",
     "--probe-every",
@@ -170,6 +176,27 @@ def test_an_unreadable_newest_checkpoint_costs_only_its_steps(straight, cli, tmp
     assert done.returncode == 0, done.stderr
     assert "is damaged" in done.stderr
     same(tmp_path / "run", straight)
+
+
+def test_averages_are_what_is_evaluated_and_saved(straight):
+    """The debiased weights 0.2 0.8^k, of a walk that is taken here once more."""
+    config = from_json(json.loads((straight / "config.json").read_text()))
+    config = replace(config, training=replace(config.training, out=str(straight)))
+    with jax.enable_x64(False):
+        task = make_task(config)
+        cell, optimizer = make_model(config.model, task.inputs, task.outputs), make_optimizer(config.optim, task.steps)
+        step, state = make_step(config, task, cell, optimizer, 1), initial(config, task, cell, optimizer)
+        sums, weight, kernels = 0.0, 0.0, {}
+        for i in range(task.steps):
+            state, _ = step(state, task.batch(i))
+            sums, weight = 0.8 * sums + 0.2 * np.asarray(state.params["output"]["kernel"], float), 0.8 * weight + 0.2
+            kernels[i + 1] = sums / weight
+        _, last = trained(config)
+    _, best, card = pretrained.load(straight / "best.safetensors")
+    for params, at in ((last, task.steps), (best, card["step"])):
+        np.testing.assert_allclose(params["output"]["kernel"], kernels[at], atol=1e-4)
+        assert np.abs(kernels[at] - state.params["output"]["kernel"]).max() > 1e-3
+    assert json.loads((straight / "result.json").read_text())["params_sha256"] == hashes.of_values(last)
 
 
 @pytest.mark.slow
