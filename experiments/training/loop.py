@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from experiments.training.checkpoints import Checkpoints
 from experiments.training.outcome import Best
 from experiments.training.probes import Probes
 from experiments.training.signals import caught_signals
-from experiments.training.steps import State, make_evaluate, make_result, make_step, of_shares
+from experiments.training.steps import State, of_shares
 
 
 class Run(NamedTuple):
@@ -38,6 +39,15 @@ class Run(NamedTuple):
     optimizer: optax.GradientTransformation
     folder: Path
     checkpoints: Checkpoints
+    train_step: Callable[[State, Any], tuple[State, dict[str, jax.Array]]]
+    evaluate: Callable[[Any], dict[str, float]]
+    result: Callable[[State], Any]
+    """See `experiments.training.steps`, as these two."""
+
+    @property
+    def eval_every(self) -> int:
+        """Steps between evaluations."""
+        return self.config.training.eval_every or self.task.epoch or max(1, self.task.steps // 10)
 
     def again(self) -> str:
         """The command that goes on with it."""
@@ -59,11 +69,7 @@ def loop(run: Run, state: State, records: Records) -> State:
       divergence.NotFiniteError: a number is not finite, or too many batches were left out.
       SystemExit: after a signal, with the run saved.
     """
-    config, task, cell, metrics = run.config, run.task, run.cell, records.metrics
-    train_step, evaluate = make_step(config, task, cell, run.optimizer), make_evaluate(task, cell)
-    result = make_result(config, cell)
-    log_every = config.training.log_every
-    eval_every = config.training.eval_every or task.epoch or max(1, task.steps // 10)
+    config, task, metrics, log_every = run.config, run.task, records.metrics, run.config.training.log_every
     step, logged = int(state.step), int(state.step) // log_every * log_every
     shown: dict[str, str] = {}
     with (
@@ -82,12 +88,12 @@ def loop(run: Run, state: State, records: Records) -> State:
         while step < task.steps:
             batch = jax.block_until_ready(parallel.replicate(task.batch(step)))
             # One program at a time: XLA's CPU devices, which share threads, can block each other in two of them.
-            state, now = jax.block_until_ready(train_step(state, batch))
+            state, now = jax.block_until_ready(run.train_step(state, batch))
             step += 1
             bar.update()
             last = step == task.steps
             stop = machine.any_process(bool(caught)) if step % log_every == 0 or machine.processes() == 1 else False
-            tests = step % eval_every == 0 or last
+            tests = step % run.eval_every == 0 or last
             saves = step % config.training.checkpoint_every == 0 or last or stop
             # A run that goes back must not go behind an evaluation, which may have written the best network.
             saves |= tests and config.stability.on_divergence == "rollback"
@@ -103,7 +109,7 @@ def loop(run: Run, state: State, records: Records) -> State:
                 means = of_shares(means, task) if counted else {}
                 if not skipped:
                     divergence.check_gradient(float(now["gradient_norm"]), step)
-                metrics.write(step, **{f"train_{name}": value for name, value in means.items()})
+                metrics.write(step, **{f"train_{name}": value for name, value in means.items()}, **recovery.told(state))
                 state, logged = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums)), step
                 shown |= {name: f"{value:.4g}" for name, value in means.items()}
                 bar.set_postfix(shown, refresh=False)
@@ -112,8 +118,8 @@ def loop(run: Run, state: State, records: Records) -> State:
                 divergence.check({f"{name} of the batch": value for name, value in now.items()}, step)
                 divergence.check(divergence.broken(state), step)
             if tests:
-                kept = result(state)
-                tested = evaluate(kept)
+                kept = run.result(state)
+                tested = run.evaluate(kept)
                 divergence.check(tested, step)
                 metrics.write(step, **tested)
                 best.offer(step, tested, kept)

@@ -5,14 +5,18 @@ Both are functions of the run's state alone, so that a resumed run does the same
 
 from __future__ import annotations
 
+import json
 import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from experiments.config import Stability
-from experiments.folder import Metrics
+from experiments.training.checkpoints import Checkpoints
 from experiments.training.divergence import NotFiniteError
 
 BEYOND = 10.0  # times its running norm, from which on a gradient is left out
@@ -94,27 +98,36 @@ def rate(state: Any) -> float:
     return float(state.recovery.rate) if state.recovery else 1.0
 
 
-class Rollbacks:
-    """The times that a run has gone back; those since the last checkpoint have yet to be kept by one."""
+def told(state: Any) -> dict[str, float]:
+    """What a line of metrics.jsonl says of it: the share of the rate, where that is not all of it."""
+    return {"rate": rate(state)} if rate(state) != 1 else {}
 
-    def __init__(self, settings: Stability):
-        self._settings = settings
-        self._lines: list[dict[str, Any]] = []
+
+class Rollbacks:
+    """The times that a run has gone back, and to where."""
+
+    def __init__(self, settings: Stability, file: Path, checkpoints: Checkpoints, eval_every: int):
+        self._settings, self._file, self._checkpoints, self._eval_every = settings, file, checkpoints, eval_every
+        self._times: Counter[int] = Counter()
 
     def possible(self, rate: float) -> bool:
         """Whether a run at this share of its rate may go back once more."""
         return self._settings.on_divergence == "rollback" and rate > 0.5 ** most(self._settings)
 
-    def back(self, e: NotFiniteError, step: int, state: Any, rate: float) -> Any:
-        """The state of the checkpoint of `step`, to go on from at half the rate after `e`."""
-        line = {"step": e.step, "rolled_back_to": step, "rate": rate / 2, "because": e.what}
-        # A run that is resumed at this checkpoint goes back again: it writes these lines again.
-        self._lines = [before for before in self._lines if before["rolled_back_to"] == step] + [line]
+    def back(self, e: NotFiniteError, rate: float, restored: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
+        """The step and the state to go on from at half the rate after `e`; a line of rollbacks.jsonl says so.
+
+        A checkpoint that has led to nothing three times was saved too late, and is set aside for the one before, but
+        not for one before an evaluation: that may have written the best network.
+        """
+        before, last = [0, 0, *self._checkpoints.steps()][-2:]
+        self._times[last] += 1
+        if self._times[last] > 2 and before // self._eval_every == last // self._eval_every and last > before:
+            self._checkpoints.set_aside([last], "diverged")
+        step, state = restored()
+        line = {"step": e.step, "because": e.what, "back_to": step, "rate": rate / 2}
+        with self._file.open("a") as file:
+            file.write(json.dumps(line) + "\n")
         warnings.warn(f"{e}: back to step {step}, and on at {rate / 2:g} of the rate", stacklevel=2)
         kept = state.recovery
-        return state._replace(recovery=kept._replace(rate=kept.rate * (rate / 2 / float(kept.rate))))
-
-    def write(self, metrics: Metrics) -> None:
-        """Writes them into metrics that begin at the last checkpoint."""
-        for line in self._lines:
-            metrics.write(**line)
+        return step, state._replace(recovery=kept._replace(rate=kept.rate * (rate / 2 / float(kept.rate))))

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from experiments.training.model import make_model
 from experiments.training.optimizer import make_optimizer
 from experiments.training.outcome import finish
 from experiments.training.probes import Probes
-from experiments.training.steps import State, exchanged, initial, make_result, make_step, shards
+from experiments.training.steps import State, exchanged, initial, make_evaluate, make_result, make_step, shards
 
 
 def default_folder(config: Config) -> str:
@@ -62,12 +63,13 @@ def _train(config: Config, task: Task, cell: Cell, optimizer) -> dict[str, Any]:
 
 def _carry_out(config: Config, task: Task, cell: Cell, optimizer, folder: Path) -> dict[str, Any]:
     checkpoints = Checkpoints(folder / "checkpoints", config)
-    run = Run(config, task, cell, optimizer, folder, checkpoints)
+    programs = make_step(config, task, cell, optimizer), make_evaluate(task, cell), make_result(config, cell)
+    run = Run(config, task, cell, optimizer, folder, checkpoints, *programs)
     try:
         step, state = _at_checkpoint(run, resuming=config.training.resume)
         with _accounted(run):
             state = _trained(run, step, state)
-            return finish(config, task, make_result(config, cell)(state), folder)
+            return finish(config, task, run.result(state), folder)
     finally:
         checkpoints.close()
 
@@ -89,13 +91,13 @@ def _trained(run: Run, step: int, state: State) -> State:
     log_every = run.config.training.log_every
     devices = shards(run.config.training.batch, run.task, run.cell)
     about = {"devices": devices, "bytes_exchanged_a_step": exchanged(state, devices)}
-    clock, rollbacks = Clock(run.folder / "timing.json", about), recovery.Rollbacks(run.config.stability)
+    clock, file = Clock(run.folder / "timing.json", about), run.folder / "rollbacks.jsonl"
+    rollbacks = recovery.Rollbacks(run.config.stability, file, run.checkpoints, run.eval_every)
     while True:
         metrics = Metrics(run.folder / "metrics.jsonl", step)
         if machine.first() and max(metrics.last, 0) < step // log_every * log_every:
             what = f"{run.folder}/metrics.jsonl ends before the checkpoint of step {step}"
             raise UsageError(f"{what}: lines have been lost.")
-        rollbacks.write(metrics)
         wanted = run.config.training.probe if machine.first() else ()
         every, path = run.config.training.probe_every, run.folder / "probes.jsonl"
         probes = Probes(wanted, every, run.task, run.cell, path, step)
@@ -103,11 +105,10 @@ def _trained(run: Run, step: int, state: State) -> State:
         try:
             return loop(run, state, Records(metrics, probes, clock))
         except divergence.NotFiniteError as e:
-            first = _replayed(run, e)
+            first = _replayed(run, e) or e
             if not rollbacks.possible(rate):
-                raise _diverged(run, first or e) from e
-            step, state = _at_checkpoint(run, resuming=run.checkpoints.latest() is not None)
-            state = rollbacks.back(first or e, step, state, rate)
+                raise _diverged(run, first) from e
+            step, state = rollbacks.back(first, rate, partial(_at_checkpoint, run, resuming=True))
         finally:
             probes.close()
             metrics.close()
@@ -151,8 +152,7 @@ def _replayed(run: Run, e: divergence.NotFiniteError) -> divergence.NotFiniteErr
         return None
     state = initial(run.config, run.task, run.cell, run.optimizer)
     start, state = run.checkpoints.restore(state) or (0, state)
-    train_step = make_step(run.config, run.task, run.cell, run.optimizer)
-    return divergence.replay(start, state, e.step, train_step, run.task.batch, run.folder)
+    return divergence.replay(start, state, e.step, run.train_step, run.task.batch, run.folder)
 
 
 def _diverged(run: Run, e: divergence.NotFiniteError) -> DivergedError:
