@@ -14,7 +14,7 @@ from experiments.config.options import SPEC, Option, words
 
 OptimizerName = Literal["rmsprop", "adam", "adamw", "nadam", "adagrad", "sgd", "momentum", "lion"]
 Schedule = Literal["constant", "cosine", "linear"]
-Probe = Literal["spectrum", "saturation", "gradient", "norm"]
+Probe = Literal["spectrum", "saturation", "gradient", "norm", "stability"]
 OnDivergence = Literal["stop", "skip", "rollback"]
 
 
@@ -161,8 +161,9 @@ class Training:
     """Go on with the run in --out. The result is the same, bit for bit, as without the interruption."""
     probe: tuple[Probe, ...] = ()
     """What to record from inside the network while it trains, on two test sequences: spectrum (singular values of the
-    Jacobian), saturation, gradient (how far back in time it reaches), norm (of the state). Recording all four takes
-    half as long as a training step: 0.05 s at the paper's size (784 steps, 122 units) on two CPU cores."""
+    Jacobian), saturation, gradient (how far back in time it reaches), norm (of the state), stability (the largest
+    Lyapunov exponent and singular value, the condition number of asRNN's D_f). Recording the first four takes half as
+    long as a training step: 0.05 s at the paper's size (784 steps, 122 units) on two CPU cores."""
     probe_every: int = 100
     """Steps between recordings."""
     devices: int | None = None

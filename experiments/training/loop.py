@@ -28,6 +28,7 @@ from experiments.training.outcome import Best
 from experiments.training.probes import Probes
 from experiments.training.signals import caught_signals
 from experiments.training.steps import State, of_shares
+from experiments.training.watch import Watch
 
 
 class Run(NamedTuple):
@@ -60,6 +61,7 @@ class Records(NamedTuple):
     metrics: Metrics
     probes: Probes
     clock: Clock
+    watch: Watch
 
 
 def loop(run: Run, state: State, records: Records) -> State:
@@ -100,6 +102,8 @@ def loop(run: Run, state: State, records: Records) -> State:
             skipped = bool(now.get("skipped", False))
             if skipped:
                 _skipped(run, state, now, step, metrics)
+            elif machine.first():
+                records.watch.norm(float(now["gradient_norm"]), step)
             if step % log_every == 0 or last:
                 counted = step - logged - int(state.sums.get("skipped", 0))
                 means = {
@@ -110,6 +114,8 @@ def loop(run: Run, state: State, records: Records) -> State:
                 if not skipped:
                     divergence.check_gradient(float(now["gradient_norm"]), step)
                 metrics.write(step, **{f"train_{name}": value for name, value in means.items()}, **recovery.told(state))
+                if machine.first():
+                    records.watch.params(state.params, step)
                 state, logged = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums)), step
                 shown |= {name: f"{value:.4g}" for name, value in means.items()}
                 bar.set_postfix(shown, refresh=False)

@@ -27,6 +27,7 @@ from experiments.training.optimizer import make_optimizer
 from experiments.training.outcome import finish
 from experiments.training.probes import Probes
 from experiments.training.steps import State, exchanged, initial, make_evaluate, make_result, make_step, shards
+from experiments.training.watch import Watch
 
 
 def default_folder(config: Config) -> str:
@@ -93,6 +94,7 @@ def _trained(run: Run, step: int, state: State) -> State:
     about = {"devices": devices, "bytes_exchanged_a_step": exchanged(state, devices)}
     clock, file = Clock(run.folder / "timing.json", about), run.folder / "rollbacks.jsonl"
     rollbacks = recovery.Rollbacks(run.config.stability, file, run.checkpoints, run.eval_every)
+    watch = Watch(run.cell)
     while True:
         metrics = Metrics(run.folder / "metrics.jsonl", step)
         if machine.first() and max(metrics.last, 0) < step // log_every * log_every:
@@ -103,7 +105,7 @@ def _trained(run: Run, step: int, state: State) -> State:
         probes = Probes(wanted, every, run.task, run.cell, path, step)
         rate = recovery.rate(state)
         try:
-            return loop(run, state, Records(metrics, probes, clock))
+            return loop(run, state, Records(metrics, probes, clock, watch))
         except divergence.NotFiniteError as e:
             first = _replayed(run, e) or e
             if not rollbacks.possible(rate):
