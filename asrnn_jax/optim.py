@@ -115,11 +115,11 @@ def _moved(cell: Cell, params: Params, project: Any) -> Params:
 class Average(NamedTuple):
     """The mean of params over training steps, as pure functions; made by `average`."""
 
-    init: Callable[[Params], optax.EmaState]
+    init: Callable[[Params], PyTree]
     """``params -> state``, before the first step."""
-    update: Callable[[Params, optax.EmaState], optax.EmaState]
+    update: Callable[[Params, PyTree], PyTree]
     """``(params, state) -> state``, after each step (and after `rebase`); works under jit."""
-    params: Callable[[optax.EmaState], Params]
+    params: Callable[[PyTree], Params]
     """``state -> params``, the mean so far, for evaluation and to be saved; NaN before the first update."""
 
 

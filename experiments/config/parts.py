@@ -137,7 +137,7 @@ class Stability:
         finite = self.lyapunov_bound is None or math.isfinite(self.lyapunov_bound)
         check(finite, "lyapunov_bound", self.lyapunov_bound, "give a finite number")
         above_zero(self, "jacobian_bound")
-        penalised = self.lyapunov_penalty or self.jacobian_penalty
+        penalised = self.lyapunov_penalty > 0 or self.jacobian_penalty > 0
         check(penalised or self.penalty_every == 1, "penalty_every", self.penalty_every, "add a penalty")
 
 

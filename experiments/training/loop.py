@@ -104,6 +104,7 @@ def loop(run: Run, state: State, records: Records) -> State:
                 _skipped(run, state, now, step, metrics)
             elif machine.first():
                 records.watch.norm(float(now["gradient_norm"]), step)
+                records.watch.params(state.params, step)
             if step % log_every == 0 or last:
                 counted = step - logged - int(state.sums.get("skipped", 0))
                 means = {
@@ -114,8 +115,6 @@ def loop(run: Run, state: State, records: Records) -> State:
                 if not skipped:
                     divergence.check_gradient(float(now["gradient_norm"]), step)
                 metrics.write(step, **{f"train_{name}": value for name, value in means.items()}, **recovery.told(state))
-                if machine.first():
-                    records.watch.params(state.params, step)
                 state, logged = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums)), step
                 shown |= {name: f"{value:.4g}" for name, value in means.items()}
                 bar.set_postfix(shown, refresh=False)

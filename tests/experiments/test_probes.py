@@ -61,18 +61,21 @@ def test_a_run_warns_once_of_what_comes_before_a_blow_up():
         lambda path, leaf: leaf.at[0].mul(60.0) if path[-1].key == "D_f" else leaf, params
     )
     calm = Watch(cell)
+    assert not calm.params(wide, 9)  # every fifth step
     for step in range(100):
         calm.norm(1.02**step * (1 + step % 3), step)  # it grows sevenfold, and varies
         calm.params(params, step)
-    with pytest.warns(UserWarning, match=r"step 7: the condition number of D_f is 60, above 50; .* saturation=bounded"):
-        calm.params(wide, 7)
-    calm.params(wide, 8)
-    calm.norm(1e9, 9)
+    with pytest.warns(
+        UserWarning, match=r"step 10: the condition number of D_f is 60, above 50; .* saturation=bounded"
+    ):
+        calm.params(wide, 10)
+    calm.params(wide, 15)
+    calm.norm(1e9, 16)
     gru = Watch(cells.gru(1, 6))
     for step in range(30):
         gru.norm(2.0, step)
     gru.params(params, 30)
-    gru.norm(19.9, 31)
-    with pytest.warns(UserWarning, match=r"step 32: the gradient's norm is 25, usual is 2\.15; training may blow up"):
-        gru.norm(25.0, 32)
+    gru.norm(99.0, 31)
+    with pytest.warns(UserWarning, match=r"step 32: the gradient's norm is 120, usual is 2\.27; training may blow up"):
+        gru.norm(120.0, 32)
     gru.norm(np.inf, 33)
