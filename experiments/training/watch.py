@@ -35,15 +35,24 @@ BEYOND = 50.0  # times its running norm
 
 
 def condition_numbers(cell: Cell) -> Callable[[Any], jax.Array] | None:
-    """``params -> (parts,)``: max(D_f) / min(D_f) of each asRNN in a network; None for a network without one."""
+    """``params -> (parts,)``: max(D_f) / min(D_f) of each asRNN in a network; None for a network without one.
+
+    1 where ``W_f = D_f`` without rotation: there no singular value of a step passes 1, whatever D_f is.
+    """
 
     def found(params):
         leaves = jax.tree.leaves(cell.prepare(params), is_leaf=lambda node: isinstance(node, AsrnnWeights))
-        return [diagonal(each) for each in leaves if isinstance(each, AsrnnWeights)]
+        return [_condition(each) for each in leaves if isinstance(each, AsrnnWeights)]
 
     if not jax.eval_shape(lambda key: found(cell.init(key)), jax.random.key(0)):
         return None
-    return jax.jit(lambda params: jnp.stack([D.max() / D.min() for D in found(params)]))
+    return jax.jit(lambda params: jnp.stack(found(params)))
+
+
+def _condition(weights: AsrnnWeights) -> jax.Array:
+    D = diagonal(weights)
+    rotated = (weights.W_f != 0).sum() > len(D)
+    return jnp.where(rotated, D.max() / D.min(), 1.0)
 
 
 class Watch:

@@ -20,9 +20,16 @@ def test_every_name_of_the_flag_is_there():
         Training(probe=("spectrm",))
 
 
+def at_leaf(params, name, change):
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: change(leaf) if name in [entry.key for entry in path] else leaf, params
+    )
+
+
 def test_they_are_what_analysis_gives():
     cell = cells.with_output(cells.asrnn(1, 6, a=0.5, b=1.5), 3)
     params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (2, 40, 1))
+    params = at_leaf(params, "U_f", lambda leaf: leaf + 0.1)  # a W_f that is not diagonal
     found = {k: v for probe in probes.PROBES.values() for k, v in probe(cell, params, xs).items()}
     inner, p = cells.asrnn(1, 6, a=0.5, b=1.5), params["cell"]
     sigma = analysis.jacobian_spectrum(inner, p, xs)[:, 1::2]
@@ -57,10 +64,10 @@ def test_linear_and_spiking_cells_and_dead_gradients_are_recorded_too():
 def test_a_run_warns_once_of_what_comes_before_a_blow_up():
     cell = cells.network("asrnn", 1, 6, 3, options={"a": 0.02, "b": 0.02, "eps": 0.0}, layers=2)
     params = cell.init(jax.random.key(0))
-    wide = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf.at[0].mul(60.0) if path[-1].key == "D_f" else leaf, params
-    )
+    unrotated = at_leaf(params, "D_f", lambda leaf: leaf.at[0].mul(60.0))
+    wide = at_leaf(unrotated, "U_f", lambda leaf: leaf + 0.1)
     calm = Watch(cell)
+    calm.params(unrotated, 5)
     assert not calm.params(wide, 9)  # every fifth step
     for step in range(100):
         calm.norm(1.02**step * (1 + step % 3), step)  # it grows sevenfold, and varies
