@@ -15,6 +15,7 @@ from experiments.config.options import refuse_former
 from experiments.errors import DivergedError, StoppedError, UsageError, unknown
 from experiments.folder import read_json
 from experiments.presets import with_preset
+from experiments.training.networks import from_network
 
 USAGE = """usage: python -m experiments COMMAND [flags]
 
@@ -33,6 +34,7 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   robustness    test trained networks on disturbed inputs and with narrow weights
   export        write a trained network as files that run without this library
   never-reset   compare cells, training regimes and reset policies on streams
+  coverage      repair networks that need resets by a few more steps from states that a running network visits
   forecast      compare forecasters on endless streams with and without resets
   faults        hurt small runs in every way that machines do, and count what was lost
   pilot         train on your own streams and write one page with the answer: as python -m asrnn_jax pilot
@@ -56,6 +58,7 @@ TOOLS = {
     "robustness": ("tools.robustness", "Robustness", "robustness"),
     "export": ("tools.export", "Export", "export"),
     "never-reset": ("tools.never_reset", "NeverReset", "never_reset"),
+    "coverage": ("tools.coverage", "Coverage", "coverage"),
     "forecast": ("tools.forecast", "Forecast", "forecast"),
     "faults": ("tools.faults", "Faults", "faults"),
     "bench": ("tools.bench", "Bench", "bench"),
@@ -148,6 +151,9 @@ def parse(name: str, rest: list[str]) -> Config:
         default, source = with_preset(preset, cell), f"--preset {preset}"
     if not isinstance(default, kind):
         raise UsageError(f"{source} belongs to command {command(default)}, not to {name}.")
+    network = _flag(rest, "--from")
+    if network is not None and isinstance(default, Stream):
+        default = from_network(default, network)
     config = from_arguments(kind, rest, name, default)
     if config.model.cell != default.model.cell:
         return config

@@ -175,7 +175,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def placeless(config: dict[str, Any]) -> dict[str, Any]:
     """A config's JSON values without the folders of the machine that it ran on."""
     config = config | {name: None for name in ("data_dir",) if name in config}
-    config |= {name: config[name] and without_folders(config[name]) for name in ("teacher",) if name in config}
+    config |= {
+        name: config[name] and without_folders(config[name]) for name in ("teacher", "network") if name in config
+    }
     return config | {"training": config["training"] | {"out": None, "resume": False, "coordinator": None}}
 
 

@@ -17,6 +17,7 @@ from asrnn_jax.estimators.parameters import Parameters
 from asrnn_jax.estimators.preparation import Preparation
 from asrnn_jax.estimators.series import Series
 from asrnn_jax.estimators.training import Loop, Objective, make_loop
+from asrnn_jax.streaming.starts import STARTS
 
 CELL_OPTIONS: dict[str, dict[str, Any]] = {"asrnn": {"a": 0.3, "b": 0.3}}
 """Options of cells that are not their factories' defaults: small recordings are learned faster with a larger D_f."""
@@ -40,6 +41,7 @@ class StreamEstimator(Parameters):
     augment: float
     window: int
     batch: int
+    starts: str
     steps: int
     rate: float | None
     clip: float
@@ -88,7 +90,8 @@ class StreamEstimator(Parameters):
         self.findings += tuple(Finding("training", "info", None, 1, note) for note in found.notes)
 
     def _loop(self) -> Loop:
-        return make_loop(self.network, self._objective(), batch=self.batch, clip=self.clip, target=self.target)
+        options = {"batch": self.batch, "clip": self.clip, "target": self.target}
+        return make_loop(self.network, self._objective(), **options, starts=STARTS[self.starts](), seed=self.seed)
 
     def _plan(self, steps: int, rate: float | None) -> fitting.Plan:
         return fitting.Plan(
@@ -107,6 +110,10 @@ class StreamEstimator(Parameters):
         for name in ("hidden", "layers", "window", "batch", "steps", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: give at least 1.")
+        if self.starts not in STARTS:
+            raise ValueError(f"starts={self.starts!r}: choose {', '.join(map(repr, STARTS))}.")
+        if self.batch < 2 and self.starts in ("shuffled", "mixture"):
+            raise ValueError(f"starts={self.starts!r}: a state of another stream needs one, give batch=2 or more.")
         if not 0 <= self.hold_out < 1:
             raise ValueError(f"hold_out={self.hold_out}: give a share in [0, 1).")
         if self.minutes is not None and not self.minutes > 0:

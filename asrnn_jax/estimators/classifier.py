@@ -49,6 +49,8 @@ class StreamClassifier(StreamEstimator):
         logarithm of a gain one of half of it.
       window: training steps of the network between two updates.
       batch: streams beside each other.
+      starts: what a window starts from: "passed", the state that its stream had; or another of
+        `asrnn_jax.streaming.starts`.
       steps: most updates.
       rate: of the first updates; None: found by short runs.
       clip: largest norm of a gradient.
@@ -100,6 +102,7 @@ class StreamClassifier(StreamEstimator):
         augment: float = 0.3,
         window: int = 100,
         batch: int = 32,
+        starts: Literal["zero", "passed", "shuffled", "noise", "mixture"] = "passed",
         steps: int = 800,
         rate: float | None = None,
         clip: float = 1.0,

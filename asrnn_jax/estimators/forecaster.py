@@ -39,8 +39,8 @@ class StreamForecaster(StreamEstimator):
       level: of the intervals, widened or narrowed until they hold so on what is held out.
       false_alarms: share of normal steps that `anomaly` may mark.
       augment: the most of the noise that is added to recordings, in scaled units.
-      cell, hidden, layers, residual, options, irregular, limit, gaps, window, batch, steps, rate, clip, target,
-        hold_out, refit, patience, minutes, seed, verbose: as for `StreamClassifier`.
+      cell, hidden, layers, residual, options, irregular, limit, gaps, window, batch, starts, steps, rate, clip,
+        target, hold_out, refit, patience, minutes, seed, verbose: as for `StreamClassifier`.
 
     Example:
       >>> import numpy as np
@@ -80,6 +80,7 @@ class StreamForecaster(StreamEstimator):
         augment: float = 0.0,
         window: int = 100,
         batch: int = 32,
+        starts: Literal["zero", "passed", "shuffled", "noise", "mixture"] = "passed",
         steps: int = 800,
         rate: float | None = None,
         clip: float = 1.0,

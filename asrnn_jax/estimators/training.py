@@ -1,4 +1,4 @@
-"""The training loop of the estimators: windows of endless streams, the state carried on from each to the next."""
+"""The training loop of the estimators: windows of endless streams, by default with the state carried on."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from asrnn_jax.cell import Cell, Params
 from asrnn_jax.estimators.endless import Recording
 from asrnn_jax.losses.dual import gap_mean
 from asrnn_jax.run import run
+from asrnn_jax.streaming.starts import Starts
 
 SLOWER = 0.1
 """Rate of the orthogonal recurrent matrix over that of the rest, as in the asRNN paper."""
@@ -40,6 +41,8 @@ class State(NamedTuple):
     params: Params
     moments: Any
     carry: Any
+    starts: Any
+    """Memory of what windows start from."""
     dual: Any
     step: jax.Array
 
@@ -61,7 +64,9 @@ class Loop(NamedTuple):
     step: Callable[[State, Recording, ArrayLike], tuple[State, Measured]]
 
 
-def make_loop(cell: Cell, objective: Objective, *, batch: int, clip: float, target: float) -> Loop:
+def make_loop(
+    cell: Cell, objective: Objective, *, batch: int, clip: float, target: float, starts: Starts, seed: int
+) -> Loop:
     """The training step of a network.
 
     Args:
@@ -70,7 +75,10 @@ def make_loop(cell: Cell, objective: Objective, *, batch: int, clip: float, targ
       batch: number of streams.
       clip: largest norm of a gradient.
       target: what the share of "don't know" in gaps is held at, see `asrnn_jax.losses.entropy_target`.
+      starts: what windows start from.
+      seed: of what is random in that.
     """
+    key = jax.random.key(seed)
     dual = losses.entropy_target(target, most=MOST)
     adam = partial(optax.adam, b2=0.99)
     optimizer = optax.chain(optax.clip_by_global_norm(clip), optim.separate_rates(adam(1.0), adam(SLOWER)))
@@ -78,27 +86,30 @@ def make_loop(cell: Cell, objective: Objective, *, batch: int, clip: float, targ
     @jax.jit
     def start(params: Params) -> State:
         carry = cell.start(cell.prepare(params), (batch,), jnp.float32)
-        return State(params, optimizer.init(params), carry, dual.init(), jnp.zeros((), jnp.int32))
+        moments, first = optimizer.init(params), starts.init(carry)
+        return State(params, moments, carry, first, dual.init(), jnp.zeros((), jnp.int32))
 
     def mean_loss(params: Params, state: State, window: Recording):
-        carry, outputs = run(cell, params, window.xs, carry=state.carry, mask=window.valid, reset=window.reset)
+        fresh = cell.start(cell.prepare(params), (batch,), jnp.float32)
+        begin, memory = starts.draw(state.starts, jax.random.fold_in(key, state.step), state.carry, fresh)
+        carry, outputs = run(cell, params, window.xs, carry=begin, mask=window.valid, reset=window.reset)
         weight = jnp.exp(state.dual.log_weight)
         counted = window.counted
         each = objective.loss(outputs, window, weight)
         loss = jnp.where(counted > 0, counted * each, 0).sum() / jnp.maximum(counted.sum(), 1)
         share = gap_mean(objective.share(outputs, window), jnp.where(counted > 0, window.informative, 1))
-        return loss, (jax.lax.stop_gradient(carry), share, weight)
+        return loss, (jax.lax.stop_gradient(carry), memory, share, weight)
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: State, window: Recording, rate: ArrayLike) -> tuple[State, Measured]:
         value_and_gradient = jax.value_and_grad(mean_loss, has_aux=True)
-        (loss, (carry, share, weight)), gradient = value_and_gradient(state.params, state, window)
+        (loss, (carry, memory, share, weight)), gradient = value_and_gradient(state.params, state, window)
         norm = optax.tree.norm(gradient)
         updates, moments = optimizer.update(gradient, state.moments, state.params)
         params: Any = optax.apply_updates(state.params, jax.tree.map(lambda u: u * jnp.asarray(rate, u.dtype), updates))
         done = state.step + 1
         params = optim.rebase(cell, params, done, REBASE)
         _, following = dual.update(share, state.dual)
-        return State(params, moments, carry, following, done), Measured(loss, norm, share, weight)
+        return State(params, moments, carry, memory, following, done), Measured(loss, norm, share, weight)
 
     return Loop(start, step)

@@ -42,7 +42,7 @@ from asrnn_jax.cell import Cell, Params
 from asrnn_jax.cells import network
 from asrnn_jax.names import named
 
-__all__ = ["load", "names", "save"]
+__all__ = ["card", "load", "names", "save"]
 
 FORMAT = 3
 READ = (2, FORMAT)
@@ -75,20 +75,9 @@ def load(name: str | os.PathLike) -> tuple[Cell, Params, dict[str, Any]]:
       >>> for name in pretrained.names():
       ...     model, params, card = pretrained.load(name)
     """
-    path = Path(name)
-    if path.suffix not in (SUFFIX, ".npz"):  # what earlier versions wrote, which `saved.read` says
-        if str(name) not in names():
-            raise ValueError(
-                f"name={str(name)!r}: there is {', '.join(names()) or 'none'}; or give the path of a file."
-            )
-        path = Path(str(resources.files(__name__) / f"{name}{SUFFIX}"))
-    arrays, card = saved.read(path, "trained network")
-    if card.get("format") not in READ:
-        raise ValueError(
-            f"{path} has format {card.get('format')!r}, this version reads {READ}: use the version that wrote it."
-        )
+    path, arrays, card = _read(name)
     try:
-        model = network(**_current(card))
+        model = network(**card["network"])
         like = jax.eval_shape(model.init, jax.random.key(0))
     except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as e:
         raise ValueError(f"{path} is of a network that this version cannot make ({e}): update asrnn_jax.") from e
@@ -102,6 +91,43 @@ def load(name: str | os.PathLike) -> tuple[Cell, Params, dict[str, Any]]:
                 "jax.config.update('jax_enable_x64', True) first."
             )
     return model, jax.tree.unflatten(jax.tree.structure(like), leaves), card
+
+
+def card(name: str | os.PathLike) -> dict[str, Any]:
+    """The card of a trained network alone: nothing is put on a device, and JAX is not started.
+
+    Args:
+      name: as for `load`.
+
+    Raises:
+      ValueError, OSError: as `load`, of the file.
+
+    Example:
+      >>> from asrnn_jax import pretrained
+      >>> pretrained.card("keyword-gru")["network"]["cell"]
+      'gru'
+    """
+    return _read(name)[2]
+
+
+def _read(name: str | os.PathLike) -> tuple[Path, dict[str, np.ndarray], dict[str, Any]]:
+    """The path, the arrays and the card."""
+    path = Path(name)
+    if path.suffix not in (SUFFIX, ".npz"):  # what earlier versions wrote, which `saved.read` says
+        if str(name) not in names():
+            raise ValueError(
+                f"name={str(name)!r}: there is {', '.join(names()) or 'none'}; or give the path of a file."
+            )
+        path = Path(str(resources.files(__name__) / f"{name}{SUFFIX}"))
+    arrays, card = saved.read(path, "trained network")
+    if card.get("format") not in READ:
+        raise ValueError(
+            f"{path} has format {card.get('format')!r}, this version reads {READ}: use the version that wrote it."
+        )
+    try:
+        return path, arrays, card | {"network": _current(card)}
+    except (KeyError, TypeError, AttributeError) as e:
+        raise ValueError(f"{path} is of a network that this version cannot make ({e}): update asrnn_jax.") from e
 
 
 def _current(card: dict[str, Any]) -> dict[str, Any]:

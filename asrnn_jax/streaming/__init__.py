@@ -22,6 +22,8 @@ Join your samples with random gaps, and carry the state from window to window:
 - Gaps have kinds: silence, several noises, pieces of other samples. See `Gaps`. Train with those that you expect.
 - `asrnn_jax.losses.entropy_target` sets the weight of the loss by itself: it holds the entropy in gaps at a target.
 - Where nobody labelled the gaps, a score decides what is informative: `asrnn_jax.losses` has several.
+- A network that was trained on separate samples is repaired by a few hundred more steps from states that a running
+  network visits. `asrnn_jax.streaming.starts` has them, for any loop: passed on, another stream's, noise, mixtures.
 - Check accuracy twice: with resets and without. ``python -m experiments never-reset`` does, for six policies.
 
 ## Run
@@ -63,7 +65,7 @@ A policy is a pair of pure functions, as optax has optimisers: `never`, `oracle`
 `on_energy`, `on_entropy`, `on_saturation`. The session asks it before each step.
 """
 
-from asrnn_jax.streaming import scores
+from asrnn_jax.streaming import scores, starts
 from asrnn_jax.streaming.gaps import BACKGROUND, DISTRACTOR, NOISES, Gaps
 from asrnn_jax.streaming.monitors import Limits, Readings, Reference, reference
 from asrnn_jax.streaming.policies import (
@@ -77,6 +79,7 @@ from asrnn_jax.streaming.policies import (
     periodic,
 )
 from asrnn_jax.streaming.session import Event, Session
+from asrnn_jax.streaming.starts import Starts
 from asrnn_jax.streaming.streams import Stream, Window, windows
 
 __all__ = [
@@ -91,6 +94,7 @@ __all__ = [
     "Reference",
     "Session",
     "Signals",
+    "Starts",
     "Stream",
     "Window",
     "never",
@@ -101,5 +105,6 @@ __all__ = [
     "periodic",
     "reference",
     "scores",
+    "starts",
     "windows",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -14,6 +14,7 @@ from experiments.config.parts import Model, Optimizer, Stability, Training
 Images = Literal["digits", "mnist", "fashion_mnist"]
 Samples = Literal["digits", "mnist", "fashion_mnist", "speech"]
 Regime = Literal["full", "ignored", "separate"]
+Start = Literal["auto", "zero", "passed", "shuffled", "noise", "mixture"]
 Gap = Literal["silence", "white", "uniform", "walk", "hum", "clicks", "distractor"]
 
 
@@ -144,8 +145,16 @@ class Stream(Config):
     becomes --target."""
     target: float = 0.985
     """--regime full without --weight: entropy to reach in gaps, as a share of the largest, log(classes)."""
+    starts: Start = "auto"
+    """What a training window starts from. zero: the fresh state. passed: the last state of its stream (of --regime
+    separate: of a sample before). shuffled: the last state of another stream. noise: random numbers with mean and
+    variance of the last states. mixture: one of these four, drawn anew each time. auto: zero for --regime separate,
+    else passed. See asrnn_jax.streaming.starts."""
+    network: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """A trained network to go on from, in place of initial parameters: a name of asrnn_jax.pretrained, or a file, for
+    example best.safetensors of a run. --cell, --hidden and so on are then those of the network."""
     window: int = 100
-    """Steps of a training window. The state is carried on from one window to the next."""
+    """Steps of a training window."""
     shortest: int = 10
     """Steps of the shortest gap."""
     longest: int = 60
@@ -164,6 +173,8 @@ class Stream(Config):
         not_negative(self, "weight")
         check(self.weight is None or self.regime == "full", "weight", self.weight, "it belongs to --regime full")
         check(0 < self.target < 1, "target", self.target, "give a share in (0, 1)")
+        alone = self.training.batch < 2 and self.starts in ("shuffled", "mixture")
+        check(not alone, "starts", self.starts, "one stream has no other to take a state from, give --batch 2 or more")
 
 
 COMMANDS: dict[str, type[Config]] = {

@@ -1,4 +1,4 @@
-"""The stream task: samples joined into endless streams, learned in windows. The state is carried on between windows."""
+"""The stream task: samples joined into endless streams, learned in windows that start from states of other windows."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import numpy as np
 
 from asrnn_jax import losses, streaming
 from asrnn_jax.cell import Cell
+from asrnn_jax.streaming.starts import STARTS
 from experiments import machine
 from experiments.config import Stream
 from experiments.data.samples import Samples, gaps_of, load_samples, stream_of
 from experiments.errors import UsageError
 from experiments.tasks.scores import measure
 from experiments.tasks.task import Control, Task, afresh
+from experiments.training import networks
 
 
 def stream_task(config: Stream) -> Task:
-    """Windows of B training streams with a state that is carried on; tests on streams of unseen samples."""
+    """Windows of B training streams, by default with a state that is carried on; tests on streams of unseen samples."""
     if machine.processes() > 1:
         raise UsageError("stream trains in one process: leave out --coordinator.")
     train, test, classes = load_samples(config)
@@ -28,24 +30,26 @@ def stream_task(config: Stream) -> Task:
     size, seed, inputs = config.training.batch, config.training.seed, train.xs.shape[2]
     streams = cache(lambda: [stream_of(train, 1 + size * seed + i, gaps) for i in range(size)])
     separate = config.regime == "separate"
+    starts = ("zero" if separate else "passed") if config.starts == "auto" else config.starts
+    carried = starts != "zero"
     follows = config.regime == "full" and config.weight is None
     dual = losses.entropy_target(config.target)
 
     def batch(step):
+        # Streams never begin again; a start that is trained is tried out on one of them a window, in turn.
+        begins = [np.arange(size) == step % size] if config.model.trained_start and carried else []
         if separate:
             chosen = np.random.default_rng([seed, step]).integers(len(train.labels), size=size)
             there = np.arange(train.xs.shape[1]) < train.lengths[chosen, None]
             labels = np.where(there, train.labels[chosen, None], -1).astype(np.int32)
-            return train.xs[chosen], labels
+            return train.xs[chosen], labels, *begins
         window = streaming.windows(streams(), step * config.window, config.window)
-        # Streams never begin again; a start that is trained is tried out on one of them a window, in turn.
-        begins = [np.arange(size) == step % size] if config.model.trained_start else []
         return window.xs, window.labels, *begins
 
     def loss(apply, params, batch, memory=(), control=()):
         xs, labels, *begins = batch
         m = losses.has_label(labels)
-        options = {} if separate else {"carry": memory, **afresh(begins, xs.shape[1])}
+        options = {"carry": memory, **afresh(begins, xs.shape[1])} if carried else {}
         carry, logits = apply(params, xs, **options)
         weight = jnp.exp(control.log_weight) if follows else (config.weight or 0.0)
         weight = weight if config.regime == "full" else 0.0
@@ -57,7 +61,7 @@ def stream_task(config: Stream) -> Task:
             "gap_entropy": ((1 - m) * losses.entropy_share(logits)).mean(-1),
             "gaps": (1 - m).mean(-1),
         }
-        return each.mean(-1), found, () if separate else jax.lax.stop_gradient(carry)
+        return each.mean(-1), found, jax.lax.stop_gradient(carry) if carried else ()
 
     def follow(metrics, control):
         return dual.update(metrics["gap_entropy"] / metrics["gaps"], control)[1]
@@ -77,7 +81,9 @@ def stream_task(config: Stream) -> Task:
         shares={"accuracy": "samples", "gap_entropy": "gaps"},
         better="max",
         baseline=("chance", 1 / classes),
-        memory=None if separate else lambda cell, params: cell.start(cell.prepare(params), (size,), jnp.float32),
+        memory=(lambda cell, params: cell.start(cell.prepare(params), (size,), jnp.float32)) if carried else None,
+        starts=None if starts in ("zero", "passed") else STARTS[starts](),
+        params=None if config.network is None else partial(networks.params_of, config),
         features=train.features,
         labels=train.names,
         control=Control(dual.init, follow) if follows else None,

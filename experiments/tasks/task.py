@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from asrnn_jax.cell import Cell
+from asrnn_jax.streaming import Starts
 
 Batch = Any
 Memory = Any
@@ -60,6 +61,10 @@ class Task(NamedTuple):
     """Like `tests`, of held-out training data, on which the epoch to report is chosen."""
     memory: Callable[[Cell, Any], Memory] | None = None
     """``(cell, params) -> memory``: what is carried from batch to batch, leaves ``(B, ...)``."""
+    starts: Starts | None = None
+    """What each batch begins from, drawn from the memory of the one before; None: that memory itself."""
+    params: Callable[[Cell], Any] | None = None
+    """What training starts from, in place of ``cell.init``."""
     control: Control | None = None
     """A value for the loss that is updated from the metrics, for example the weight of the gaps."""
     test_loss: Callable[..., tuple[jax.Array, dict[str, jax.Array], Memory]] | None = None

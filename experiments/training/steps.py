@@ -27,15 +27,22 @@ class State(NamedTuple):
     opt_state: Any
     step: jax.Array
     sums: dict[str, jax.Array]  # of the metrics since the last log line
-    memory: Any = ()  # what a task carries from batch to batch
+    memory: Any = ()  # what a task carries from batch to batch, `Begun` where what a batch begins from is drawn
     control: Any = ()  # what follows the metrics
     average: Any = ()  # of the params over steps, with --ema
     recovery: Any = ()  # of --on-divergence skip and rollback
 
 
+class Begun(NamedTuple):
+    """The memory of a task with starts."""
+
+    last: Any  # where the batch before ended
+    starts: Any  # the memory of the starts
+
+
 def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> State:
     """The state that a run starts from."""
-    params = cell.init(jax.random.key(config.training.seed))
+    params = cell.init(jax.random.key(config.training.seed)) if task.params is None else task.params(cell)
     apply = partial(asrnn_jax.run, cell)
     memory = () if task.memory is None else task.memory(cell, params)
     control = () if task.control is None else task.control.init()
@@ -44,6 +51,7 @@ def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTra
         name for name, there in (("penalty", make_penalty(config, task, cell)), ("skipped", skips(config))) if there
     ]
     sums = {name: jnp.zeros(()) for name in ("loss", *metrics, *more)}
+    memory = memory if task.starts is None else Begun(memory, task.starts.init(memory))
     averages = averaging(config, cell)
     average = () if averages is None else averages.init(params)
     kept = recovery.initial(config.stability)
@@ -84,7 +92,7 @@ def make_step(
     config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation, devices: int | None = None
 ):
     """The jitted training step ``(state, batch) -> (state, metrics of the batch)``; devices: None, as many as pay."""
-    root = jax.random.fold_in(jax.random.key(config.training.seed), 3)
+    root, begins = (jax.random.fold_in(jax.random.key(config.training.seed), number) for number in (3, 4))
     devices = devices or shards(config.training.batch, task, cell)
 
     def mean_loss(params, batch, memory, step, control):
@@ -107,9 +115,17 @@ def make_step(
     gradients = parallel.carried(value_and_gradient, devices)
     averages, penalty = averaging(config, cell), make_penalty(config, task, cell)
 
+    def begun(state: State) -> Begun:
+        """What the batch begins from, over all its rows, before devices share them."""
+        if task.starts is None or task.memory is None:
+            return Begun(state.memory, ())
+        key, fresh = jax.random.fold_in(begins, state.step), task.memory(cell, state.params)
+        return Begun(*task.starts.draw(state.memory.starts, key, state.memory.last, fresh))
+
     @partial(jax.jit, donate_argnums=0)
     def step(state: State, batch) -> tuple[State, dict[str, jax.Array]]:
-        (metrics, gradient), memory = gradients(state.params, batch, state.memory, state.step, state.control)
+        first, starts = begun(state)
+        (metrics, gradient), memory = gradients(state.params, batch, first, state.step, state.control)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         if config.stability.on_divergence == "rollback":
             updates = jax.tree.map(lambda u: u * state.recovery.rate.astype(u.dtype), updates)
@@ -120,6 +136,7 @@ def make_step(
         norm = optax.tree.norm(gradient)
         control = state.control if task.control is None else task.control.update(metrics, state.control)
         sums = {name: state.sums[name] + metrics[name] for name in metrics}
+        memory = memory if task.starts is None else Begun(memory, starts)
         new = State(params, opt_state, done, sums, memory, control, average, state.recovery)
         if skips(config):
             new, skipped = recovery.judged(state, new, norm)

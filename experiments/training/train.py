@@ -46,6 +46,8 @@ def train(config: Config) -> dict[str, Any]:
     task = make_task(config)
     cell = make_model(config.model, task.inputs, task.outputs)
     optimizer = make_optimizer(config.optim, task.steps)
+    if task.params is not None:
+        task.params(cell)  # a network that does not fit is refused before anything is written
     devices = shards(config.training.batch, task, cell) // machine.processes()
     config = replace(config, training=replace(config.training, devices=devices))
     if not machine.first():  # this process only computes: what it writes goes into a folder that is thrown away

@@ -194,7 +194,7 @@ def test_what_cannot_be_learned_is_said(model, without_type_checks):
     with pytest.raises(ValueError, match="nothing to tell apart"):
         StreamClassifier().fit(table.assign(state="a"), label="state")
     choices = {"unlabelled": "maybe"}, {"per": "day"}, {"class_weight": "even"}
-    for wrong in (*choices, {"hidden": 0}, {"minutes": 0}, {"gaps": "many"}):
+    for wrong in (*choices, {"hidden": 0}, {"starts": "other"}, {"minutes": 0}, {"gaps": "many"}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             StreamClassifier(**wrong).fit(table, label="state", stream="who")
     for call in ("predict", "score", "partial_fit"):

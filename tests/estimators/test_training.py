@@ -2,12 +2,18 @@
 
 import time
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from asrnn_jax import cells
 from asrnn_jax.estimators import fitting, splits
 from asrnn_jax.estimators.endless import Mixing, Recording, streams
 from asrnn_jax.estimators.series import Series
+from asrnn_jax.estimators.training import Objective, make_loop
+from asrnn_jax.run import run
+from asrnn_jax.streaming import starts
 from tests.estimators.test_classifier import SMALL, StreamClassifier, recordings
 
 PLAIN = Mixing(channels=2, flags=(1,), gaps=(3, 6), piece=1000, fresh=0.5, noise=0.0, gain=0.0)
@@ -66,6 +72,22 @@ def test_flags_go_with_channels_that_fail():
     stuck = flagged[:, 1:] & flagged[:, :-1]
     same = long.xs[:, 1:, 1] == long.xs[:, :-1, 1]
     assert same[stuck & (long.wanted[:, 1:] > 0) & (long.wanted[:, :-1] > 0)].mean() > 0.9
+
+
+def test_windows_start_as_they_are_told():
+    """From what draw gives for the carries of the window before, by run; the rate is 0, so that params stay."""
+    cell = cells.with_output(cells.gru(3, 4), 2)
+    params, key = cell.init(jax.random.key(0)), jax.random.key(7)
+    one, two = (w for _, w in zip(range(2), streams(some(), PLAIN, batch=3, window=25, seed=0)))
+    objective = Objective(2, lambda ys, window, weight: jnp.square(ys).mean(-1), lambda ys, window: ys[..., 0])
+    loop = make_loop(cell, objective, batch=3, clip=1.0, target=0.9, starts=starts.mixture(), seed=7)
+    state, _ = loop.step(loop.start(params), one, 0.0)
+    last, seen, fresh = *jax.device_get((state.carry, state.starts)), cell.initial_carry((3,))
+    state, _ = loop.step(state, two, 0.0)
+    begin, memory = starts.mixture().draw(seen, jax.random.fold_in(key, 1), jnp.asarray(last), fresh)
+    expected, _ = run(cell, params, two.xs, carry=begin, mask=two.valid, reset=two.reset)
+    np.testing.assert_allclose(state.carry, expected, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.starts, memory)
 
 
 def series(labels):

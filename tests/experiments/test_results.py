@@ -14,10 +14,12 @@ from matplotlib.pyplot import imread
 from experiments.config import differences
 from experiments.packed import read_runs, write_runs
 from experiments.papers import runs
+from experiments.report import coverage_page
 from experiments.report.summary import summary
 from experiments.tools import robustness, scaling
 from experiments.tools.accelerator.page import page
 from experiments.tools.bench import comparison
+from experiments.tools.coverage import read_rows
 from experiments.tools.never_reset import NeverReset, never_reset
 
 RESULTS = Path(__file__).parents[2] / "experiments" / "results"
@@ -65,6 +67,13 @@ def test_a_table_of_never_reset_comes_from_its_file(table, tmp_path):
     assert (tmp_path / table.name).read_text() == table.read_text()
     assert (tmp_path / file.name).read_bytes() == file.read_bytes()
     assert len(list(tmp_path.iterdir())) == 2  # nothing was trained
+
+
+def test_the_page_of_coverage_comes_from_its_file():
+    folder = RESULTS / "coverage"
+    rows = list(read_rows(folder / "coverage.jsonl").values())
+    assert coverage_page.page(rows) + "\n" == (folder / "README.md").read_text()
+    assert all(row["name"].startswith(row["dataset"]) or row["starts"] == "package" for row in rows)
 
 
 @pytest.mark.parametrize("name", ["fashion", "keyword", "pixels"])
