@@ -49,10 +49,13 @@ class Targets(NamedTuple):
             return None
         none = np.full(table.rows, np.nan)
         raw = np.stack([table.targets.get(name, none)[rows] for name in self.names], axis=1)
+        return np.where((rows >= 0)[:, None], self.scaled(raw), np.float32(np.nan))
+
+    def scaled(self, raw: np.ndarray) -> np.ndarray:
+        """float32 (..., K) of values as they came, NaN for missing and for infinite ones."""
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (raw - self.median) / self.scale
-            known = (rows >= 0)[:, None] & (np.abs(scaled) < np.finfo(np.float32).max)
-        return np.where(known, scaled, np.nan).astype(np.float32)
+            return np.where(np.abs(scaled) < np.finfo(np.float32).max, scaled, np.nan).astype(np.float32)
 
 
 def prepared(
