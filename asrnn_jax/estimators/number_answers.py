@@ -108,8 +108,8 @@ class Reader(NamedTuple):
         for one, ys in zip(series, outputs):
             wanted = self.ahead(one)
             there = np.isfinite(wanted) & one.valid[:, None]
-            predicted = whole(self.distribution(ys, one.xs))
-            found.append(np.asarray(predicted.log_density(jnp.where(there, wanted, 0)))[there])
+            longer = [_longer(values, _more(len(wanted))) for values in (ys, one.xs, np.where(there, wanted, 0))]
+            found.append(np.asarray(_density(self.around, *longer, now=self.now))[: len(wanted)][there])
         return float(np.concatenate(found).mean())
 
     def start(self, batch: tuple[int, ...] = ()) -> dict[str, np.ndarray]:
@@ -135,7 +135,7 @@ class Reader(NamedTuple):
         count = np.arange(1, steps + 1)
         last = np.maximum.accumulate(np.where(valid, count, 0), axis=-1)
         age = np.where(last > 0, count - last, past["age"][..., None] + count)
-        more = (1 << max(steps - 1, 0).bit_length()) - steps  # compiled for few lengths
+        more = _more(steps)
         longer = [_longer(values, more) for values in (outputs, xs, came)]
         kept = _longer(self.fading ** age[..., None], more).astype(np.float32)
         before = tuple(past[name].astype(np.float32) for name in self.around._fields)
@@ -232,6 +232,11 @@ def _odds(errors: np.ndarray, halves: np.ndarray, level: float) -> float:
     return float(np.clip(np.quantile(needed, level, method="higher"), 1e-3, 1e3)) if len(needed) else 1.0
 
 
+def _more(steps: int) -> int:
+    """So many steps are missing to a power of two: programs are compiled for few lengths."""
+    return (1 << max(steps - 1, 0).bit_length()) - steps
+
+
 def _longer(values: np.ndarray, more: int) -> np.ndarray:
     """With so many steps more at the end of the axis before the last."""
     return np.pad(values, [(0, 0)] * (values.ndim - 2) + [(0, more), (0, 0)])
@@ -245,6 +250,11 @@ def _distribution(around: Any, now: tuple[int, ...], outputs: jax.Array, xs: jax
     factors = jnp.where(jnp.broadcast_to(there, away.shape), outputs[..., number : 2 * number], 0)
     location = outputs[..., :number] + factors * away
     return losses.predict(jnp.concatenate([location, outputs[..., 2 * number :]], axis=-1), around)
+
+
+@partial(jax.jit, static_argnames="now")
+def _density(around: Any, outputs: Any, xs: Any, wanted: Any, *, now: tuple) -> jax.Array:
+    return whole(_distribution(around, now, outputs, xs)).log_density(wanted)
 
 
 @partial(jax.jit, static_argnames=("now", "level"))
