@@ -90,17 +90,17 @@ def test_a_session_gives_what_the_whole_gives(model, tmp_path):
     assert said.anomaly[40]
 
 
-def test_where_nothing_comes_forecasts_fade_into_the_marginal(model):
-    rows = NEW.iloc[:300].copy()
-    rows.loc[200:, ["wave", "led", "leads"]] = np.nan
-    found, targets = model.predict(rows), model.preparation.fitted.targets
-    width = (found["wave high"] - found["wave low"]).to_numpy()[200:]
-    wide = 2 * model.calibration_.marginal[0] * targets.scale[0]
-    assert (np.diff(width) > -1e-3 * wide).all()
-    assert width[0] < 0.8 * wide
-    np.testing.assert_allclose(width[-1], wide, rtol=0.02)
-    middle = float(model.marginal_.location[0]) * targets.scale[0] + targets.median[0]
-    np.testing.assert_allclose(found["wave"].iloc[-1], middle, atol=0.02 * wide)
+def test_while_steps_are_missing_forecasts_fade_into_the_marginal():
+    around = losses.Gaussian(jnp.array([0.5]), jnp.zeros(1))
+    reader, steps = Reader(around, np.array([0.5]), (-1,), 1, 0.9), 9
+    outputs = np.tile(np.float32([2, 0, -2]), (steps, 1))  # location, factor, log scale: held
+    valid = np.arange(steps) < 2
+    past, said = reader.read(reader.start(), outputs, np.zeros((steps, 1)), valid, np.zeros((steps, 1)))
+    kept = np.where(valid, 1, 0.5 ** np.maximum(np.arange(steps) - 1, 0))[:, None]
+    np.testing.assert_allclose(said.mean, 0.5 + 2 * kept, rtol=1e-5)
+    scale = np.sqrt(kept**2 * (1e-3 + (1 - 1e-3) * np.exp(-2)) ** 2 + 1 - kept**2)
+    np.testing.assert_allclose(said.half, 1.6449 * scale, rtol=1e-3)
+    assert past["age"] == 7
 
 
 def test_intervals_hold_what_they_say_and_dont_know_stays_as_it_is():
