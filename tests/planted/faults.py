@@ -296,7 +296,7 @@ FAULTS = [
     Fault("pilot/__init__.py", "verbose=verbose)", "verbose=verbose) and {}", PILOT),
     Fault("pilot/baselines.py", "np.where(answers == classes, -1, answers)", "answers", PILOT),
     Fault("pilot/checklist.py", "share >= target - NEAR", "share >= target + NEAR", PILOT),
-    Fault("pilot/classification.py", "after = _after(inside", "after = _after(~inside", PILOT),
+    Fault("pilot/classification.py", "return found & ~inside", "return found", PILOT),
     Fault("pilot/classified.py", "named) == found.label", "named) != found.label", PILOT),
     Fault("pilot/command.py", 'print(f"error: {text}", file=sys.stderr)', 'print(f"error: {text}")', PILOT),
     Fault("pilot/contributions.py", "drop = known[-1] - known[:-1]", "drop = known[:-1] - known[-1]", PILOT),
