@@ -234,7 +234,7 @@ class StreamClassifier(StreamEstimator):
         self._needs_fit()
         classes, sure = self.preparation.classes, self.sure_
 
-        def read(memory: Memory, logits: np.ndarray, live: Live, xs: np.ndarray, valid: np.ndarray) -> Any:
+        def read(memory: Memory, logits: np.ndarray, live: Live, xs: np.ndarray) -> Any:
             nothing = class_answers.is_nothing(logits, sure)
             labels = class_answers.named(classes, logits.argmax(-1), nothing)
             return memory, class_answers.Answers(labels, class_answers.softmax(logits), share_of(np, logits), nothing)

@@ -22,7 +22,6 @@ from asrnn_jax.estimators.number_answers import (
     Forecasts,
     Reader,
     Said,
-    autocorrelation,
     calibrate,
     measured,
 )
@@ -40,8 +39,7 @@ class StreamForecaster(StreamEstimator):
 
     It answers with a distribution of each target: `predict` gives mean and interval, `anomaly` how surprising the
     values were that came. It is trained as `StreamClassifier`. Where there is nothing to go by (silence, noise, stuck
-    or missing sensors) it learns to answer with the targets' marginal distribution, which is its "don't know"; while
-    whole steps are missing, its last forecast fades into that.
+    or missing sensors) it learns to answer with the targets' marginal distribution, which is its "don't know".
 
     Args:
       horizon: so many steps ahead.
@@ -118,7 +116,6 @@ class StreamForecaster(StreamEstimator):
             raise ValueError(f"horizon={self.horizon}: the longest stream has {longest} steps; look less far ahead.")
         targets = np.concatenate([one.targets for one in series if one.targets is not None])
         self.marginal_ = losses.marginal(targets, degrees=None if self.distribution == "student" else np.inf)
-        self._fading = autocorrelation(series, self.marginal_)
         held = self._fit_network(series, clock)
         held = [one for one in held or () if len(one.xs) > self.horizon]  # others say nothing of what comes
         seen = held or series
@@ -150,7 +147,7 @@ class StreamForecaster(StreamEstimator):
         """What the network's outputs mean."""
         inputs = list(self.preparation.inputs)
         now = [inputs.index(name) if name in inputs else -1 for name in self.preparation.fitted.targets.names]
-        return Reader(self.marginal_, self._fading, tuple(now), self.horizon, self.level)
+        return Reader(self.marginal_, tuple(now), self.horizon, self.level)
 
     def _outputs(self) -> int:
         return self.reader_.outputs
@@ -242,9 +239,9 @@ class StreamForecaster(StreamEstimator):
         channels = self.preparation.fitted.roles["channels"]
         columns = [channels.index(name) if name in channels else -1 for name in targets.names]
 
-        def read(memory: Memory, outputs: np.ndarray, live: Live, xs: np.ndarray, valid: np.ndarray) -> Any:
+        def read(memory: Memory, outputs: np.ndarray, live: Live, xs: np.ndarray) -> Any:
             came = targets.scaled(np.where(np.array(columns) >= 0, live.raw[..., columns], np.nan))
-            memory, said = reader.read(memory, outputs, xs, valid, came)
+            memory, said = reader.read(memory, outputs, xs, came)
             mean, half, surprise = self.calibration_.of(said)
             with np.errstate(invalid="ignore"):
                 return memory, Forecasts(*self._units(mean, half), surprise, surprise >= self.threshold_)
@@ -276,12 +273,15 @@ class StreamForecaster(StreamEstimator):
     # -------------------------------------------------------------------------------------------- files
 
     def _about(self) -> dict[str, Any]:
-        parts = {"marginal": self.marginal_._asdict(), "calibration": self.calibration_._asdict()}
-        parts["more"] = {"fading": self._fading}
-        return {what: {name: np.asarray(leaf).tolist() for name, leaf in part.items()} for what, part in parts.items()}
+        parts = {"marginal": self.marginal_, "calibration": self.calibration_}
+        return {
+            what: {name: np.asarray(leaf).tolist() for name, leaf in part._asdict().items()}
+            for what, part in parts.items()
+        }
 
     def _restore(self, about: Mapping[str, Any]) -> None:
         kind = StudentT if self.distribution == "student" else Gaussian
         self.marginal_ = kind(**{name: jnp.asarray(leaf, jnp.float32) for name, leaf in about["marginal"].items()})
-        parts = {name: np.array(values, np.float32) for name, values in about["calibration"].items()}
-        self.calibration_, self._fading = Calibration(**parts), np.array(about["more"]["fading"])
+        self.calibration_ = Calibration(
+            **{name: np.array(values, np.float32) for name, values in about["calibration"].items()}
+        )

@@ -29,7 +29,7 @@ class LiveSession:
     Args:
       live: the preparation.
       cell, params: the network.
-      read: ``(memory, outputs (*B, T, O), live, inputs (*B, T, I), valid (*B, T)) -> (memory, answers)``.
+      read: ``(memory, outputs (*B, T, O), live, inputs (*B, T, I)) -> (memory, answers)``.
       memory: arrays that `read` begins with.
       batch: the shape of a batch of streams that get their rows at the same time.
     """
@@ -39,7 +39,7 @@ class LiveSession:
         live: Live,
         cell: Cell,
         params: Params,
-        read: Callable[[Memory, np.ndarray, Live, np.ndarray, np.ndarray], tuple[Memory, Any]],
+        read: Callable[[Memory, np.ndarray, Live, np.ndarray], tuple[Memory, Any]],
         *,
         memory: Memory | None = None,
         batch: int | tuple[int, ...] = (),
@@ -70,7 +70,7 @@ class LiveSession:
         xs, valid = self.live.push(rows, times)
         held = np.where(valid[..., None], xs, np.float32(np.nan))  # the state is, where all is missing
         outputs = self.network.push(held, **options)
-        self._memory, answers = self._read(self._memory, np.asarray(outputs), self.live, xs, valid)
+        self._memory, answers = self._read(self._memory, np.asarray(outputs), self.live, xs)
         return answers
 
     def save(self, to: str | os.PathLike | saved.Writable) -> None:

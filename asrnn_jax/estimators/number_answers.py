@@ -52,8 +52,6 @@ class Reader(NamedTuple):
 
     around: Gaussian | StudentT
     """The marginal distribution of the targets."""
-    fading: np.ndarray
-    """(K,): what is left, one step later, of what is known about each target: its autocorrelation."""
     now: tuple[int, ...]
     """Which input is the present value of each target, -1: none."""
     horizon: int
@@ -113,43 +111,32 @@ class Reader(NamedTuple):
         return float(np.concatenate(found).mean())
 
     def start(self, batch: tuple[int, ...] = ()) -> dict[str, np.ndarray]:
-        """What `read` needs of the past: the last forecasts, NaN for those that were not made, and their age."""
-        made = {name: np.full((*batch, self.horizon, len(self.now)), np.nan) for name in self.around._fields}
-        return {**made, "age": np.full(batch, np.inf)}
+        """What `read` needs of the past: the last `horizon` forecasts, NaN for those that were not made."""
+        return {name: np.full((*batch, self.horizon, len(self.now)), np.nan) for name in self.around._fields}
 
     def read(
-        self, past: dict[str, np.ndarray], outputs: np.ndarray, xs: np.ndarray, valid: np.ndarray, came: np.ndarray
+        self, past: dict[str, np.ndarray], outputs: np.ndarray, xs: np.ndarray, came: np.ndarray
     ) -> tuple[dict[str, np.ndarray], Said]:
         """What the outputs of the next steps of a stream say, or of a batch of streams.
-
-        Where whole steps are missing, the last forecast fades into the marginal distribution, as the best linear guess
-        of a series with this autocorrelation does.
 
         Args:
           past: what the steps before left.
           outputs, xs: (*B, T, O) and (*B, T, I).
-          valid: bool (*B, T), False where a step is missing.
           came: (*B, T, K), the targets' values at these steps, NaN where missing.
         """
-        steps = valid.shape[-1]
-        count = np.arange(1, steps + 1)
-        last = np.maximum.accumulate(np.where(valid, count, 0), axis=-1)
-        age = np.where(last > 0, count - last, past["age"][..., None] + count)
-        more = _more(steps)
-        longer = [_longer(values, more) for values in (outputs, xs, came)]
-        kept = _longer(self.fading ** age[..., None], more).astype(np.float32)
+        steps = xs.shape[-2]
+        longer = [_longer(values, _more(steps)) for values in (outputs, xs, came)]
         before = tuple(past[name].astype(np.float32) for name in self.around._fields)
-        made, half, surprise = _read(self.around, before, *longer, kept, now=self.now, level=self.level)
+        made, half, surprise = _read(self.around, before, *longer, now=self.now, level=self.level)
         made = {name: np.asarray(leaf)[..., :steps, :] for name, leaf in made._asdict().items()}
         following = {name: np.concatenate([past[name], leaf], axis=-2)[..., steps:, :] for name, leaf in made.items()}
-        age = age[..., -1] if steps else past["age"]
         said = (np.asarray(half)[..., :steps, :], np.asarray(surprise)[..., :steps])
-        return {**following, "age": np.asarray(age)}, Said(made["location"], *said)
+        return following, Said(made["location"], *said)
 
     def said(self, one: Series, outputs: np.ndarray) -> Said:
         """What the outputs of a whole stream say."""
         assert one.targets is not None
-        return self.read(self.start(), outputs, one.xs, one.valid, one.targets)[1]
+        return self.read(self.start(), outputs, one.xs, one.targets)[1]
 
 
 class Calibration(NamedTuple):
@@ -211,16 +198,6 @@ def measured(
     }
 
 
-def autocorrelation(series: Sequence[Series], around: Gaussian | StudentT) -> np.ndarray:
-    """(K,): of each target, around its marginal location, from one step to the next; in [0, 0.999]."""
-    middle = np.asarray(around.location, np.float64)
-    pairs = [(one.targets[:-1] - middle, one.targets[1:] - middle) for one in series if one.targets is not None]
-    a, b = (np.concatenate(each) for each in zip(*pairs))
-    there = np.isfinite(a) & np.isfinite(b)
-    products, squares = (np.where(there, v, 0).sum(0) for v in (a * b, (a * a + b * b) / 2))
-    return np.clip(products / np.maximum(squares, 1e-30), 0, 0.999)
-
-
 def _odds(errors: np.ndarray, halves: np.ndarray, level: float) -> float:
     """The factor with which a share `level` of errors lies within half an interval, all over the marginal half."""
     there = np.isfinite(errors)
@@ -258,15 +235,9 @@ def _density(around: Any, outputs: Any, xs: Any, wanted: Any, *, now: tuple) -> 
 
 
 @partial(jax.jit, static_argnames=("now", "level"))
-def _read(around: Any, before: tuple, outputs: Any, xs: Any, came: Any, kept: Any, *, now: tuple, level: float):
-    """Distributions (*B, T, K) with the share of them that is kept, half of their intervals' widths, and surprises."""
-    predicted = whole(_distribution(around, now, outputs, xs))
-    all_around = spread(around, predicted.location.shape, jnp.float32, "marginal")
-    fresh = kept == 1
-    mixed = [kept * mine + (1 - kept) * other for mine, other in zip(predicted, all_around)]
-    square = kept**2 * jnp.exp(2 * predicted.log_scale) + (1 - kept**2) * jnp.exp(2 * all_around.log_scale)
-    mixed[1] = 0.5 * jnp.log(square)
-    made = type(predicted)(*(jnp.where(fresh, mine, other) for mine, other in zip(predicted, mixed)))
+def _read(around: Any, before: tuple, outputs: Any, xs: Any, came: Any, *, now: tuple, level: float):
+    """Distributions (*B, T, K), half of their intervals' widths, and surprises."""
+    made = whole(_distribution(around, now, outputs, xs))
     low, high = losses.interval(made, level)
     steps = outputs.shape[-2]
     then = [jnp.concatenate([old, new], axis=-2)[..., :steps, :] for old, new in zip(before, made)]

@@ -90,24 +90,11 @@ def test_a_session_gives_what_the_whole_gives(model, tmp_path):
     assert said.anomaly[40]
 
 
-def test_while_steps_are_missing_forecasts_fade_into_the_marginal():
-    around = losses.Gaussian(jnp.array([0.5]), jnp.zeros(1))
-    reader, steps = Reader(around, np.array([0.5]), (-1,), 1, 0.9), 9
-    outputs = np.tile(np.float32([2, 0, -2]), (steps, 1))  # location, factor, log scale: held
-    valid = np.arange(steps) < 2
-    past, said = reader.read(reader.start(), outputs, np.zeros((steps, 1)), valid, np.zeros((steps, 1)))
-    kept = np.where(valid, 1, 0.5 ** np.maximum(np.arange(steps) - 1, 0))[:, None]
-    np.testing.assert_allclose(said.mean, 0.5 + 2 * kept, rtol=1e-5)
-    scale = np.sqrt(kept**2 * (1e-3 + (1 - 1e-3) * np.exp(-2)) ** 2 + 1 - kept**2)
-    np.testing.assert_allclose(said.half, 1.6449 * scale, rtol=1e-3)
-    assert past["age"] == 7
-
-
 def test_intervals_hold_what_they_say_and_dont_know_stays_as_it_is():
     """Widths that are wrong by a factor are mended where something is known, and the marginal interval stays."""
     rng = np.random.default_rng(0)
     sigma = rng.uniform(0.05, 0.3, 5000)
-    reader = Reader(losses.Gaussian(jnp.zeros(1), jnp.zeros(1)), np.zeros(1), (-1,), 1, 0.9)
+    reader = Reader(losses.Gaussian(jnp.zeros(1), jnp.zeros(1)), (-1,), 1, 0.9)
     y = (sigma * rng.normal(size=5000)).astype(np.float32)[:, None]
     steps = {"xs": np.zeros((5000, 1), np.float32), "valid": np.ones(5000, bool), "rows": np.arange(5000)}
     one = Series(name="", labels=np.full(5000, -1), targets=y, times=None, **steps)
