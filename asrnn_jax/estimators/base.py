@@ -104,17 +104,8 @@ class StreamEstimator(_Fitted):
         return make_loop(self.network, self._objective(), batch=self.batch, clip=self.clip, target=self.target)
 
     def _plan(self, steps: int, rate: float | None) -> fitting.Plan:
-        return fitting.Plan(
-            batch=self.batch,
-            window=self.window,
-            steps=steps,
-            rate=rate,
-            refit=self.refit,
-            patience=self.patience,
-            every=50,
-            seed=self.seed,
-            verbose=self.verbose,
-        )
+        names = ("batch", "window", "refit", "patience", "seed", "verbose")
+        return fitting.Plan(steps=steps, rate=rate, every=50, **{name: getattr(self, name) for name in names})
 
     def _check(self) -> None:
         for name in ("hidden", "layers", "window", "batch", "steps", "patience"):

@@ -25,20 +25,7 @@ FOR_NETWORKS, COMPILING = 0.75, 0.2
 
 
 def pilot(options: Options, *, arguments: Sequence[str] = (), verbose: int = 0) -> dict[str, Any]:
-    """Carries out a pilot, or goes on with one that was stopped, and writes its folder.
-
-    Args:
-      options: what to do.
-      arguments: how it was called, for the page.
-      verbose: 1 shows a progress bar.
-
-    Returns:
-      The result, what ``result.json`` holds.
-
-    Raises:
-      ValueError: data or options that cannot be used; the message says what helps.
-      OSError: files that cannot be read or written. ImportError: the extra [pilot] is not installed.
-    """
+    """See `asrnn_jax.pilot.pilot`."""
     begin = time.monotonic()
     options.check()
     data = reading.read(options)
