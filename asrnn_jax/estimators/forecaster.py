@@ -260,15 +260,19 @@ class StreamForecaster(StreamEstimator):
         outputs = outputs_of(self.network, self.params, series)
         return table, series, [self.say(one, ys) for one, ys in zip(series, outputs)]
 
-    def _forecasts(self, table: Table, series: Sequence[Series], said: Sequence[Said]) -> tuple[np.ndarray, ...]:
+    def _forecasts(
+        self, table: Table, series: Sequence[Series], said: Sequence[Said]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, low and high by row."""
         number = len(self.targets_)
         mean, half = (rows.scattered(table, series, [one[i] for one in said], number) for i in range(2))
         return self._units(mean, half)
 
-    def _units(self, mean: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _units(self, mean: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, low and high."""
         targets = self.preparation.fitted.targets
-        return tuple(values * targets.scale + targets.median for values in (mean, mean - half, mean + half))
+        mean, half = mean * targets.scale + targets.median, half * targets.scale
+        return mean, mean - half, mean + half
 
     # -------------------------------------------------------------------------------------------- files
 

@@ -87,6 +87,7 @@ def measured(
     inside, about = kind.inside(best, data, options), kind.about(best, methods, data, options)
     model, trips = best.estimator, inside["monitors"]["streams"]["test"]["tripped"]
     target = model.target if model.history["gap_share"] else None
+    with_resets, without = kind.modes(methods[best.name])
     return {
         "answer": {
             "best": best.name,
@@ -97,7 +98,7 @@ def measured(
         },
         "rules": about["rules"],
         "methods": methods,
-        "checklist": checklist(model.history, target, *kind.modes(methods[best.name]), trips),
+        "checklist": checklist(model.history, target, with_resets, without, trips),
         **inside,
     }
 

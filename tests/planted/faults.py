@@ -128,8 +128,8 @@ FAULTS = [
     ),
     Fault(
         "estimators/forecaster.py",
-        "mean - half, mean + half)",
-        "mean - half / 4, mean + half / 4)",
+        "return mean, mean - half, mean + half",
+        "return mean, mean - half / 4, mean + half / 4",
         "tests/estimators/test_forecaster.py",
     ),
     Fault(
