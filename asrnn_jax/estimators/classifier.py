@@ -61,8 +61,8 @@ class StreamClassifier(StreamEstimator):
       refit: whether the network is trained once more on all streams, for the number of steps that was best on those
         held out.
       patience: the training ends after so many looks at the held-out streams (one each 50 updates) without gain.
-      minutes: what training may take, the search of a rate included; compiling takes some seconds more. None: as long
-        as it takes. Equal seeds give equal bits as long as the time is not what ends the training.
+      minutes: what training may take, the search of a rate included; preparing the data and compiling take some seconds
+        more. None: as long as it takes. Equal seeds give equal bits as long as the time is not what ends the training.
       seed: of all that is random.
       verbose: 1 shows a progress bar, if tqdm is installed.
 

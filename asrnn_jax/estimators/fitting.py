@@ -22,7 +22,7 @@ WARM_UP = 20
 LOGGED = 10
 """Steps between two entries of the history."""
 RESERVE = 0.1
-"""Share of the budget that is kept for what comes before and after training."""
+"""Share of the budget that is kept for what comes after training."""
 
 
 class Plan(NamedTuple):
@@ -57,7 +57,7 @@ class Fitted(NamedTuple):
 
 
 class Clock:
-    """A budget of minutes for work, which begins when it is made; None: endless."""
+    """A budget of minutes for training, which begins when it is made or started again; None: endless."""
 
     def __init__(self, minutes: float | None):
         self._begin = time.monotonic()
@@ -68,9 +68,9 @@ class Clock:
         """Seconds."""
         return self._seconds - (time.monotonic() - self._begin)
 
-    def give(self, seconds: float) -> None:
-        """More time, for what was no work."""
-        self._seconds += seconds
+    def restart(self) -> None:
+        """What was before takes none of the time."""
+        self._begin = time.monotonic()
 
 
 class Run(NamedTuple):
@@ -155,15 +155,15 @@ class _Trainer:
 
     def compile(self, params: Params, recordings: Sequence[Recording], score: Callable[[Params], float] | None) -> None:
         """Compiles, which takes none of the time, and measures what a step takes."""
-        begin, windows = time.monotonic(), self._windows(recordings)
+        windows = self._windows(recordings)
         state, measured = self._loop.step(self._loop.start(params), next(windows), 0.0)
         if score is not None:
             score(jax.device_get(state.params))
         jax.block_until_ready(measured)
-        compiled = time.monotonic()
-        self._clock.give(compiled - begin)
+        self._clock.restart()
+        begin = time.monotonic()
         jax.block_until_ready(self._loop.step(state, next(windows), 0.0))
-        self._seconds = time.monotonic() - compiled
+        self._seconds = time.monotonic() - begin
 
     def find_rate(self, params: Params, recordings: Sequence[Recording], notes: list[str]) -> float:
         """The rate with the lowest loss at the end of a short run; the same windows for each."""
