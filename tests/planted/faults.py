@@ -51,7 +51,12 @@ FAULTS = [
         "::every",
         "asrnn_jax/analysis/jacobian.py tests/experiments/test_probes.py",
     ),
-    Fault("analysis/lyapunov.py", "rates = logs / every", "rates = logs", "tests/analysis/test_lyapunov.py"),
+    Fault(
+        "analysis/lyapunov.py",
+        "xs[skipped:].reshape(-1, every",
+        "xs[:-skipped].reshape(-1, every",
+        "tests/analysis/test_lyapunov.py",
+    ),
     Fault(
         "analysis/matrices.py",
         "(turned + turned.conj().T) / 2",
