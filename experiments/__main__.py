@@ -36,6 +36,7 @@ USAGE = """usage: python -m experiments COMMAND [flags]
   never-reset   compare cells, training regimes and reset policies on streams
   coverage      repair networks that need resets by a few more steps from states that a running network visits
   forecast      compare forecasters on endless streams with and without resets
+  voice         train a voice detector that is never reset and audit it beside another one
   faults        hurt small runs in every way that machines do, and count what was lost
   pilot         train on your own streams and write one page with the answer: as python -m asrnn_jax pilot
   bench         time a training step and compare with other libraries
@@ -60,6 +61,7 @@ TOOLS = {
     "never-reset": ("tools.never_reset", "NeverReset", "never_reset"),
     "coverage": ("tools.coverage", "Coverage", "coverage"),
     "forecast": ("tools.forecast", "Forecast", "forecast"),
+    "voice": ("tools.voice", "Voice", "voice"),
     "faults": ("tools.faults", "Faults", "faults"),
     "bench": ("tools.bench", "Bench", "bench"),
     "scaling": ("tools.scaling", "Scaling", "scaling"),

@@ -69,9 +69,11 @@ from asrnn_jax.audit.pasts import AfterGap
 from asrnn_jax.audit.sources import join
 from asrnn_jax.audit.states import Remembrance, StateReport
 from asrnn_jax.audit.verdict import Need, Row, Verdict
+from asrnn_jax.audit.walk import Chunk
 
 __all__ = [
     "AfterGap",
+    "Chunk",
     "Found",
     "Measure",
     "Model",

@@ -17,7 +17,7 @@ from asrnn_jax.audit.pasts import AfterGap, Probes, after_gaps, asked_fresh, pro
 from asrnn_jax.audit.sources import Source, source
 from asrnn_jax.audit.states import Watch, remembrance
 from asrnn_jax.audit.verdict import Row, Scale, judge
-from asrnn_jax.audit.walk import Tally, tally, times_since
+from asrnn_jax.audit.walk import Chunk, Tally, tally, times_since
 from asrnn_jax.losses import energy
 from asrnn_jax.streaming.policies import Policy, never, on_energy, on_entropy, on_saturation, oracle, periodic
 from asrnn_jax.streaming.scores import Interval
@@ -77,6 +77,7 @@ def resets(
     score: str | Measure | None = None,
     policies: Sequence[Policy] | None = None,
     settings: Settings | None = None,
+    visit: Callable[[str, Chunk], Any] | None = None,
 ) -> Found:
     """Does a streaming model need resets? Runs it with several policies, looks at its state, and says so.
 
@@ -94,6 +95,8 @@ def resets(
         are gaps, else accuracy.
       policies: None: never, oracle, periodic, by energy, by entropy (of several outputs), by saturation (of cells).
       settings: see `Settings`.
+      visit: called with the name of the policy and each chunk, which has what the model was given and what it said, for
+        scores of your own beside these.
 
     Raises:
       ValueError: data that do not fit, a model without a state, states whose shapes do not come back, outputs that are
@@ -130,8 +133,11 @@ def resets(
     with _bar(settings.progress, total, known.name) as advanced:
         options: dict[str, Any] = {"parts": settings.parts, "advanced": advanced}
         small = max(1, min(CHUNK, data.steps // 300))
-        tallies = [tally(known, data, chosen[0], scores, chunk=small, visit=watch, **options)]
-        tallies += [tally(known, data, policy, scores, chunk=CHUNK, **options) for policy in chosen[1:]]
+        tallies = []
+        for policy in chosen:
+            first = not tallies  # never, during which the state is watched
+            shown = _visit(policy, visit, [watch] if first else [])
+            tallies.append(tally(known, data, policy, scores, chunk=small if first else CHUNK, visit=shown, **options))
         memory = remembrance(known, data, watch.kept, min(settings.remember, max(1, data.steps // 2)))
         gaps, fresh = _gaps(known, data, asked, scores[name], settings, better, advanced)
     rows = _rows(tallies, name, better, settings.seed)
@@ -152,6 +158,18 @@ def resets(
         memory=memory,
         verdict=judge(rows, gaps, memory, **about),
     )
+
+
+def _visit(
+    policy: Policy, visit: Callable[[str, Chunk], Any] | None, others: list[Callable[[Chunk], Any]]
+) -> Callable[[Chunk], None]:
+    def visited(chunk: Chunk) -> None:
+        for each in others:
+            each(chunk)
+        if visit is not None:
+            visit(policy.name, chunk)
+
+    return visited
 
 
 def _scores(

@@ -63,7 +63,9 @@ def parser(prog: str) -> argparse.ArgumentParser:
     table.add_argument("--time", help="column of times")
     what = made.add_argument_group("what is measured")
     what.add_argument("--score", help="accuracy, 'accuracy at end', recall, precision, f1, 'false alarms'")
-    what.add_argument("--threshold", type=float, default=0.5, help="above which a detector says something")
+    what.add_argument(
+        "--threshold", type=float, help="above which a detector says something; default: its card's, or 0.5"
+    )
     what.add_argument("--every", type=int, nargs="+", help="intervals of periodic resets; default 10, 30, 100, ...")
     what.add_argument("--steps", type=int, help="of each stream; default: all samples once")
     what.add_argument("--margin", type=float, default=0.02, help="difference of the score that matters")
@@ -75,7 +77,8 @@ def audited(options: argparse.Namespace) -> tuple[Found, float]:
     """The audit that the flags ask for, and the seconds it took."""
     model, card = load(options)
     every = None if options.every is None else tuple(options.every)
-    settings = Settings(every=every, threshold=options.threshold, margin=options.margin, seed=options.seed)
+    threshold = options.threshold if options.threshold is not None else (card or {}).get("threshold", 0.5)
+    settings = Settings(every=every, threshold=threshold, margin=options.margin, seed=options.seed)
     begin = time.perf_counter()
     data = Path(options.data)
     if not data.is_dir():

@@ -54,7 +54,8 @@ def chunked(files: Sequence[Path], chunk: int) -> Samples:
 
 
 def featured(files: Sequence[Path], card: dict[str, Any]) -> Samples:
-    """Recordings as the features of a trained network, of the class that their name or folder begins with.
+    """Recordings as the features of a trained network, of the class that their name or folder begins with; for a
+    detector, whose card has one label, all of that one.
 
     Raises:
       ValueError: several rates, another rate than in training, names of no class.
@@ -66,6 +67,9 @@ def featured(files: Sequence[Path], card: dict[str, Any]) -> Samples:
     known = [str(each) for each in card.get("labels", ())]
     labels = []
     for path in files:
+        if len(known) == 1:
+            labels.append(0)
+            continue
         names = [path.stem.split("_")[0], path.parent.name]
         found = next((name for name in names if name in known), None)
         if found is None:

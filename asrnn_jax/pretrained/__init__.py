@@ -4,7 +4,7 @@
     >>> from asrnn_jax import features, pretrained
     >>> pretrained.names()
     ('copy-asrnn', 'fashion-asrnn', 'fashion-gru', 'fashion-lstm', 'keyword-asrnn', 'keyword-gru', 'keyword-lstm',
-     'pmnist-asrnn', 'smnist-asrnn')
+     'pmnist-asrnn', 'smnist-asrnn', 'voice-gru')
     >>> model, params, card = pretrained.load("keyword-asrnn")  # spoken digits on an endless stream, never reset
     >>> sound, rate = np.zeros(4000, "float32"), 8000  # or features.read_wav("seven.wav")
     >>> xs = features.of(card)(sound, rate)  # log-mel bands every 16 ms, as in training
@@ -14,6 +14,9 @@
 On a stream, push the same features into ``asrnn_jax.streaming.Session(model, params)``, chunk after chunk: the
 network says "don't know" in silence. It also classifies single recordings, whole and from a fresh state:
 keyword-asrnn 94.0 % of the 300 test files.
+
+voice-gru says of every 16 ms whether somebody speaks: its one output is then above 0. Digits of six speakers are not
+the world: its card says what it was not tested on, ``experiments/results/audit`` how it runs for an hour.
 
 **What a file has.** Each is smaller than 1 MB and has a hash and a card: task, features, labels, recipe, result, date
 and versions. `asrnn_jax.features.of` makes of a card the function that turns sound, images or symbols into what the

@@ -21,6 +21,7 @@ from asrnn_jax.audit import command as audit_command
 from asrnn_jax.audit.measures import Sums, interval
 from experiments.config import Stream, from_json
 from experiments.data.samples import gaps_of, load_samples, stream_of
+from experiments.report import voice_page
 from experiments.report.stream_report import policies
 from experiments.report.tables import shown, table
 from experiments.tasks.scores import TEST_STREAMS, measure
@@ -150,6 +151,7 @@ def page(found: dict[str, Any]) -> str:
             table(rows),
             *(f"- {row['gaps'].replace('--', '')}: {row['verdict']}" for row in found["detector"]),
             "![score by policy, along the streams, by time since a reset; after gaps; the state](detector.png)",
+            *([voice_page.section(found["voice"])] if "voice" in found else []),
         ]
     )
 
@@ -169,7 +171,9 @@ def main() -> None:
         "networks": networks(given.data_dir),
         "detector": detector(given.detector, given.sound, OUT),
     }
-    found = json.loads(json.dumps(found))
+    before = OUT / "audit.json"
+    voice = json.loads(before.read_text()).get("voice") if before.exists() else None  # of another command
+    found = json.loads(json.dumps(found | ({"voice": voice} if voice else {})))
     (OUT / "audit.json").write_text(json.dumps(found, indent=1) + "\n")
     (OUT / "README.md").write_text(page(found) + "\n")
 

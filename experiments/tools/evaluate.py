@@ -91,6 +91,8 @@ def config_of(card: dict[str, Any], data_dir: str | None) -> Config:
     """
     if not isinstance(card.get("config"), dict):
         raise UsageError("--pretrained: the card of this network does not say how it was trained, so it has no test.")
+    if card["config"].get("command") == "voice":
+        raise UsageError(f"--pretrained: a voice detector is measured by {card['command']}; give another network.")
     config = from_json(card["config"])
     config = replace(config, training=replace(config.training, out=None, resume=False, devices=None))
     config = replace(config, teacher=None) if isinstance(config, Pixels) else config

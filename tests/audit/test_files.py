@@ -172,11 +172,12 @@ def test_the_command_on_a_detector_and_a_folder_of_sound(tmp_path, capsys):
     assert kept["verdict"]["text"] in (tmp_path / "out" / "table.md").read_text()
 
 
-def test_the_command_on_a_network_of_the_package(tmp_path, capsys):
+@pytest.mark.parametrize(("name", "score"), [("keyword-gru", "accuracy at end"), ("voice-gru", "recall")])
+def test_the_command_on_a_network_of_the_package(name, score, tmp_path, capsys):
     folder = recordings(tmp_path / "wav", 6)
     flags = ["--data", str(folder), "--streams", "2", "--steps", "60", "--every", "20", "--out", str(tmp_path / "out")]
-    assert experiments(["audit", "keyword-gru", *flags]) == 0
-    assert "accuracy at end" in capsys.readouterr().out
+    assert experiments(["audit", name, *flags]) == 0
+    assert score in capsys.readouterr().out
 
 
 @pytest.mark.slow

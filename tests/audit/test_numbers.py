@@ -29,8 +29,14 @@ def test_accuracies_are_those_of_the_tables_of_never_reset(policies):
     samples = Samples(xs, np.asarray(logits.argmax(-1)).astype(np.int32), np.full(80, 28))
     gaps = streaming.Gaps(10, 60)
     streams = [stream_of(samples, 10**6 + i, gaps) for i in range(TEST_STREAMS)]
-    settings = Settings(pasts=(0,), remember=5)
-    found = audit.resets(model, params, streams, steps=500, policies=policies, settings=settings)
+    settings, said = Settings(pasts=(0,), remember=5), {}
+
+    def visit(policy, chunk):
+        right = (chunk.ys.argmax(-1) == chunk.piece.labels)[chunk.piece.ends]
+        said.setdefault(policy, []).extend(right)
+
+    found = audit.resets(model, params, streams, steps=500, policies=policies, settings=settings, visit=visit)
+    assert [np.mean(right) for right in said.values()] == [row.score.value for row in found.rows]
     for policy, row in zip(policies, found.rows):
         assert row.score.value == measure(model, params, samples, gaps, 1, policy)["accuracy"], policy.name
     assert len({row.score.value for row in found.rows}) >= 3
