@@ -109,7 +109,8 @@ def s4d(
         wide = {name: p.astype(at_least_float32(p.dtype)) for name, p in params.items()}
         step = jnp.exp(wide["log_step"])[:, None]
         re, im = -jnp.exp(wide["log_A_re"]) * step, wide["A_im"] * step
-        into = step * held(jax.lax.complex(re, im))
+        into = held(jax.lax.complex(re, im))
+        into = into * jnp.broadcast_to(step, into.shape).astype(into.dtype)
         C = (2 * params["C_re"], -2 * params["C_im"])
         return S4DWeights(params["W_xh"], params["b"], exp_complex(re, im), into, C, params["D"])
 
