@@ -1,6 +1,6 @@
 # make demo    asRNN beside a tanh RNN on copy memory: a table and a figure, in about three minutes
 # make test    the tests, to be run before each commit; TESTS="tests/test_laws.py ..." runs a part of them
-# make test-slow   those that need processes, kills, full disks or minutes
+# make test-slow   the others: further cases of the same kinds, and what needs processes, kills, full disks or minutes
 # make notebooks   runs the notebooks and keeps what they show, and brings .py and .ipynb in step
 # make faults  hurts small runs in every way that machines do and says what was lost, in about ten minutes
 # make accelerator   laws and times on this machine's GPU or TPU, in at most eight minutes
@@ -42,7 +42,7 @@ demo: $(VENV)/experiments
 test: $(VENV)/dev
 	$(BIN)/python -m pytest -n 2 $(TESTS)
 
-# What needs processes, kills, full disks or minutes.
+# Further cases of the same kinds, and what needs processes, kills, full disks or minutes.
 test-slow: $(VENV)/dev
 	$(BIN)/python -m pytest -n 2 -m slow $(TESTS)
 

@@ -21,7 +21,7 @@ from asrnn_jax.placement import beside
 
 Outputs = Literal["all", "last"]
 Gradient = Literal["fused", "autodiff"]
-Method = Literal["auto", "sequential", "associative_scan"]
+Method = Literal["auto", "sequential", "associative_scan", "chunked"]
 
 
 class Static(NamedTuple):
@@ -164,10 +164,13 @@ def _leaf(way: Pass, cell: Cell, weights, start, xs, readout: bool) -> tuple[PyT
     static, mask, reset = way.static, way.mask, way.reset
     fresh = cell.start(weights, xs.shape[1:-1], static.dtype)
     _, weights, fresh = beside(xs, weights, (fresh, 0))
-    block = static.block or loop.choose_block(cell, weights, fresh, xs)
+    engine = _engine(cell, static, xs.shape[0])
+    block = static.block or (cell.chunk_size if engine is loop.chunked else loop.choose_block(cell, weights, fresh, xs))
     unroll = (static.unroll or loop.choose_unroll()) if isinstance(xs.shape[0], int) else 1
     options = loop.Options(readout, static.reverse, block, unroll, contain=static.gradient == "autodiff")
-    end, ys = _engine(cell, static, xs.shape[0])(cell, options, weights, start, fresh, xs, mask, reset)
+    if static.remat:
+        engine = loop.rematerialised(engine, math.isqrt(max(xs.shape[0], 1) - 1) + 1)
+    end, ys = engine(cell, options, weights, start, fresh, xs, mask, reset)
     if ys is None:
         return end, None
     if way.between is not None and reset is not None:
@@ -184,17 +187,17 @@ def _engine(cell: Cell, static: Static, steps: Any) -> Any:
             f"method='associative_scan', but cell {cell.name!r} is not linear in its carry: use method='sequential' or "
             "'auto'."
         )
-    for name, asked in (
-        ("method='associative_scan'", static.method == "associative_scan"),
-        ("remat=True", static.remat),
-    ):
+    if static.method == "chunked" and cell.chunk is None:
+        raise ValueError(f"method='chunked', but cell {cell.name!r} goes step by step: use 'sequential' or 'auto'.")
+    at_once = static.method in ("associative_scan", "chunked")
+    for name, asked in ((f"method={static.method!r}", at_once), ("remat=True", static.remat)):
         if asked and not known:
             raise ValueError(f"{name} with a symbolic number of steps, {steps}: it needs a known one; leave it out.")
     if steps == 0:
         return loop.autodiff
+    if known and cell.chunk is not None and static.method in ("auto", "chunked"):
+        return loop.chunked
     wanted = static.method == "auto" and cell.elements is not None and jax.default_backend() != "cpu" and known
     if static.method == "associative_scan" or wanted:
-        engine = loop.associative_scan
-    else:
-        engine = loop.fused if static.gradient == "fused" else loop.autodiff
-    return loop.rematerialised(engine, math.isqrt(steps - 1) + 1) if static.remat else engine
+        return loop.associative_scan
+    return loop.fused if static.gradient == "fused" else loop.autodiff

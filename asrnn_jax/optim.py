@@ -1,22 +1,24 @@
-"""Helpers for optax: which parameters are which, own rates for them, and moving dynamic bases.
+"""Helpers for optax: which parameters are which, own rates for them, moving dynamic bases, averages over steps.
 
 `separate_rates` gives the orthogonal parameters a rate of their own, `rebase` moves the base of a dynamic
-parametrisation, `count` counts what is trained. They take params of a cell, of a Flax module, or any tree that
-contains some. The guide to orthogonal parameters is `asrnn_jax.orthogonal`.
+parametrisation, `average` keeps the mean of the params over training steps, `count` counts what is trained. They take
+params of a cell, of a Flax module, or any tree that contains some. The guide to orthogonal parameters is
+`asrnn_jax.orthogonal`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from asrnn_jax.cell import Cell, Params, PyTree
+from asrnn_jax.dtypes import at_least_float32, promoted
 
-__all__ = ["FROZEN", "ORTHOGONAL", "OTHER", "count", "labels", "rebase", "separate_rates"]
+__all__ = ["FROZEN", "ORTHOGONAL", "OTHER", "Average", "average", "count", "labels", "rebase", "separate_rates"]
 
 ORTHOGONAL = "orthogonal"
 """The label of skew-symmetric parameters."""
@@ -95,14 +97,71 @@ def rebase(cell: Cell, params: Params, step: jax.Array, every: int, project_ever
     Returns:
       Params with the same weights to rounding.
     """
-    move = cell.training.rebase
-    if move is None:
+    if cell.training.rebase is None:
         return params
     project = (step % every == 0) & (step // every % project_every == 0)  # of both, the product could overflow
+    return jax.lax.cond(step % every == 0, lambda p: _moved(cell, p, project), lambda p: p, params)
 
-    def moved(params):
-        plain = jax.tree.structure(jax.eval_shape(cell.init, jax.random.key(0)))  # without boxes, leaves in one order
-        new = move(jax.tree.unflatten(plain, jax.tree.leaves(params)), project)
-        return jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(new))
 
-    return jax.lax.cond(step % every == 0, moved, lambda params: params, params)
+def _moved(cell: Cell, params: Params, project: Any) -> Params:
+    """The params with their dynamic bases moved to the current matrices; as they are where there are none."""
+    if cell.training.rebase is None:
+        return params
+    plain = jax.tree.structure(jax.eval_shape(cell.init, jax.random.key(0)))  # without boxes, leaves in one order
+    new = cell.training.rebase(jax.tree.unflatten(plain, jax.tree.leaves(params)), project)
+    return jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(new))
+
+
+class Average(NamedTuple):
+    """The mean of params over training steps, as pure functions; made by `average`."""
+
+    init: Callable[[Params], PyTree]
+    """``params -> state``, before the first step."""
+    update: Callable[[Params, PyTree], PyTree]
+    """``(params, state) -> state``, after each step (and after `rebase`); works under jit."""
+    params: Callable[[PyTree], Params]
+    """``state -> params``, the mean so far, for evaluation and to be saved; NaN before the first update."""
+
+
+def average(cell: Cell, decay: float) -> Average:
+    """An exponential moving average of the params of `cell`, whose orthogonal matrices are orthogonal.
+
+    The last ``1 / (1 - decay)`` steps or so count. As by `optax.ema` the mean is debiased: the start does not count.
+    What is averaged of a matrix are its skew-symmetric numbers, and any such numbers make an orthogonal matrix. With
+    a dynamic base these mean something else after each `rebase`; there the matrices are averaged, and the mean is the
+    orthogonal matrix nearest to theirs, wherever the base was. That costs one more such matrix a step.
+
+    Args:
+      cell: whose params they are.
+      decay: in [0, 1), for example 0.999. 0 is the last step alone.
+
+    Raises:
+      ValueError: a decay outside [0, 1).
+
+    Example:
+      >>> import jax, asrnn_jax
+      >>> cell = asrnn_jax.cells.dtriv(inputs=1, hidden=6)
+      >>> params = cell.init(jax.random.key(0))
+      >>> average = asrnn_jax.optim.average(cell, 0.999)
+      >>> state = average.init(params)
+      >>> state = average.update(params, state)  # in each step
+      >>> mean = average.params(state)  # for `asrnn_jax.run`
+    """
+    if not 0 <= decay < 1:
+        raise ValueError(f"decay={decay}: give a number in [0, 1).")
+    ema = optax.ema(decay, debias=False)
+
+    def weighted(params):
+        # Next to the params goes a 1, whose average is the sum of the weights in the same rounding.
+        wide = jax.tree.map(lambda p: p.astype(at_least_float32(p.dtype)), params)
+        return _moved(cell, wide, False), jnp.ones((), promoted(*jax.tree.leaves(wide)))
+
+    def mean(state):
+        sums, weight = state.ema
+        return _moved(cell, jax.tree.map(lambda leaf: leaf / weight.astype(leaf.dtype), sums), True)
+
+    return Average(
+        init=lambda params: ema.init(weighted(params)),
+        update=lambda params, state: ema.update(weighted(params), state)[1],
+        params=mean,
+    )

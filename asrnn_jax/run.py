@@ -95,8 +95,9 @@ def run(
       outputs: "all" returns ``ys (*B, T, O)``; "last" only the final ``y (*B, O)``, of the last valid step of each
         element, and never builds the rest; of a bidirectional cell each direction's own end.
       method: "sequential": a loop over time; "associative_scan": all steps at once in about ``2 log2(T)`` parallel
-        stages, for cells that are linear in their state; "auto": the associative scan for linear cells on
-        accelerators, else the loop.
+        stages, for cells that are linear in their state; "chunked": many steps as a few products, for cells that have
+        such a form; "auto": that where there is one, the associative scan for linear cells on accelerators, else the
+        loop.
       gradient: "fused" (fast reverse mode) or "autodiff": JAX's own differentiation of the scan, which is
         slower and also supports forward mode (`jax.jacfwd`, `jax.jvp`) and higher derivatives.
       key: PRNG key for the dropout of cells that have it; None for none.
@@ -156,8 +157,11 @@ def _check_options(outputs: str, gradient: str, method: str, block: int | None, 
         raise ValueError(f"outputs={outputs!r}: choose 'all' (every step) or 'last' (the final one).")
     if gradient not in ("fused", "autodiff"):
         raise ValueError(f"gradient={gradient!r}: choose 'fused' (fast reverse mode) or 'autodiff' (forward mode too).")
-    if method not in ("auto", "sequential", "associative_scan"):
-        raise ValueError(f"method={method!r}: choose 'auto', 'sequential' or 'associative_scan' (linear cells).")
+    if method not in ("auto", "sequential", "associative_scan", "chunked"):
+        raise ValueError(
+            f"method={method!r}: choose 'auto', 'sequential', 'associative_scan' (linear cells) or 'chunked' (such as "
+            "attention)."
+        )
     if block is not None and (not isinstance(block, int) or block < 1):
         raise ValueError(f"block={block}: give a positive number of steps, or None to have it chosen.")
     if unroll is not None and (not isinstance(unroll, int) or unroll < 1):

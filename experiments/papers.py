@@ -1,4 +1,4 @@
-"""Every run behind the results: the papers' tables, an ablation, a sensitivity grid, character text."""
+"""Every run behind the results: the papers' tables, an ablation, a sensitivity grid, stability, character text."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import sys
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
-from experiments.config import Config, CopyMemory, Model, Optimizer, Option, Pixels, Schedule, Text, Training
+from experiments.config import Config, CopyMemory, Model, Optimizer, Option, Pixels, Schedule, Stability, Text, Training
 from experiments.errors import DivergedError, UsageError
 from experiments.folder import begun
 from experiments.presets import CAYLEY, PRESETS
@@ -65,9 +66,14 @@ def runs() -> dict[str, Config]:
     found["smnist-asrnn-bounded"] = replace(asrnn, preset=None, model=bounded)
     cosine = replace(asrnn.optim, schedule="cosine")
     found["smnist-asrnn-cosine"] = replace(asrnn, preset=None, model=bounded, epochs=EPOCHS, optim=cosine)
+    for task in ("smnist", "pmnist"):
+        stable = PRESETS[f"asrnn-stable-{task}-16k"].config
+        for seed in range(3):
+            found[f"{task}-stable-{seed}"] = replace(stable, training=replace(stable.training, seed=seed))
+        found[f"{task}-stable-69k"] = PRESETS[f"asrnn-stable-{task}-69k"].config
     found["copy-2000-asrnn"] = PRESETS["paper-copy-2000"].config
     found["copy-2000-dtriv"] = PRESETS["paper-copy-2000-dtriv"].config
-    return found | _text() | _ablation() | _sensitivity() | _distillation()
+    return found | _text() | _ablation() | _sensitivity() | _distillation() | _stability()
 
 
 def _pixels(preset: str, epochs: int) -> Config:
@@ -155,6 +161,32 @@ def _sensitivity() -> dict[str, Config]:
                 optim=Optimizer(lr=lr, clip=10.0),
                 training=Training(batch=64, log_every=20),
             )
+    return found
+
+
+STABLE: dict[str, Stability] = {
+    "no penalty": Stability(),
+    "12 Lyapunov exponents": Stability(lyapunov_penalty=1.0, lyapunov_exponents=12),
+    "the same, every 10th step": Stability(lyapunov_penalty=1.0, lyapunov_exponents=12, penalty_every=10),
+    "singular values": Stability(jacobian_penalty=1.0),
+}
+
+
+def stable_name(about: str, task: str, cell: str) -> str:
+    """The name of a run with a penalty."""
+    return f"stability-{task}-{cell}-{about.replace(' ', '-').replace(',', '')}"
+
+
+def _stability() -> dict[str, Config]:
+    """Penalties on three cells: copying memory with a short delay, and MNIST by rows."""
+    found: dict[str, Config] = {}
+    for cell in ("tanh_rnn", "gru", "asrnn"):
+        for about, stability in STABLE.items():
+            parts: dict[str, Any] = {"model": Model(cell, 48), "stability": stability}
+            training, optim = Training(batch=64, log_every=100), Optimizer(clip=1.0)
+            copying = CopyMemory(symbols=3, delay=30, steps=800, optim=optim, training=training, **parts)
+            rows = Pixels(dataset="mnist", rows=True, epochs=1, training=Training(log_every=100), **parts)
+            found |= {stable_name(about, "copy", cell): copying, stable_name(about, "rows", cell): rows}
     return found
 
 

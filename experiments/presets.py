@@ -149,6 +149,29 @@ def _rmsprop(lr: float, decay: float, clip: float | None) -> Optimizer:
     return Optimizer("rmsprop", lr=lr, lr_orthogonal=lr / 10, decay=decay, clip=clip)
 
 
+def _stable(permute: bool, size: str, hidden: int, lr: float) -> dict[str, Preset]:
+    """asRNN that does not blow up: kappa is bounded, the angles fit the task, the rate ends at 0, weights are averaged.
+
+    Pixels in their order change slowly, and want small angles; permuted ones want wide ones.
+    """
+    name = f"asrnn-stable-{'p' if permute else 's'}mnist-{size}"
+    angles: dict[str, Option] = {"init": "cayley"} if permute else {"init": "exprnn", "angle_scale": 0.3}
+    config = Pixels(
+        preset=name,
+        dataset="mnist",
+        permute=permute,
+        epochs=30,
+        validation=5000,
+        label_smoothing=0.05,
+        shift=1,
+        model=Model("asrnn", hidden, {"map": "cayley", **angles, "saturation": "bounded"}),
+        optim=Optimizer("rmsprop", lr=lr, lr_orthogonal=lr / 10, decay=0.99, clip=10.0, schedule="cosine", ema=0.999),
+        training=Training(batch=128, log_every=50),
+    )
+    about = f"30 epochs, not the paper's recipe: python -m experiments pixels --preset {name} --data-dir FOLDER"
+    return {name: Preset(config, about)}
+
+
 def _ptb(window: int, lr_orthogonal: float, paper: float) -> dict[str, Preset]:
     """asRNN on the characters of Penn Treebank. The state is carried from window to window.
 
@@ -183,6 +206,10 @@ PRESETS: dict[str, Preset] = {
     **_copy(1000, 22, "; here below it from 240 on, 3e-5 at 1,500"),
     **_copy(2000, 43),
     **_peers(),
+    **_stable(False, "16k", 122, 7e-4),
+    **_stable(True, "16k", 122, 1e-3),
+    **_stable(False, "69k", 257, 5e-4),
+    **_stable(True, "69k", 257, 7e-4),
     **_ptb(150, 1e-4, 1.46),
     **_ptb(300, 1e-3, 1.49),
 }
@@ -212,7 +239,7 @@ def command_line(config: Config) -> str:
         return command_line(replace(config, preset=None))
     words = ["python", "-m", "experiments", command(config)]
     words += [] if config.preset is None else ["--preset", config.preset]
-    without_value = set().union(*map(switches, (config, config.model, config.optim, config.training)))
+    without_value = set().union(*map(switches, (config, config.model, config.optim, config.stability, config.training)))
     words += flags(numerics(config), numerics(base), without_value)
     embedded = getattr(config, "dataset", None) == "digits" or not hasattr(config, "data_dir")
     return shlex.join(words if embedded else [*words, "--data-dir", "FOLDER"])

@@ -15,6 +15,7 @@ import asrnn_jax
 from asrnn_jax import analysis, cells, orthogonal
 from asrnn_jax.cells import CELLS
 from asrnn_jax.made import KEPT
+from tests.quick import quickly
 from tests.test_laws import scalar
 
 NAMES = pytest.mark.parametrize("name", CELLS)
@@ -93,10 +94,13 @@ def test_a_forgotten_cell_made_again_does_not_compile(caplog):
     assert not [r for r in caplog.records if "XLA compilation of jit(evaluate)" in r.getMessage()]
 
 
+NARROW = (("asrnn", jnp.float16), ("asrnn", jnp.bfloat16), ("s5", jnp.float16))
+
+
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [
-        pytest.param(name, dtype, marks=() if dtype == jnp.float16 or name == "asrnn" else pytest.mark.slow)
+        pytest.param(name, dtype, marks=() if (name, dtype) in NARROW else pytest.mark.slow)
         for name in CELLS
         for dtype in (jnp.float16, jnp.bfloat16, *((jnp.float32, jnp.float64) if name == "asrnn" else ()))
     ],
@@ -167,12 +171,7 @@ TREATMENTS = {
 }
 
 
-FORMS = ("asrnn-dynamic", "orthogonal-dynamic-scaled", "dtriv", "urnn", "nnrnn")  # the others are these in part
-
-
-@pytest.mark.parametrize(
-    "row", [pytest.param(row, marks=() if row in FORMS else pytest.mark.slow) for row in ORTHOGONAL]
-)
+@quickly("row", ("orthogonal-dynamic-scaled", "urnn"), ORTHOGONAL)
 def test_matrices_stay_orthogonal_whatever_is_done_to_their_numbers(row):
     """To 10 n eps in float32, after optimisers with decay and noise, averages over a rebase, and narrow storage."""
     name, hidden = row.split("-")[0], 12
@@ -199,6 +198,47 @@ def test_matrices_stay_orthogonal_whatever_is_done_to_their_numbers(row):
             Q = np.asarray(Q, np.float64)
             error = np.abs(Q.T @ Q - np.eye(len(Q))).max()
             assert error <= 10 * hidden * np.finfo(np.float32).eps, (label, error)
+
+
+@pytest.mark.parametrize("row", ["asrnn-dynamic", "dtriv", "scornn"])
+def test_an_average_is_the_mean_of_what_is_used_wherever_the_base_was(row):
+    """Of skew numbers, or with a dynamic base of the matrices themselves, by the debiased weights."""
+    name, decay, steps = row.split("-")[0], 0.8, 12
+    cell = CELLS[name](2, 6, **ORTHOGONAL[row])
+    average, start = asrnn_jax.optim.average(cell, decay), cell.init(jax.random.key(0))
+    noise = jax.tree.map(lambda p, label: 0.2 * (label != "frozen"), start, asrnn_jax.optim.labels(start))
+
+    def walked(every):
+        def body(state, i):
+            params, mean = state
+            keys = jax.random.split(jax.random.key(i), jax.tree.structure(params).num_leaves)
+            keys = jax.tree.unflatten(jax.tree.structure(params), list(keys))
+            moved = jax.tree.map(
+                lambda p, s, key: p + s * jax.random.normal(key, p.shape, p.dtype), params, noise, keys
+            )
+            params = asrnn_jax.optim.rebase(cell, moved, i + 1, every)
+            return (params, average.update(params, mean)), (params, matrices(name, cell, params))
+
+        return jax.jit(lambda: jax.lax.scan(body, (start, average.init(start)), jnp.arange(steps)))()
+
+    (_, state), (params, Qs) = walked(every=5)
+    mean, weights = jax.jit(average.params)(state), (1 - decay) * decay ** np.arange(steps)[::-1]
+    weights /= weights.sum()
+    of_params = jax.tree.map(lambda p: np.tensordot(weights, p, 1), params)
+    np.testing.assert_allclose(mean["b"], of_params["b"], atol=1e-6)
+    found = [np.asarray(Q, np.float64) for Q in matrices(name, cell, mean)]
+    for Q in found:
+        np.testing.assert_allclose(Q.T @ Q, np.eye(6), atol=1e-5)
+    if "base" in mean["W_hh"]:
+        U, _, Vh = np.linalg.svd(np.tensordot(weights, Qs[0], 1))
+        np.testing.assert_allclose(found[0], U @ Vh, atol=1e-5)
+    else:
+        np.testing.assert_allclose(mean["W_hh"]["skew"], of_params["W_hh"]["skew"], atol=1e-6)
+    once = average.params(average.update(start, average.init(start)))  # the start does not count
+    for one, other in zip(matrices(name, cell, once), matrices(name, cell, start)):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    with pytest.raises(ValueError, match=r"decay=1\.0: give a number"):
+        asrnn_jax.optim.average(cell, 1.0)
 
 
 def test_a_base_that_decay_has_shrunk_was_not_orthogonal():
@@ -275,6 +315,7 @@ def test_spectra_are_computed_in_full_precision(name):
     assert (top | whole) == FULL
 
 
+@pytest.mark.slow
 def test_s5_holds_its_input_without_cancellation():
     """Slow units: (exp(z) - 1) / z near z = 0, values and gradients in float32 beside float64."""
     cell = cells.s5(2, 64, dt_min=1e-4, dt_max=1.0)
@@ -292,7 +333,7 @@ def test_s5_holds_its_input_without_cancellation():
     assert float(jnp.abs((re + 1j * im) / (wide_re + 1j * wide_im) - 1).max()) < 1e-5  # phases of 200 in float32
 
 
-@pytest.mark.parametrize(("block", "gradient"), [(5, "fused"), (None, "autodiff")])
+@pytest.mark.parametrize(("block", "gradient"), [(5, "fused"), pytest.param(None, "autodiff", marks=pytest.mark.slow)])
 def test_unrolled_loops_compute_the_same(block, gradient):
     cell, xs = cells.lstm(3, 4), jax.random.normal(jax.random.key(1), (2, 13, 3), jnp.float64)
     params = CELLS["lstm"](3, 4, dtype=jnp.float64).init(jax.random.key(0))
@@ -308,6 +349,7 @@ def test_unrolled_loops_compute_the_same(block, gradient):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), jax.grad(loss)(params, unroll), want)
 
 
+@pytest.mark.slow
 def test_on_accelerators_loops_are_unrolled(monkeypatch):
     cell, xs = cells.lstm(3, 4), jnp.ones((2, 16, 3))
     params = cell.init(jax.random.key(0))

@@ -14,6 +14,7 @@ import asrnn_jax
 from asrnn_jax import cells, export
 from asrnn_jax.real_only import real_only
 from experiments.__main__ import main
+from tests.quick import quickly
 
 EXAMPLES = Path(__file__).parents[1] / "experiments" / "examples"
 XS = np.random.default_rng(0).uniform(size=(2, 9, 3)).astype(np.float32)
@@ -40,7 +41,7 @@ def states(exported, batch):
     return tuple(np.full((batch, *aval.shape[1:]), 7, aval.dtype) for aval in found)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@quickly("name", ("lru", "blocks"), MODELS)
 def test_stablehlo_steps_through_a_stream_and_starts_afresh_where_told(name):
     model, params = MODELS[name], made(MODELS[name])
     exported = jax.export.deserialize(bytearray(export.stablehlo(model, params)))
@@ -56,7 +57,7 @@ def test_stablehlo_steps_through_a_stream_and_starts_afresh_where_told(name):
     close(y, np.tile(ys[0][:1], (5, 1)))
 
 
-@pytest.mark.parametrize("name", ["asrnn", "lru", "blocks"])
+@quickly("name", ["lru"], ("asrnn", "lru", "blocks"))
 def test_stablehlo_of_many_steps_at_a_time_goes_on_from_call_to_call(name):
     model, params = MODELS[name], made(MODELS[name])
     exported = jax.export.deserialize(bytearray(export.stablehlo(model, params, steps=3)))
@@ -67,7 +68,7 @@ def test_stablehlo_of_many_steps_at_a_time_goes_on_from_call_to_call(name):
     close(np.concatenate(ys, axis=1), asrnn_jax.run(model, params, XS)[1])
 
 
-@pytest.mark.parametrize("name", ["asrnn", "lru", "blocks"])
+@quickly("name", ["lru"], ("asrnn", "lru", "blocks"))
 def test_stablehlo_of_any_number_of_steps(name):
     model, params = MODELS[name], made(MODELS[name])
     exported = jax.export.deserialize(bytearray(export.stablehlo(model, params, steps="any")))
@@ -106,7 +107,7 @@ def elsewhere(example, folder, xs, without=("asrnn_jax", "flax")):
     return np.load(folder / "ys.npy")
 
 
-@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
+@quickly("kind", ["int8"], ("bfloat16", "int8"))
 def test_narrow_weights_make_a_smaller_file_with_the_same_numbers(kind):
     model = cells.with_output(cells.gru(3, 64), 4)
     params = made(model)
@@ -137,7 +138,7 @@ def test_whole_numbers_of_so_many_bits(bits):
         export.narrow(tree, 9)
 
 
-@pytest.mark.parametrize("name", ["lru", "s5", "urnn"])
+@quickly("name", ["urnn"], ("lru", "s5", "urnn"))
 @pytest.mark.parametrize("steps", [None, 5])
 def test_complex_numbers_written_out_as_real_ones(name, steps):
     model = cells.with_output(cells.make(name, 3, 6), 4)

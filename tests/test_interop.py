@@ -14,6 +14,7 @@ from flax import nnx
 import asrnn_jax
 from asrnn_jax import cells
 from asrnn_jax.interop import from_flax, from_torch, to_flax, to_torch
+from tests.quick import quickly
 from tests.test_laws import close, inputs
 
 STORED = Path(__file__).with_name("references") / "torch.npz"
@@ -72,7 +73,7 @@ def test_stored_torch_layers_give_the_same_outputs(kind):
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "tanh_rnn", "irnn"])
 @pytest.mark.parametrize("make", [cell_of, deep])
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.float64, marks=pytest.mark.slow)])
 def test_torch_round_trip(name, make, dtype):
     cell = make(name, dtype)
     params = some_params(cell)
@@ -200,7 +201,7 @@ def test_params_of_another_cell():
 FLAX = {"LSTMCell": "lstm", "OptimizedLSTMCell": "lstm", "GRUCell": "gru", "MGUCell": "mgu", "SimpleCell": "tanh_rnn"}
 
 
-@pytest.mark.parametrize("name", FLAX)
+@quickly("name", ("OptimizedLSTMCell", "GRUCell", "MGUCell", "SimpleCell"), FLAX)
 def test_linen_cells(name):
     theirs = nn.RNN(getattr(nn, name)(H, param_dtype=jnp.float64))
     xs = inputs(4, 11, I)

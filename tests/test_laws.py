@@ -15,7 +15,9 @@ from jax import lax
 
 import asrnn_jax
 from asrnn_jax import Cell, cells
+from asrnn_jax.cell import Coordinates
 from tests.naive import TABLE, Row
+from tests.quick import quickly
 
 I, H, B, T = 3, 6, 4, 13  # noqa: E741
 
@@ -69,27 +71,25 @@ FIRST_ROWS = list({row.cell: row for row in reversed(TABLE)}.values())
 LOOP_ROWS = list({row.step: row for row in reversed(FIRST_ROWS)}.values())
 SUBJECTS = [*map(of, FIRST_ROWS), *COMPOSITES]
 LOOP_SUBJECTS = [*map(of, LOOP_ROWS), *COMPOSITES]
-ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: row.id)
-EVERY = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.id)
+# One row a cell, that with most of its equation, and both ways that asRNN keeps D_f positive.
+MORE = {"antisymmetric": "antisymmetric-gated", "min_gru": "min_gru-positive", "min_lstm": "min_lstm-positive"}
+ROWS = quickly("row", [*(MORE.get(row.id, row.id) for row in FIRST_ROWS), "asrnn-bounded"], TABLE)
 # Laws about the loop hold for all once they hold for one of each kind, for a law above holds every cell's step and
 # derivative to its equation: own pullback, `keep`, neither, complex, spiking, other coordinates, deep, both directions,
 # a start that is learned.
 KINDS = ("tanh_rnn", "lstm", "surprisal", "s5", "alif", "asrnn", "deep", "bidirectional", "started")
 REPRESENTATIVES = [subject for subject in LOOP_SUBJECTS if subject.id in KINDS]
-LOOPS = pytest.mark.parametrize("subject", REPRESENTATIVES, ids=lambda subject: subject.id)
-
-
-def quickly(names, among=LOOP_SUBJECTS):
-    """All subjects, those of other names in the slow tests: what depends on the operations a cell happens to use."""
-    marked = [pytest.param(s, marks=() if s.id in names else pytest.mark.slow, id=s.id) for s in among]
-    return pytest.mark.parametrize("subject", marked)
-
-
-ALL_LOOPS = quickly(KINDS)
-FEW = quickly(("lstm", "s5", "asrnn"))
-STREAMS = pytest.mark.parametrize("subject", [s for s in REPRESENTATIVES if s.streams], ids=lambda subject: subject.id)
-LINEAR = pytest.mark.parametrize(
-    "subject", [*(of(row) for row in TABLE if row.linear), *(s for s in COMPOSITES if s.linear)], ids=lambda s: s.id
+FEW = ("lstm", "s5", "asrnn")
+LOOPS = quickly("subject", FEW, REPRESENTATIVES)
+STREAMS = quickly("subject", FEW, [s for s in REPRESENTATIVES if s.streams])
+CONTINUOUS = quickly("subject", FEW, [s for s in REPRESENTATIVES if not s.spiking])
+# What depends on the operations that a cell happens to use.
+ALL_LOOPS = quickly("subject", FEW, LOOP_SUBJECTS)
+# One of each way to be linear.
+LINEAR = quickly(
+    "subject",
+    ("lru", "rg_lru", "min_gru", "min_lstm"),
+    [*(of(row) for row in TABLE if row.linear), *(s for s in COMPOSITES if s.linear)],
 )
 close = partial(chex.assert_trees_all_close, rtol=1e-10, atol=1e-10)
 
@@ -164,7 +164,7 @@ def flags(seed, probability=0.6, shape=(B, T)):
     return jax.random.bernoulli(jax.random.key(seed), probability, shape)
 
 
-@pytest.mark.parametrize("row", [row for row in LOOP_ROWS if row.id in KINDS], ids=lambda row: row.id)
+@quickly("row", FEW, [row for row in LOOP_ROWS if row.id in KINDS])
 def test_reverse_run_equals_the_naive_loop_from_the_end(row):
     cell, params = make(row)
     close(
@@ -250,7 +250,27 @@ def test_parallel_equals_sequential(subject):
     )
 
 
-@FEW
+@pytest.mark.parametrize("row", [row for row in TABLE if cells.make(row.cell, I, H).chunk], ids=lambda row: row.id)
+@pytest.mark.parametrize("flagged", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_chunks_of_time_at_once_equal_steps(row, flagged):
+    """With resets, masks and a start of its own, over chunks that do not divide the steps: values and gradients."""
+    cell, params = make(row)
+    xs, carry = inputs(B, T, I), some_carry(cell, (B,))
+    options = {"mask": flags(5), "reset": flags(6, 0.2), "reverse": True} if flagged else {"lengths": jnp.arange(B)}
+
+    @partial(jax.jit, static_argnums=0)
+    def value_and_gradient(method, *arguments):
+        def loss(params, xs, carry):
+            block = 5 if method == "chunked" else None
+            result = asrnn_jax.run(cell, params, xs, carry=carry, method=method, block=block, **options)
+            return scalar(result), result
+
+        return jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(*arguments)
+
+    close(value_and_gradient("chunked", params, xs, carry), value_and_gradient("sequential", params, xs, carry))
+
+
+@quickly("subject", ["lstm"], LOOP_SUBJECTS)
 def test_fused_gradient_under_vmap_over_an_ensemble(subject):
     cell, _ = make(subject)
     params = jax.vmap(cell.init)(jax.random.split(jax.random.key(3), 3))
@@ -260,9 +280,7 @@ def test_fused_gradient_under_vmap_over_an_ensemble(subject):
     close(jax.jit(jax.vmap(gradient))(params), jax.tree.map(lambda *g: jnp.stack(g), *each))
 
 
-@pytest.mark.parametrize(
-    "subject", [subject for subject in REPRESENTATIVES if not subject.spiking], ids=lambda subject: subject.id
-)
+@CONTINUOUS
 def test_gradients_equal_finite_differences(subject):
     """Spiking cells have the derivative of their surrogate instead, which the naive loop builds another way."""
     cell, params = make(subject)
@@ -447,7 +465,7 @@ def test_forward_mode_through_the_plain_path(subject):
     close(jax.jit(jax.jacfwd(f))(xs), jax.jit(jax.jacrev(partial(f, gradient="fused")))(xs))
 
 
-@pytest.mark.parametrize("row", LOOP_ROWS, ids=lambda row: row.id)
+@quickly("row", FEW, LOOP_ROWS)
 def test_jacobian_of_step_equals_that_of_the_equation(row):
     """In real and imaginary parts, which all have derivatives; complex functions like modReLU do not."""
     cell, params = make(row)
@@ -473,11 +491,15 @@ def test_jacobian_of_step_equals_that_of_the_equation(row):
     close(jax.jacfwd(ours)(real(state)), jax.jacfwd(naive)(real(state)))
 
 
-@EVERY
+@quickly("subject", ("asrnn", "stack"), [s for s in SUBJECTS if s.build(jnp.float64).coordinates != Coordinates()])
 def test_to_carry_is_the_inverse_of_to_state(subject):
     cell, params = make(subject)
     weights, carry = cell.prepare(params), some_carry(cell, (B,))
-    close(cell.to_carry(weights, cell.to_state(weights, carry)), carry)
+    state = cell.to_state(weights, carry)
+    again = cell.to_carry(weights, state)
+    close(cell.to_state(weights, again), state)
+    if len(jax.tree.leaves(carry)) == len(jax.tree.leaves(state)):  # lem's loop keeps more than a state, see there
+        close(again, carry)
 
 
 @LOOPS
@@ -530,11 +552,11 @@ SOLVES = {
 }
 
 
-@EVERY
+@quickly("subject", (*FEW, "orthogonal", "exprnn", "urnn", "nnrnn"), SUBJECTS)
 def test_scan_contains_no_solve(subject):
     cell, params = make(subject)
     xs = inputs(B, T, I)
-    gradient = jax.grad(lambda p: scalar(asrnn_jax.run(cell, p, xs)))
+    gradient = jax.grad(lambda p: scalar(asrnn_jax.run(cell, p, xs, method="sequential")))
     found = set(primitives_in_scans(jax.make_jaxpr(gradient)(params).jaxpr))
     assert "add" in found  # the walk does reach the loop
     assert not found & SOLVES

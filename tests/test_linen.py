@@ -15,13 +15,13 @@ import asrnn_jax
 import asrnn_jax.nnx
 from asrnn_jax.linen import RNN, RNNCell
 from tests.naive import TABLE
+from tests.quick import quickly
 from tests.test_laws import B, I, T, close, inputs, scalar, some_carry
 
 # Adapters do not look at a cell's options: one row an equation.
 EACH = list({row.step: row for row in reversed(TABLE)}.values())[::-1]
-EACH_ROWS = pytest.mark.parametrize("row", EACH, ids=lambda row: row.id)
 TANH, ASRNN, LSTM = (next(row for row in TABLE if row.id == id) for id in ("tanh_rnn", "asrnn", "lstm"))
-FEW = pytest.mark.parametrize("row", [TANH, ASRNN, LSTM], ids=lambda row: row.id)
+FEW = quickly("row", ("asrnn", "lstm"), [TANH, ASRNN, LSTM])
 LENGTHS = jnp.array([1, 7, T, 3])
 
 
@@ -65,7 +65,7 @@ def adapters(cell):
     }
 
 
-@EACH_ROWS
+@quickly("row", ("asrnn", "lstm", "lru"), EACH)
 def test_all_adapters_of_a_cell_equal_run(row):
     cell, params = make(row)
     xs = inputs(2, 6, I)
@@ -80,7 +80,7 @@ def composite():
     return asrnn_jax.cells.stack([asrnn_jax.cells.with_trained_start(layers[0], dtype=jnp.float64), layers[1]])
 
 
-QUICK = ("stack", "asrnn", "lstm", "urnn", "alif")
+QUICK = ("stack", "asrnn")
 
 
 @pytest.mark.parametrize(
@@ -373,9 +373,8 @@ def test_an_ensemble_by_lifted_vmap():
 
 
 def test_second_call_of_the_module_does_not_compile(caplog):
-    jax.clear_caches()  # another test may have compiled the same program
     cell, variables = made(TANH)
-    xs = inputs(B, T + 9, I)
+    xs = inputs(B, T + 9, I)  # of no other test
 
     def compiled():
         caplog.clear()

@@ -18,10 +18,8 @@ import asrnn_jax
 import asrnn_jax.linen
 import asrnn_jax.nnx
 from asrnn_jax import analysis, cells, streaming
+from tests.quick import quickly
 from tests.test_laws import (
-    EVERY,
-    FEW,
-    KINDS,
     LOOP_SUBJECTS,
     REPRESENTATIVES,
     I,
@@ -30,7 +28,6 @@ from tests.test_laws import (
     flags,
     inputs,
     make,
-    quickly,
     scalar,
     some_carry,
 )
@@ -64,7 +61,7 @@ def given_to(cell, *batch):
     )
 
 
-@FEW
+@quickly("subject", ["lstm"], LOOP_SUBJECTS)
 def test_a_batch_sharded_over_a_mesh_with_explicit_axes_equals_one_that_is_not(subject):
     cell, params = make(subject)
     f, given = everything(cell), given_to(cell, 4)
@@ -72,7 +69,7 @@ def test_a_batch_sharded_over_a_mesh_with_explicit_axes_equals_one_that_is_not(s
     close(jax.device_get(f(params, *sharded)), jax.device_get(f(params, *given)))
 
 
-@quickly(["asrnn"], REPRESENTATIVES)
+@quickly("subject", [], REPRESENTATIVES)
 def test_sharded_in_other_ways_equals_unsharded(subject):
     """Auto axes, a mesh that is set, params on the mesh, two batch axes of which the second is sharded."""
     cell, params = make(subject)
@@ -88,7 +85,7 @@ def test_sharded_in_other_ways_equals_unsharded(subject):
     close(jax.device_get(f(params, *sharded)), jax.device_get(f(params, *given)))
 
 
-@quickly(["lstm", "asrnn"], REPRESENTATIVES)
+@quickly("subject", ["lstm"], REPRESENTATIVES)
 def test_shard_map_with_its_checks_equals_unsharded(subject):
     cell, params = make(subject)
     given = given_to(cell, 4)
@@ -124,7 +121,8 @@ def test_gradients_within_shard_map_of_an_ensemble():
     close(jax.jit(mapped)(params, xs), expected)
 
 
-@pytest.mark.parametrize("axis", [AxisType.Explicit, pytest.param(AxisType.Auto, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("axis", [AxisType.Explicit, AxisType.Auto])
 def test_adapters_and_spectra_on_a_mesh(axis):
     cell = cells.asrnn(I, 6, dtype=jnp.float64)
     params = cell.init(jax.random.key(0))
@@ -148,7 +146,7 @@ def test_adapters_and_spectra_on_a_mesh(axis):
         close(found, expected)
 
 
-@quickly(["lstm", "asrnn", "bidirectional"])
+@quickly("subject", ["lstm"], LOOP_SUBJECTS)
 def test_a_symbolic_batch_and_symbolic_time_lower_and_equal_known_ones(subject):
     """A user's own `jax.export`, gradient included, for platforms that are not here."""
     cell, params = make(subject, jnp.float32)
@@ -176,7 +174,7 @@ def test_what_needs_a_known_number_of_steps_says_so(option, remedy):
         jax.eval_shape(lambda p, xs: asrnn_jax.run(cell, p, xs, **option), cell.init(jax.random.key(0)), xs)
 
 
-@FEW
+@quickly("subject", ("s5", "asrnn"), LOOP_SUBJECTS)
 def test_strict_promotion(subject):
     cell, params = make(subject, jnp.float32)
     xs, mask, reset = inputs(2, T, I).astype(jnp.float32), flags(5, shape=(2, T)), flags(6, 0.2, (2, T))
@@ -203,7 +201,7 @@ def test_strict_promotion(subject):
         jax.eval_shape(results)
 
 
-@quickly(["lstm", "asrnn"], REPRESENTATIVES)
+@quickly("subject", ["lstm"], REPRESENTATIVES)
 def test_debugging_modes_find_nothing_in_clean_data(subject):
     cell, params = make(subject, jnp.float32)
     xs, lengths = inputs(2, 3, I).astype(jnp.float32), jnp.array([3, 2])
@@ -227,15 +225,14 @@ def test_debug_nans_still_finds_nan():
         asrnn_jax.run(cell, params, xs, reset=jnp.zeros((2, 4), bool))
 
 
-@EVERY
+@quickly("subject", ("lstm", "s5", "asrnn", "deep"), REPRESENTATIVES)
 def test_cells_can_be_pickled(subject):
     cell, params = make(subject)
     again = pickle.loads(pickle.dumps(cell))
     assert again == cell
     assert hash(again) == hash(cell)
-    if subject.id in KINDS:
-        xs = inputs(2, 5, I)
-        close(asrnn_jax.run(again, params, xs), asrnn_jax.run(cell, params, xs))
+    xs = inputs(2, 5, I)
+    close(asrnn_jax.run(again, params, xs), asrnn_jax.run(cell, params, xs))
 
 
 def test_modules_can_be_pickled():
@@ -260,7 +257,7 @@ POLICIES = {
 }
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@quickly("name", ["on_entropy"], POLICIES)
 def test_policies_and_sessions_can_be_pickled(name):
     """A session goes on where it was, with its monitors."""
     policy = POLICIES[name]

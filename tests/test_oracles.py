@@ -18,6 +18,7 @@ from jax import lax
 import asrnn_jax
 from asrnn_jax import losses, orthogonal
 from asrnn_jax.cells import lstm, tanh_rnn
+from tests.quick import quickly
 
 STORED = Path(__file__).with_name("references")
 make = partial(asrnn_jax.cells.make, dtype=jnp.float64)
@@ -85,6 +86,7 @@ def test_equals_torch(torch_reference, kind, name, gradient):
     jax.tree.map(close, d_params, gradient_from_torch(cell, ref))
 
 
+@pytest.mark.slow
 def test_class_weights_equal_torch(torch_reference):
     ref = torch_reference("cross_entropy")
 
@@ -97,7 +99,7 @@ def test_class_weights_equal_torch(torch_reference):
     close(loss(ref["logits"], 0.0).sum() / ref["weight"][ref["labels"]].sum(), ref["mean"])  # as its docstring says
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru"])
+@quickly("name", ["gru"], ("lstm", "gru"))
 def test_two_layers_in_both_directions_equal_torch(torch_reference, name):
     ref = torch_reference(f"{name}-deep")
     layers = [[f"l{depth}", f"l{depth}_reverse"] for depth in range(2)]
@@ -142,7 +144,7 @@ def hold_to_lower_triangle(ref, map):
     close(gradient, -ref["d_X"][columns, rows])
 
 
-@pytest.mark.parametrize("map", ["cayley", "matrix_exp"])
+@quickly("map", ["matrix_exp"], ("cayley", "matrix_exp"))
 def test_maps_equal_torch(torch_reference, map):
     hold_to_lower_triangle(torch_reference(map), map)
 
@@ -165,8 +167,8 @@ SURROGATES = {
 }
 
 
-@pytest.mark.parametrize("surrogate", SURROGATES)
-@pytest.mark.parametrize("kind", ["lif", "rlif", "alif"])
+@quickly("surrogate", ["superspike"], SURROGATES)
+@quickly("kind", ("rlif", "alif"), ("lif", "rlif", "alif"))
 def test_spiking_cells_equal_spyx(kind, surrogate):
     arrays = np.load(STORED / "spyx.npz")
     ref = {name.split(".", 1)[1]: jnp.asarray(a) for name, a in stored("spyx", kind).items()}
@@ -274,7 +276,7 @@ def dense_s5(p):
     return held[:n, :n], held[:n, n:], pairs(C).T
 
 
-@pytest.mark.parametrize("outputs", [None, 3])
+@pytest.mark.parametrize("outputs", [pytest.param(None, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize(("name", "dense"), [("lru", dense_lru), ("s5", dense_s5)])
 def test_state_spaces_equal_dense_matrix_powers(name, dense, outputs):
     cell = make(name, 3, 6, outputs=outputs)

@@ -30,10 +30,10 @@ def file(tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         {"layers": 2, "trained_start": True},
         {"residual": True, "layers": 2, "dropout": 0.1},
-        {"embedding": 4, "options": {}},
+        pytest.param({"embedding": 4, "options": {}}, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("cell", ["asrnn", *(pytest.param(c, marks=pytest.mark.slow) for c in ("lstm", "lru", "alif"))])
@@ -50,6 +50,7 @@ def test_there_and_back(tmp_path, cell, options):
     assert (card["task"], card["network"]) == ("none", arguments)
 
 
+@pytest.mark.slow
 def test_every_network_of_the_package_loads_and_is_small():
     from importlib import resources
 
@@ -163,10 +164,9 @@ def test_a_header_is_not_believed(tmp_path, entries):
 @pytest.mark.parametrize(
     ("cell", "dtype"),
     [
-        ("asrnn", jnp.float16),
+        pytest.param("asrnn", jnp.float16, marks=pytest.mark.slow),
         ("lru", jnp.bfloat16),
-        ("asrnn", jnp.float32),
-        ("asrnn", jnp.float64),
+        pytest.param("asrnn", jnp.float32, marks=pytest.mark.slow),
         ("urnn", jnp.float64),
     ],
 )

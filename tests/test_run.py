@@ -11,6 +11,7 @@ import pytest
 
 import asrnn_jax
 from asrnn_jax.cells import CELLS, asrnn, lstm, tanh_rnn, with_output
+from tests.quick import quickly
 
 CELL = asrnn(3, 5)
 PARAMS = CELL.init(jax.random.key(0))
@@ -62,7 +63,7 @@ def test_wrong_calls_name_the_argument(call, error, message):
         call()
 
 
-@pytest.mark.parametrize("name", ["tanh_rnn", "asrnn", "lstm", "urnn", "lru", "alif"])
+@quickly("name", ("asrnn", "lru"), ("tanh_rnn", "asrnn", "lstm", "urnn", "lru", "alif"))
 def test_output_layer_equals_a_product_behind_run(name):
     cell = CELLS[name](3, 5, dtype=jnp.float64)
     model = with_output(cell, 4, dtype=jnp.float64)
@@ -163,8 +164,8 @@ def test_frozen_dicts_rebase_and_any_tree_gets_labels():
     ("name", "method", "gradient", "reverse"),
     [
         ("lru", "associative_scan", "fused", False),
-        ("lru", "sequential", "autodiff", False),
-        ("lstm", "sequential", "fused", False),
+        pytest.param("lru", "sequential", "autodiff", False, marks=pytest.mark.slow),
+        pytest.param("lstm", "sequential", "fused", False, marks=pytest.mark.slow),
         ("cornn", "sequential", "fused", True),
     ],
 )
@@ -182,7 +183,7 @@ def test_rematerialised_gradients_are_the_same(name, method, gradient, reverse):
     chex.assert_trees_all_close(*gradients, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("gradient", ["fused", "autodiff"])
+@quickly("gradient", ["fused"], ("fused", "autodiff"))
 def test_remat_saves_memory(gradient):
     cell = lstm(2, 32)
     params, xs = cell.init(jax.random.key(0)), jnp.ones((4, 1024, 2))
@@ -223,12 +224,17 @@ def test_forward_mode_on_the_fused_path_is_refused_with_the_words_that_the_docst
 @pytest.mark.parametrize(
     "mapped",
     [
-        lambda f, params, xs: jax.vmap(lambda x: f(params, x))(xs),
-        lambda f, params, xs: jax.vmap(f)(jax.tree.map(lambda p: jnp.stack([p, p]), params), xs),  # an ensemble
-        lambda f, params, xs: jax.jit(jax.vmap(lambda x: f(params, 2 * x)))(xs),
-        lambda f, params, xs: jax.lax.map(lambda x: f(params, x), xs, batch_size=1),
-        lambda f, params, xs: jax.vmap(lambda x: jax.lax.cond(x[0, 0] > 0, lambda: f(params, x), lambda: x.sum()))(xs),
-        lambda f, params, xs: jax.vmap(lambda x: jax.checkpoint(f)(params, x))(xs),
+        pytest.param(mapped, id=name, marks=() if name == "ensemble" else pytest.mark.slow)
+        for name, mapped in {
+            "batch": lambda f, params, xs: jax.vmap(lambda x: f(params, x))(xs),
+            "ensemble": lambda f, params, xs: jax.vmap(f)(jax.tree.map(lambda p: jnp.stack([p, p]), params), xs),
+            "jit": lambda f, params, xs: jax.jit(jax.vmap(lambda x: f(params, 2 * x)))(xs),
+            "map": lambda f, params, xs: jax.lax.map(lambda x: f(params, x), xs, batch_size=1),
+            "cond": lambda f, params, xs: jax.vmap(
+                lambda x: jax.lax.cond(x[0, 0] > 0, lambda: f(params, x), lambda: x.sum())
+            )(xs),
+            "checkpoint": lambda f, params, xs: jax.vmap(lambda x: jax.checkpoint(f)(params, x))(xs),
+        }.items()
     ],
 )
 def test_reverse_mode_goes_through_vmap(mapped):
@@ -242,6 +248,7 @@ def test_reverse_mode_goes_through_vmap(mapped):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8), gradients("fused"), gradients("autodiff"))
 
 
+@pytest.mark.slow
 def test_forward_over_reverse_gives_the_hessian():
     def hessian(gradient):
         cell = tanh_rnn(3, 4)
@@ -268,9 +275,10 @@ def test_lengths_out_of_range_give_nan_where_nothing_can_be_raised(outputs):
         chex.assert_trees_all_close((end[1:3], ys[1:3]), good, rtol=1e-6)
 
 
-@pytest.mark.parametrize("cell", [CELL, lstm(3, 5), CELLS["urnn"](3, 5), CELLS["lru"](3, 5)], ids=lambda c: c.name)
-def test_run_keeps_the_type_of_its_carry(cell):
+@quickly("name", ("asrnn", "urnn"), ("asrnn", "lstm", "urnn", "lru"))
+def test_run_keeps_the_type_of_its_carry(name):
     """So that it can be the body of a scan, whatever it computes in."""
+    cell = CELLS[name](3, 5)
     params, xs = cell.init(jax.random.key(0)), jnp.ones((4, 2, 7, 3), jnp.float32)
     for start in (jnp.float32, jnp.bfloat16, jnp.float64):
         carry = cell.initial_carry((2,), start)

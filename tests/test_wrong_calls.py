@@ -239,6 +239,7 @@ def test_checked_says_inside_jit_what_is_wrong():
         asrnn_jax.checked(already)(XS.at[1, 2].set(jnp.nan))
 
 
+@pytest.mark.slow
 def test_checked_functions_leave_each_other_and_jit_alone():
     bad = XS.at[1, 2].set(jnp.nan)
 

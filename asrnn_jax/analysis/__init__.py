@@ -38,8 +38,9 @@ the equation gives bounds:
     >>> saturated = analysis.saturation(cell, params, xs)["tanh"].by_unit()
 
 Draw all of it with `asrnn_jax.plot`, for example ``plot.spectrum(sigma, bounds=(bounds.lower, bounds.upper))``. The
-notebooks show what comes out. In training, ``--probe spectrum saturation gradient norm`` of ``python -m experiments``
-records the inside of the network every ``--probe-every`` steps.
+notebooks show what comes out. In training, ``--probe spectrum saturation gradient norm stability`` of ``python -m
+experiments`` records the inside of the network every ``--probe-every`` steps. What these functions measure,
+`asrnn_jax.losses.lyapunov_penalty` and `jacobian_penalty` hold where it should be.
 
 **Coordinates.** What is shown is the state h of the paper, never what the loop keeps. A state with several parts, or
 of complex numbers, is taken as D real numbers: see `coordinate_names`.

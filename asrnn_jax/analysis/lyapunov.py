@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from asrnn_jax.analysis.dynamics import Coordinates, compiled, driven
+from asrnn_jax.analysis.dynamics import Coordinates, Driven, compiled, driven
 from asrnn_jax.analysis.products import NOTHING
 from asrnn_jax.analysis.temporal import push
 from asrnn_jax.cell import Carry, Cell, Params, Weights
@@ -82,27 +82,65 @@ def lyapunov_spectrum(
             f"warm_up={warm_up}, every={every} with {steps} steps: at least 10 orthogonalisations must come after the "
             "warm-up; give a longer input."
         )
-    start = jnp.linalg.qr(jax.random.normal(jax.random.key(0) if key is None else key, (size, k), d.xs.dtype))[0]
-    skipped = steps - (steps - warm_up) // every * every  # whole stretches of `every` steps to the end
+    rates = log_rates(d, k, (steps - warm_up) // every, every, key)
 
-    def of_one(states, xs):
-        def stretch(Q, ats):
-            for i in range(every):
-                Q = push(d.dynamics, ats[0][i], ats[1][i], Q)
-            Q, R = jnp.linalg.qr(Q)
-            grown = jnp.abs(jnp.diagonal(R))
-            return Q, jnp.where(grown == 0, NOTHING, jnp.log(jnp.where(grown == 0, 1, grown)))
-
-        def one(Q, at):
-            return jnp.linalg.qr(push(d.dynamics, at[0], at[1], Q))[0], None
-
-        Q, _ = jax.lax.scan(one, start, (states[:skipped], xs[:skipped]))
-        ats = states[skipped:-1].reshape(-1, every, size), xs[skipped:].reshape(-1, every, cell.inputs)
-        _, logs = jax.lax.scan(stretch, Q, ats)
-        rates = logs / every
+    def of_one(rates):
         running = jnp.cumsum(rates, axis=0) / jnp.arange(1, len(rates) + 1, dtype=rates.dtype)[:, None]
         tenth = len(rates) // 10
         means = rates[len(rates) - 10 * tenth :].reshape(10, tenth, k).mean(axis=1)
         return Lyapunov(running[-1], means.std(axis=0, ddof=1) / 10**0.5, running)
 
-    return d.unbatched(jax.vmap(of_one)(d.states(), d.xs))
+    return d.unbatched(jax.vmap(of_one)(rates))
+
+
+def log_rates(d: Driven, k: int, stretches: int, every: int, key: jax.Array | None) -> Float[Array, "N S k"]:
+    """How fast k directions grow in each of the last stretches of `every` steps, ``(N, stretches, k)``, nats a step.
+
+    Directions start at random and settle in the steps before, one orthogonalisation a step. Differentiable.
+    """
+    size, steps = d.dynamics.size, d.xs.shape[1]
+    start = jnp.linalg.qr(jax.random.normal(jax.random.key(0) if key is None else key, (size, k), d.xs.dtype))[0]
+    skipped = steps - stretches * every
+
+    def of_one(states, xs):
+        def stretch(Q, ats):
+            for i in range(every):
+                Q = push(d.dynamics, ats[0][i], ats[1][i], Q)
+            return orthonormal(Q)
+
+        def one(Q, at):
+            return orthonormal(push(d.dynamics, at[0], at[1], Q))[0], None
+
+        Q, _ = jax.lax.scan(one, start, (states[:skipped], xs[:skipped]))
+        ats = states[skipped:-1].reshape(-1, every, size), xs[skipped:].reshape(-1, every, xs.shape[-1])
+        return jax.lax.scan(stretch, Q, ats)[1] / every
+
+    return jax.vmap(of_one)(d.states(), d.xs)
+
+
+@jax.custom_jvp
+def orthonormal(V: Float[Array, "D k"]) -> tuple[Float[Array, "D k"], Float[Array, " k"]]:
+    """Q and ``log |R_ii|`` of ``V = Q R``; `NOTHING` for a direction that is lost."""
+    return _orthonormal(V)[:2]
+
+
+@orthonormal.defjvp
+def _orthonormal_jvp(primals, tangents):
+    """With ``M = Q^T dV R^-1``: ``Q^T dQ`` is skew with M's lower triangle, and ``d log |R_ii| = M_ii``.
+
+    A lost direction has no derivative, and the others have none by it.
+    """
+    (V,), (dV,) = primals, tangents
+    Q, log, R = _orthonormal(V)
+    lost = log <= NOTHING / 2
+    safe = jnp.where(lost[:, None] | lost[None], jnp.eye(len(R), dtype=R.dtype), R)
+    W = jnp.where(lost[None], 0, jax.scipy.linalg.solve_triangular(safe, dV.T, trans="T").T)
+    M = jnp.where(lost[:, None], 0, Q.T @ W)
+    lower = jnp.tril(M, -1)
+    return (Q, log), (W - Q @ (Q.T @ W) + Q @ (lower - lower.T), jnp.diagonal(M))
+
+
+def _orthonormal(V):
+    Q, R = jnp.linalg.qr(V)
+    grown = jnp.abs(jnp.diagonal(R))
+    return Q, jnp.where(grown == 0, NOTHING, jnp.log(jnp.where(grown == 0, 1, grown))), R

@@ -150,6 +150,13 @@ class Cell(Made):
 
     An element is ``(decay, drive)``, both like the carry: ``carry = decay * carry + drive``.
     """
+    chunk: Callable[..., tuple[Carry, jax.Array]] | None = None
+    """``(weights, carry, fresh, xs (T, *B, I), steps) -> (carry, ys (T, *B, O))``: many steps as a few products.
+
+    For cells whose state is large beside what goes in; `steps` are `asrnn_jax.loop.Steps`. `None`: step by step.
+    """
+    chunk_size: int = 64
+    """Steps that `chunk` takes at once."""
     activity: Callable[[PyTree, PyTree, Carry], dict[str, Units]] | None = None
     """``(z, a, carry) -> {name: Units}``: what its nonlinearities gave in the step that ended in `carry`.
 

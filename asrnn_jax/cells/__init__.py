@@ -4,14 +4,16 @@
 | ------------------ | ------------------------------------------------------------------------------ |
 | vanilla            | `tanh_rnn`, `irnn`, `indrnn`                                                   |
 | orthogonal         | `asrnn`, `orthogonal`, `scornn`, `exprnn`, `dtriv`, `urnn` (complex), `nnrnn`  |
-| differential       | `antisymmetric`, `lipschitz`, `cornn`                                          |
-| gated              | `lstm`, `gru`, `mgu`, `min_gru`, `min_lstm`, `input_gated`, `surprisal`        |
-| linear state space | `lru`, `s5`, `rg_lru`                                                          |
+| differential       | `antisymmetric`, `lipschitz`, `cornn`, `lem`                                   |
+| gated              | `lstm`, `gru`, `mgu`, `min_gru`, `min_lstm`, `slstm`, `input_gated`, `surprisal` |
+| linear state space | `lru`, `s5`, `s4d`, `s6`, `linoss`, `rg_lru`                                   |
+| matrix state       | `mlstm`, `gated_delta`                                                         |
+| window             | `attention`, `short_conv`                                                      |
 | spiking            | `lif`, `alif`                                                                  |
 
 Each factory takes ``inputs`` and ``hidden`` and returns an `asrnn_jax.Cell`; its docstring has the equation and the
 source. `make` makes a cell by its name; `CELLS` is the table of all names. ``python -m experiments list`` prints
-sizes and sources. The cells `min_gru`, `min_lstm`, `lru`, `s5` and `rg_lru` are linear in the state, so an
+sizes and sources. The cells `min_gru`, `min_lstm`, `mlstm` and the linear state spaces are linear in the state, so an
 associative scan can take them through time, with resets, masks and a start like any other: see `asrnn_jax.loop`.
 
 **Cells are made of cells, and are cells again**: `stack`, `bidirectional`, `residual`, `with_input`, `with_output`,
@@ -39,35 +41,46 @@ from typing import Any
 from asrnn_jax.cell import Cell
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.asrnn import asrnn
+from asrnn_jax.cells.attention import attention
 from asrnn_jax.cells.compose import bidirectional, residual, stack
+from asrnn_jax.cells.convolution import short_conv
+from asrnn_jax.cells.delta import gated_delta
 from asrnn_jax.cells.differential import antisymmetric, cornn, lipschitz
 from asrnn_jax.cells.feedback import input_gated, surprisal
 from asrnn_jax.cells.gru import gru, mgu
+from asrnn_jax.cells.lem import lem
+from asrnn_jax.cells.linoss import linoss
 from asrnn_jax.cells.lru import lru, rg_lru
 from asrnn_jax.cells.lstm import lstm
 from asrnn_jax.cells.minimal import min_gru, min_lstm
 from asrnn_jax.cells.nonnormal import nnrnn
 from asrnn_jax.cells.orthogonal import dtriv, exprnn, orthogonal, scornn
 from asrnn_jax.cells.s5 import s5
+from asrnn_jax.cells.selective import s4d, s6
 from asrnn_jax.cells.spiking import alif, lif
 from asrnn_jax.cells.unitary import urnn
 from asrnn_jax.cells.vanilla import indrnn, irnn, tanh_rnn
 from asrnn_jax.cells.wrappers import with_input, with_output, with_trained_start
+from asrnn_jax.cells.xlstm import mlstm, slstm
 
 __all__ = [
     "CELLS",
     "alif",
     "antisymmetric",
     "asrnn",
+    "attention",
     "bidirectional",
     "cornn",
     "dtriv",
     "exprnn",
+    "gated_delta",
     "gru",
     "indrnn",
     "input_gated",
     "irnn",
+    "lem",
     "lif",
+    "linoss",
     "lipschitz",
     "lru",
     "lstm",
@@ -75,13 +88,18 @@ __all__ = [
     "mgu",
     "min_gru",
     "min_lstm",
+    "mlstm",
     "network",
     "nnrnn",
     "orthogonal",
     "residual",
     "rg_lru",
+    "s4d",
     "s5",
+    "s6",
     "scornn",
+    "short_conv",
+    "slstm",
     "stack",
     "surprisal",
     "tanh_rnn",
@@ -107,6 +125,7 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "antisymmetric": antisymmetric,
     "lipschitz": lipschitz,
     "cornn": cornn,
+    "lem": lem,
     "lstm": lstm,
     "gru": gru,
     "mgu": mgu,
@@ -114,9 +133,17 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "min_lstm": min_lstm,
     "surprisal": surprisal,
     "input_gated": input_gated,
+    "slstm": slstm,
     "lru": lru,
     "s5": s5,
+    "s4d": s4d,
+    "s6": s6,
+    "linoss": linoss,
     "rg_lru": rg_lru,
+    "mlstm": mlstm,
+    "gated_delta": gated_delta,
+    "attention": attention,
+    "short_conv": short_conv,
     "lif": lif,
     "alif": alif,
 }

@@ -18,6 +18,13 @@ def sizes(**values: int) -> None:
             raise ValueError(f"{name}={value}: give at least 1.")
 
 
+def heads(hidden: int, heads: int, **values: int) -> None:
+    """Raises unless all are positive integers and `heads` divides `hidden`."""
+    sizes(hidden=hidden, heads=heads, **values)
+    if hidden % heads:
+        raise ValueError(f"heads={heads}: give a divisor of hidden={hidden}.")
+
+
 def choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raises unless `value` is one of `choices`."""
     if value not in choices:

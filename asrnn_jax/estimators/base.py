@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,33 +28,8 @@ class NotFittedError(ValueError, AttributeError):
     """`fit` was not called yet."""
 
 
-class StreamEstimator(Parameters):
-    """The part of the estimators that is the same for classes and for numbers; not to be used by itself."""
-
-    cell: str
-    hidden: int
-    layers: int
-    residual: bool
-    options: Mapping[str, Any] | None
-    irregular: Any
-    limit: float
-    gaps: tuple[int, int] | str
-    augment: float
-    window: int
-    batch: int
-    starts: str
-    steps: int
-    rate: float | None
-    clip: float
-    target: float
-    hold_out: float
-    refit: bool
-    patience: int
-    minutes: float | None
-    seed: int
-    verbose: int
-
-    # ------------------------------------------------------------------------------------------ fitting
+class _Fitted(Parameters):
+    """What `fit` leaves."""
 
     preparation: Preparation
     """What is done to raw rows; `preparation.findings` says what was found in the training data."""
@@ -62,6 +38,43 @@ class StreamEstimator(Parameters):
     "don't know"), weight (of the gaps), score (on what was held out; NaN between two looks)."""
     network: Cell
     params: Params
+    findings: tuple[Finding, ...]
+    """What is to be said about the training."""
+    columns_: list[str]
+    """All channels of the training data, in their order."""
+    rate_: float
+    """The rate of the training."""
+    n_steps_: int
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class StreamEstimator(_Fitted):
+    """The part of the estimators that is the same for classes and for numbers; not to be used by itself."""
+
+    cell: str = "asrnn"
+    hidden: int = 64
+    layers: int = 1
+    residual: bool = False
+    options: Mapping[str, Any] | None = None
+    irregular: Literal["ignore", "resample", "channel"] = "ignore"
+    limit: float = 3.0
+    gaps: Any = "auto"
+    augment: float = 0.3
+    window: int = 100
+    batch: int = 32
+    starts: Literal["zero", "passed", "shuffled", "noise", "mixture"] = "passed"
+    steps: int = 800
+    rate: float | None = None
+    clip: float = 1.0
+    target: float = 0.95
+    hold_out: float = 0.2
+    refit: bool = True
+    patience: int = 8
+    minutes: float | None = 5.0
+    seed: int = 0
+    verbose: int = 0
+
+    # ------------------------------------------------------------------------------------------ fitting
 
     def _fit_network(self, series: Sequence[Series], clock: fitting.Clock) -> list[Series]:
         """Trains on prepared streams; returns those that were held out."""
@@ -94,17 +107,8 @@ class StreamEstimator(Parameters):
         return make_loop(self.network, self._objective(), **options, starts=STARTS[self.starts](), seed=self.seed)
 
     def _plan(self, steps: int, rate: float | None) -> fitting.Plan:
-        return fitting.Plan(
-            batch=self.batch,
-            window=self.window,
-            steps=steps,
-            rate=rate,
-            refit=self.refit,
-            patience=self.patience,
-            every=50,
-            seed=self.seed,
-            verbose=self.verbose,
-        )
+        names = ("batch", "window", "refit", "patience", "seed", "verbose")
+        return fitting.Plan(steps=steps, rate=rate, every=50, **{name: getattr(self, name) for name in names})
 
     def _check(self) -> None:
         for name in ("hidden", "layers", "window", "batch", "steps", "patience"):
@@ -207,14 +211,6 @@ class StreamEstimator(Parameters):
         """What was found in the data and said about the training, one line each."""
         self._needs_fit()
         return summary([*self.preparation.findings, *self.findings])
-
-    findings: tuple[Finding, ...]
-    """What is to be said about the training."""
-    columns_: list[str]
-    """All channels of the training data, in their order."""
-    rate_: float
-    """The rate of the training."""
-    n_steps_: int
 
     @property
     def n_features_in_(self) -> int:

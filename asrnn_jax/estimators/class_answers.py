@@ -11,6 +11,8 @@ from jax.typing import ArrayLike
 
 from asrnn_jax import losses
 from asrnn_jax.estimators.endless import Recording
+from asrnn_jax.estimators.findings import perhaps
+from asrnn_jax.estimators.labels import Classes
 from asrnn_jax.estimators.series import Series
 from asrnn_jax.estimators.tables import Table
 from asrnn_jax.estimators.training import Objective
@@ -44,12 +46,21 @@ def objective(classes: int, weights: ArrayLike | None) -> Objective:
     return Objective(classes, loss, lambda outputs, window: losses.entropy_share(outputs))
 
 
-def record(one: Series, unlabelled: str) -> Recording:
-    """What is learned from a stream; from its steps without label "nothing", or nothing at all."""
+def record(one: Series, unlabelled: str, per: Per) -> Recording:
+    """What is learned from a stream; from its steps without label "nothing", or nothing at all.
+
+    Where a stream has one answer, its steps count in training as they count in the answer.
+    """
     informative = one.labels >= 0
     learned = one.valid if unlabelled == "nothing" else one.valid & informative
+    counted = learned * (counts(len(one.xs)) if per == "stream" else 1.0)
     fresh = np.zeros(len(one.xs), bool)
-    return Recording(one.xs, one.valid, one.labels, informative.astype(np.float32), learned.astype(np.float32), fresh)
+    return Recording(one.xs, one.valid, one.labels, informative.astype(np.float32), counted.astype(np.float32), fresh)
+
+
+def counts(steps: int) -> np.ndarray:
+    """How much each of T steps counts in the one answer for all of them, (T,): as the steps that it has seen."""
+    return 2 * (np.arange(steps) + 1.0) / (steps + 1)
 
 
 def per_of(series: Sequence[Series]) -> Per:
@@ -59,10 +70,10 @@ def per_of(series: Sequence[Series]) -> Per:
 
 
 def whole(logits: np.ndarray) -> np.ndarray:
-    """One answer (C,) for all steps (T, C): the mean of their log-probabilities, step t weighed by t."""
+    """One answer (C,) for all steps (T, C): the mean of their log-probabilities, weighed by `counts`."""
     shifted = logits - logits.max(-1, keepdims=True)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    return np.average(log_probabilities, axis=0, weights=np.arange(len(logits)) + 1.0)
+    return np.average(log_probabilities, axis=0, weights=counts(len(logits)))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -141,6 +152,24 @@ def is_nothing(logits: np.ndarray, sure: float) -> np.ndarray:
     return ~(share_of(np, logits) < sure)
 
 
-def weights_of(counts: Sequence[int], kind: str | None) -> ArrayLike | None:
-    """Weights of classes that come so often."""
-    return losses.balanced_weights(jnp.asarray(counts)) if kind == "balanced" else None
+def weights_of(classes: Classes, kind: str | Mapping[Any, float] | None) -> ArrayLike | None:
+    """What a step of each class counts.
+
+    Raises:
+      ValueError: neither "balanced" nor None nor finite weights of at least 0 by the names of classes.
+    """
+    if kind is None:
+        return None
+    if isinstance(kind, str) and kind == "balanced":
+        return losses.balanced_weights(jnp.asarray(classes.rows))
+    if not isinstance(kind, Mapping):
+        raise ValueError(f"class_weight={kind!r}: choose 'balanced' or None, or give a factor by the name of a class.")
+    place = {str(name): i for i, name in enumerate(classes.names)}  # a saved model's names are text
+    weights = np.ones(len(place), np.float32)
+    for name, weight in kind.items():
+        if str(name) not in place:
+            raise ValueError(f"class_weight: {name!r} is no class; {perhaps(str(name), place)}")
+        if not 0 <= weight < np.inf:
+            raise ValueError(f"class_weight of {name!r} is {weight}: give a finite number of at least 0.")
+        weights[place[str(name)]] = weight
+    return weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,8 @@ from asrnn_jax.cell import Cell, Params
 from asrnn_jax.estimators import class_answers, fitting, rows
 from asrnn_jax.estimators.base import StreamEstimator
 from asrnn_jax.estimators.endless import Recording
-from asrnn_jax.estimators.live_session import LiveSession
+from asrnn_jax.estimators.live import Live
+from asrnn_jax.estimators.live_session import LiveSession, Memory
 from asrnn_jax.estimators.outputs import outputs_of
 from asrnn_jax.estimators.preparation import Preparation
 from asrnn_jax.estimators.series import Series
@@ -20,6 +22,7 @@ from asrnn_jax.estimators.training import Objective
 from asrnn_jax.losses.objective import share_of
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class StreamClassifier(StreamEstimator):
     """A recurrent network that says what is going on at each step of a stream, for ever and without resets.
 
@@ -38,9 +41,10 @@ class StreamClassifier(StreamEstimator):
         to answer "don't know" (equal probabilities). "unknown": somebody did not label them, anything may happen
         there, and nothing is learned from them. Gaps that training adds are "nothing" in both cases.
       per: "step": one answer a step. "stream": one answer a stream, by the mean of the log-probabilities of its steps,
-        in which later steps, which have seen more, count more.
+        in which later steps, which have seen more, count more; in training they do as well.
         "auto": a stream if each has one label only and no step without, else a step.
-      class_weight: "balanced": rare classes count as much as common ones; None: as often as they come.
+      class_weight: "balanced": rare classes count as much as common ones; None: as often as they come; or a factor for
+        each class by its name, 1 for those that are left out.
       irregular: what is done where rows are not evenly spaced, see `asrnn_jax.estimators.Preparation`.
       limit: scaled values beyond it grow as their logarithm.
       gaps: fewest and most steps of the gaps that are added between recordings; "auto": by the recordings' lengths.
@@ -59,8 +63,8 @@ class StreamClassifier(StreamEstimator):
       refit: whether the network is trained once more on all streams, for the number of steps that was best on those
         held out.
       patience: the training ends after so many looks at the held-out streams (one each 50 updates) without gain.
-      minutes: what fitting may take, compilation included; None: as long as it takes. Equal seeds give equal bits as
-        long as the time is not what ends the training.
+      minutes: what training may take, the search of a rate included; preparing the data and compiling take some seconds
+        more. None: as long as it takes. Equal seeds give equal bits as long as the time is not what ends the training.
       seed: of all that is random.
       verbose: 1 shows a progress bar, if tqdm is installed.
 
@@ -78,43 +82,14 @@ class StreamClassifier(StreamEstimator):
       (1, 2)
     """
 
-    unlabelled: Literal["nothing", "unknown"]
-    per: Literal["auto", "step", "stream"]
-    class_weight: Literal["balanced"] | None
-    per_: class_answers.Per
+    cell: str = field(default="asrnn", kw_only=False)
+    hidden: int = field(default=64, kw_only=False)
+    unlabelled: Literal["nothing", "unknown"] = "nothing"
+    per: Literal["auto", "step", "stream"] = "auto"
+    class_weight: Literal["balanced"] | Mapping[Any, float] | None = "balanced"
+    per_: class_answers.Per = field(init=False)
     """What an answer is about."""
     _estimator_type = "classifier"
-
-    def __init__(
-        self,
-        cell: str = "asrnn",
-        hidden: int = 64,
-        *,
-        layers: int = 1,
-        residual: bool = False,
-        options: Mapping[str, Any] | None = None,
-        unlabelled: Literal["nothing", "unknown"] = "nothing",
-        per: Literal["auto", "step", "stream"] = "auto",
-        class_weight: Literal["balanced"] | None = "balanced",
-        irregular: Literal["ignore", "resample", "channel"] = "ignore",
-        limit: float = 3.0,
-        gaps: Any = "auto",
-        augment: float = 0.3,
-        window: int = 100,
-        batch: int = 32,
-        starts: Literal["zero", "passed", "shuffled", "noise", "mixture"] = "passed",
-        steps: int = 800,
-        rate: float | None = None,
-        clip: float = 1.0,
-        target: float = 0.95,
-        hold_out: float = 0.2,
-        refit: bool = True,
-        patience: int = 8,
-        minutes: float | None = 5.0,
-        seed: int = 0,
-        verbose: int = 0,
-    ):
-        self._keep(locals())
 
     # ------------------------------------------------------------------------------------------ fitting
 
@@ -138,14 +113,14 @@ class StreamClassifier(StreamEstimator):
           ValueError: labels that cannot be learned from, columns that are not there, an argument out of range.
         """
         clock = fitting.Clock(self.minutes)
-        choices = {"unlabelled": ("nothing", "unknown"), "per": ("auto", "step", "stream")}
-        for name, known in {**choices, "class_weight": ("balanced", None)}.items():
+        for name, known in {"unlabelled": ("nothing", "unknown"), "per": ("auto", "step", "stream")}.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose {' or '.join(map(repr, known))}.")
         table = rows.read(data, label, stream=stream, time=time, channels=channels)
         preparation = Preparation(irregular=self.irregular, limit=self.limit).fit(table)
         preparation.check_labels()
         self.preparation, self.columns_ = preparation, list(table.channels)
+        class_answers.weights_of(preparation.fitted.classes, self.class_weight)  # wrong ones are said before training
         series = preparation.apply(table)
         self.per_ = class_answers.per_of(series) if self.per == "auto" else self.per
         held = self._fit_network(series, clock)
@@ -182,7 +157,7 @@ class StreamClassifier(StreamEstimator):
         return class_answers.as_array(self.preparation.classes)
 
     def _objective(self) -> Objective:
-        weights = class_answers.weights_of(self.preparation.fitted.classes.rows, self.class_weight)
+        weights = class_answers.weights_of(self.preparation.fitted.classes, self.class_weight)
         return class_answers.objective(self._outputs(), weights)
 
     def _outputs(self) -> int:
@@ -195,7 +170,7 @@ class StreamClassifier(StreamEstimator):
         return {"fresh": 1.0 if whole else 0.25, "noise": noise, "gain": self.augment / 2}
 
     def _record(self, one: Series) -> Recording:
-        return class_answers.record(one, self.unlabelled)
+        return class_answers.record(one, self.unlabelled, self.per_)
 
     def _look(self, cell: Cell, params: Params, held: Sequence[Series]) -> float:
         return class_answers.balanced_accuracy(held, outputs_of(cell, params, held), self.per_)
@@ -261,12 +236,12 @@ class StreamClassifier(StreamEstimator):
         self._needs_fit()
         classes, sure = self.preparation.classes, self.sure_
 
-        def read(logits: np.ndarray, xs: np.ndarray) -> class_answers.Answers:
+        def read(memory: Memory, logits: np.ndarray, live: Live, xs: np.ndarray) -> Any:
             nothing = class_answers.is_nothing(logits, sure)
             labels = class_answers.named(classes, logits.argmax(-1), nothing)
-            return class_answers.Answers(labels, class_answers.softmax(logits), share_of(np, logits), nothing)
+            return memory, class_answers.Answers(labels, class_answers.softmax(logits), share_of(np, logits), nothing)
 
-        return LiveSession(self.preparation.live(batch), self.network, self.params, read, batch)
+        return LiveSession(self.preparation.live(batch), self.network, self.params, read, batch=batch)
 
     def _logits(self, data: Any) -> tuple[Table, np.ndarray]:
         """Logits (rows, C), or (streams, C); NaN where there is no step."""

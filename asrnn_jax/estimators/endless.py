@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from asrnn_jax.estimators.steps import HELD
 from asrnn_jax.streaming import NOISES
 
 KINDS = (*NOISES, "stuck", "missing")
@@ -125,18 +126,20 @@ class _Row:
         kind = KINDS[rng.integers(len(KINDS))]
         level = float(np.exp(rng.uniform(np.log(QUIETEST), np.log(LOUDEST))))
         xs = np.zeros((steps, before.xs.shape[1]), np.float32)
+        there = (np.arange(steps) >= HELD) | (kind != "missing")
         if kind == "stuck":
             xs[:] = before.xs[-1]
+        if kind in ("stuck", "missing"):
             xs[:, mixing.channels : mixing.channels + len(mixing.flags)] = 1
-        elif kind != "missing":
+        else:
             xs[:, : mixing.channels] = NOISES[kind](rng, steps, mixing.channels, level)
         none: Any = -1 if np.issubdtype(before.wanted.dtype, np.integer) else np.nan
         return Recording(
             xs=xs,
-            valid=np.full(steps, kind != "missing"),
+            valid=there,
             wanted=np.full((steps, *before.wanted.shape[1:]), none, before.wanted.dtype),
             informative=np.zeros(steps, np.float32),
-            counted=np.full(steps, float(kind != "missing"), np.float32),
+            counted=there.astype(np.float32),
             reset=np.zeros(steps, bool),
         )
 

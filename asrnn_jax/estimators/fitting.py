@@ -16,8 +16,8 @@ from asrnn_jax.estimators.training import Loop, Measured
 
 RATES = (1e-3, 3e-3, 1e-2)
 """Rates that are tried in short runs."""
-TRIED = 60
-"""Steps of such a run."""
+TRIED, FEWEST, SEARCH = 60, 15, 0.25
+"""Steps of such a run: at most, at least, and the share of the time that all of them may take."""
 WARM_UP = 20
 LOGGED = 10
 """Steps between two entries of the history."""
@@ -57,7 +57,7 @@ class Fitted(NamedTuple):
 
 
 class Clock:
-    """A budget of minutes, which begins when it is made; None: endless."""
+    """A budget of minutes for training, which begins when it is made or started again; None: endless."""
 
     def __init__(self, minutes: float | None):
         self._begin = time.monotonic()
@@ -67,6 +67,10 @@ class Clock:
     def left(self) -> float:
         """Seconds."""
         return self._seconds - (time.monotonic() - self._begin)
+
+    def restart(self) -> None:
+        """What was before takes none of the time."""
+        self._begin = time.monotonic()
 
 
 class Run(NamedTuple):
@@ -110,11 +114,12 @@ def fit(
     notes: list[str] = []
     trainer = _Trainer(loop, mixing, plan, clock, history)
     try:
-        rate = plan.rate or trainer.find_rate(first, learned)
+        trainer.compile(first, learned, score)
+        rate = plan.rate or trainer.find_rate(first, learned, notes)
     except KeyboardInterrupt:
         return Fitted(first, first, RATES[0], 0, history, ("Interrupted before anything was learned.",))
     again = plan.refit and score is not None
-    steps = trainer.affordable(plan.steps, 2 if again else 1)
+    steps = trainer.affordable(plan.steps, 2.0 if again else 1.0)
     if steps < plan.steps:
         notes.append(f"Time for {steps} of {plan.steps} steps only: give more minutes.")
     found = trainer.train(first, learned, rate, steps, score)
@@ -123,7 +128,7 @@ def fit(
     params, count = measured, found.best_step
     if again and found.end in ("done", "early") and found.best is not None:
         number = max(found.best_step, steps // 2)
-        if trainer.affordable(number, 1) < number:
+        if trainer.affordable(number, 1.0) < number:
             notes.append("No time was left to train on the held-out streams as well.")
         else:
             whole = trainer.train(first, recordings, rate, number, None)
@@ -148,27 +153,35 @@ class _Trainer:
         self._seconds = 0.0  # of a training step
         self._done = 0
 
-    def find_rate(self, params: Params, recordings: Sequence[Recording]) -> float:
+    def compile(self, params: Params, recordings: Sequence[Recording], score: Callable[[Params], float] | None) -> None:
+        """Compiles, which takes none of the time, and measures what a step takes."""
+        windows = self._windows(recordings)
+        state, measured = self._loop.step(self._loop.start(params), next(windows), 0.0)
+        if score is not None:
+            score(jax.device_get(state.params))
+        jax.block_until_ready(measured)
+        self._clock.restart()
+        begin = time.monotonic()
+        jax.block_until_ready(self._loop.step(state, next(windows), 0.0))
+        self._seconds = time.monotonic() - begin
+
+    def find_rate(self, params: Params, recordings: Sequence[Recording], notes: list[str]) -> float:
         """The rate with the lowest loss at the end of a short run; the same windows for each."""
+        steps = self.affordable(TRIED, len(RATES) / SEARCH)
+        if steps < FEWEST:
+            notes.append(f"No time to look for a rate: took {RATES[1]:g}.")
+            return RATES[1]
         found = {}
         for rate in RATES:
             state, seen = self._loop.start(params), []
-            begin = time.monotonic()
-            for i, window in zip(range(TRIED), self._windows(recordings)):
+            for i, window in zip(range(steps), self._windows(recordings)):
                 state, measured = self._loop.step(state, window, rate * min(1, (i + 1) / WARM_UP))
                 seen.append(measured.loss)
-                if i == 1:  # the first is compiled
-                    begin = time.monotonic()
-                if self._clock.left < 0:
-                    break
-            losses = np.array(jax.device_get(seen[-TRIED // 3 :]))
-            self._seconds = (time.monotonic() - begin) / max(len(seen) - 2, 1)
-            found[rate] = float(losses.mean()) if np.isfinite(losses).all() and len(losses) else math.inf
-            if self._clock.left < 0:
-                break
+            losses = np.array(jax.device_get(seen[-steps // 3 :]))
+            found[rate] = float(losses.mean()) if np.isfinite(losses).all() else math.inf
         return min(found, key=lambda rate: found[rate])
 
-    def affordable(self, steps: int, trainings: int) -> int:
+    def affordable(self, steps: int, trainings: float) -> int:
         """So many of these steps fit into what is left of the time."""
         if not math.isfinite(self._clock.left) or not self._seconds:
             return steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -14,8 +15,16 @@ from asrnn_jax.estimators import fitting, rows
 from asrnn_jax.estimators.base import StreamEstimator
 from asrnn_jax.estimators.endless import Recording
 from asrnn_jax.estimators.findings import Finding, counted
-from asrnn_jax.estimators.live_session import LiveSession
-from asrnn_jax.estimators.number_answers import Calibration, Forecasts, Reader, Said, calibrate, measured
+from asrnn_jax.estimators.live import Live
+from asrnn_jax.estimators.live_session import LiveSession, Memory
+from asrnn_jax.estimators.number_answers import (
+    Calibration,
+    Forecasts,
+    Reader,
+    Said,
+    calibrate,
+    measured,
+)
 from asrnn_jax.estimators.outputs import outputs_of
 from asrnn_jax.estimators.preparation import Preparation
 from asrnn_jax.estimators.series import Series
@@ -24,6 +33,7 @@ from asrnn_jax.estimators.training import Objective
 from asrnn_jax.losses.distributions import Gaussian, StudentT
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class StreamForecaster(StreamEstimator):
     """A recurrent network that says at each step of a stream what will be some steps later, without resets.
 
@@ -36,7 +46,7 @@ class StreamForecaster(StreamEstimator):
       targets: names of the columns to be forecast; None: all channels. They are channels too, for their past is known;
         other channels are covariates.
       distribution: "student": Student t, whose tails are learned; "gaussian".
-      level: of the intervals, widened or narrowed until they hold so on what is held out.
+      level: of the intervals, widened or narrowed until they hold so on what is held out, up to the marginal interval.
       false_alarms: share of normal steps that `anomaly` may mark.
       augment: the most of the noise that is added to recordings, in scaled units.
       cell, hidden, layers, residual, options, irregular, limit, gaps, window, batch, starts, steps, rate, clip,
@@ -54,45 +64,17 @@ class StreamForecaster(StreamEstimator):
       ['t', 'surprise', 'anomaly']
     """
 
-    horizon: int
-    targets: str | Sequence[str] | None
-    distribution: Literal["student", "gaussian"]
-    level: float
-    false_alarms: float
+    horizon: int = field(default=1, kw_only=False)
+    targets: str | Sequence[str] | None = field(default=None, kw_only=False)
+    distribution: Literal["student", "gaussian"] = "student"
+    level: float = 0.9
+    false_alarms: float = 1e-3
+    limit: float = 10.0
+    augment: float = 0.0
+    target: float = 0.8
+    calibration_: Calibration = field(init=False)
+    """What is true of its answers on what was held out."""
     _estimator_type = "regressor"
-
-    def __init__(
-        self,
-        horizon: int = 1,
-        targets: str | Sequence[str] | None = None,
-        *,
-        distribution: Literal["student", "gaussian"] = "student",
-        level: float = 0.9,
-        false_alarms: float = 1e-3,
-        cell: str = "asrnn",
-        hidden: int = 64,
-        layers: int = 1,
-        residual: bool = False,
-        options: Mapping[str, Any] | None = None,
-        irregular: Literal["ignore", "resample", "channel"] = "ignore",
-        limit: float = 10.0,
-        gaps: Any = "auto",
-        augment: float = 0.0,
-        window: int = 100,
-        batch: int = 32,
-        starts: Literal["zero", "passed", "shuffled", "noise", "mixture"] = "passed",
-        steps: int = 800,
-        rate: float | None = None,
-        clip: float = 1.0,
-        target: float = 0.8,
-        hold_out: float = 0.2,
-        refit: bool = True,
-        patience: int = 8,
-        minutes: float | None = 5.0,
-        seed: int = 0,
-        verbose: int = 0,
-    ):
-        self._keep(locals())
 
     # ------------------------------------------------------------------------------------------ fitting
 
@@ -137,7 +119,7 @@ class StreamForecaster(StreamEstimator):
         held = self._fit_network(series, clock)
         held = [one for one in held or () if len(one.xs) > self.horizon]  # others say nothing of what comes
         seen = held or series
-        self.calibration_ = calibrate(self._reader, seen, outputs_of(self.network, self._measured, seen))
+        self.calibration_ = calibrate(self.reader_, seen, outputs_of(self.network, self._measured, seen))
         self._say_what_it_rests_on(len(self.calibration_.surprises), bool(held))
         return self
 
@@ -161,25 +143,26 @@ class StreamForecaster(StreamEstimator):
         return rows.with_targets(first, list(first.channels))
 
     @property
-    def _reader(self) -> Reader:
+    def reader_(self) -> Reader:
+        """What the network's outputs mean."""
         inputs = list(self.preparation.inputs)
         now = [inputs.index(name) if name in inputs else -1 for name in self.preparation.fitted.targets.names]
         return Reader(self.marginal_, tuple(now), self.horizon, self.level)
 
     def _outputs(self) -> int:
-        return self._reader.outputs
+        return self.reader_.outputs
 
     def _augmented(self) -> dict[str, float]:
         return {"fresh": 0.25, "noise": self.augment, "gain": 0.0}
 
     def _objective(self) -> Objective:
-        return self._reader.objective()
+        return self.reader_.objective()
 
     def _record(self, one: Series) -> Recording:
-        return self._reader.record(one)
+        return self.reader_.record(one)
 
     def _look(self, cell: Cell, params: Params, held: Sequence[Series]) -> float:
-        return self._reader.density(held, outputs_of(cell, params, held))
+        return self.reader_.density(held, outputs_of(cell, params, held))
 
     def _say_what_it_rests_on(self, steps: int, apart: bool) -> None:
         text = f"Intervals and false alarms are calibrated on {counted(steps, 'step')}"
@@ -197,13 +180,12 @@ class StreamForecaster(StreamEstimator):
         interval that holds it with the probability `level`. Arrays (T, C) give means (T, K).
         """
         table, series, said = self._said(data)
-        answers = self._forecasts(table, series, said)
+        mean, low, high = self._forecasts(table, series, said)
         if rows.kind_of(data) != "table":
-            return rows.as_series(data, answers.mean)
+            return rows.as_series(data, mean)
         columns = rows.roles_of(table)
         for k, name in enumerate(self.targets_):
-            mean, low, high = (values[:, k] for values in answers)
-            columns |= {name: mean, f"{name} low": low, f"{name} high": high}
+            columns |= {name: mean[:, k], f"{name} low": low[:, k], f"{name} high": high[:, k]}
         return rows.as_came(data, columns)
 
     def anomaly(self, data: Any) -> Any:
@@ -214,7 +196,7 @@ class StreamForecaster(StreamEstimator):
         give the surprises (T,).
         """
         table, series, said = self._said(data)
-        surprise = self.calibration_.surprise(rows.scattered(table, series, [one.surprise for one in said]))
+        surprise = rows.scattered(table, series, [one.surprise for one in said])
         if rows.kind_of(data) != "table":
             return rows.as_series(data, surprise)
         with np.errstate(invalid="ignore"):
@@ -239,46 +221,58 @@ class StreamForecaster(StreamEstimator):
         """
         table, series, said = self._said(data)
         answers, number = self._forecasts(table, series, said), len(self.targets_)
-        ahead = rows.scattered(table, series, [self._reader.ahead(one) for one in series], number)
+        ahead = rows.scattered(table, series, [self.reader_.ahead(one) for one in series], number)
         now = rows.scattered(table, series, [one.targets for one in series], number)
         targets, found = self.preparation.fitted.targets, {}
         for k, name in enumerate(self.targets_):
             y, x = (values[:, k] * targets.scale[k] + targets.median[k] for values in (ahead, now))
-            result = measured(y, x, Forecasts(*(values[:, k] for values in answers)))
+            result = measured(y, x, *(values[:, k] for values in answers))
             if result is None:
                 raise ValueError(f"evaluate: no row of these data has a value of {name!r} {self.horizon} steps later.")
             found[name] = result
         return found
 
     def session(self, batch: int | tuple[int, ...] = ()) -> LiveSession:
-        """Raw rows in, `Forecasts` out, for ever: see `asrnn_jax.estimators.LiveSession`."""
+        """Raw rows in, `Forecasts` with surprises out, for ever: see `asrnn_jax.estimators.LiveSession`."""
         self._needs_fit()
-        reader = self._reader
+        reader, targets = self.reader_, self.preparation.fitted.targets
+        channels = self.preparation.fitted.roles["channels"]
+        columns = [channels.index(name) if name in channels else -1 for name in targets.names]
 
-        def read(outputs: np.ndarray, xs: np.ndarray) -> Forecasts:
-            predicted = reader.distribution(jnp.asarray(outputs), jnp.asarray(xs))
-            low, high = losses.interval(predicted, self.level)
-            return self._units(np.asarray(predicted.location), np.asarray(high - low) / 2)
+        def read(memory: Memory, outputs: np.ndarray, live: Live, xs: np.ndarray) -> Any:
+            came = targets.scaled(np.where(np.array(columns) >= 0, live.raw[..., columns], np.nan))
+            memory, said = reader.read(memory, outputs, xs, came)
+            mean, half, surprise = self.calibration_.of(said)
+            with np.errstate(invalid="ignore"):
+                return memory, Forecasts(*self._units(mean, half), surprise, surprise >= self.threshold_)
 
-        return LiveSession(self.preparation.live(batch), self.network, self.params, read, batch)
+        live = self.preparation.live(batch)
+        return LiveSession(live, self.network, self.params, read, memory=reader.start(live.batch), batch=batch)
+
+    def say(self, one: Series, outputs: np.ndarray) -> Said:
+        """What the network's outputs (T, O) along a prepared stream say, calibrated; scaled as the stream's targets."""
+        return self.calibration_.of(self.reader_.said(one, outputs))
 
     def _said(self, data: Any) -> tuple[Table, list[Series], list[Said]]:
         self._needs_fit()
         table = rows.known(self.preparation, self.columns_, data)
         series = self.preparation.apply(table)
         outputs = outputs_of(self.network, self.params, series)
-        return table, series, [self._reader.said(one, ys) for one, ys in zip(series, outputs)]
+        return table, series, [self.say(one, ys) for one, ys in zip(series, outputs)]
 
-    def _forecasts(self, table: Table, series: Sequence[Series], said: Sequence[Said]) -> Forecasts:
-        """By row."""
+    def _forecasts(
+        self, table: Table, series: Sequence[Series], said: Sequence[Said]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, low and high by row."""
         number = len(self.targets_)
         mean, half = (rows.scattered(table, series, [one[i] for one in said], number) for i in range(2))
         return self._units(mean, half)
 
-    def _units(self, mean: np.ndarray, half: np.ndarray) -> Forecasts:
+    def _units(self, mean: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, low and high."""
         targets = self.preparation.fitted.targets
-        wide = half * self.calibration_.widening
-        return Forecasts(*(values * targets.scale + targets.median for values in (mean, mean - wide, mean + wide)))
+        mean, half = mean * targets.scale + targets.median, half * targets.scale
+        return mean, mean - half, mean + half
 
     # -------------------------------------------------------------------------------------------- files
 

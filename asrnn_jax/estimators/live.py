@@ -52,6 +52,8 @@ class Live:
         """Rows that were skipped because they came too late, of each stream."""
         self.rows = np.zeros(0, np.int64)
         """For each step of the last call its row in it, -1: put in between; of the last stream of a batch."""
+        self.raw = np.zeros((*self.batch, 0, len(self._roles["channels"])))
+        """The channels (*B, T, C) of each step of the last call as they came, NaN where they did not."""
         self.times: np.ndarray | None = None
         """The time of each step of the last call, in seconds."""
         self.not_understood = 0
@@ -79,6 +81,7 @@ class Live:
         self._states = [state for state, _, _ in made]
         self.late = self.late + np.array([late for _, _, late in made]).reshape(self.batch)
         self.rows, self.times = made[-1][1].rows, made[-1][1].times
+        self.raw = np.where((self.rows >= 0)[:, None], raw[..., self.rows, :], np.nan) if raw.shape[-2] else raw
         xs, valid = (np.stack([getattr(found, name) for _, found, _ in made]) for name in ("xs", "valid"))
         return xs.reshape(*self.batch, *xs.shape[1:]), valid.reshape(*self.batch, *valid.shape[1:])
 

@@ -14,7 +14,9 @@ from asrnn_jax.cell import Cell, Params
 from asrnn_jax.estimators.live import Live
 from asrnn_jax.streaming import Session
 
-SESSION, LIVE = "session", "live."
+SESSION, LIVE, MEMORY = "session", "live.", "memory."
+Memory = dict[str, np.ndarray]
+"""What answers need of the past beside the network's state."""
 
 
 class LiveSession:
@@ -27,7 +29,8 @@ class LiveSession:
     Args:
       live: the preparation.
       cell, params: the network.
-      read: what is made of the network's outputs (*B, T, O) and inputs (*B, T, I).
+      read: ``(memory, outputs (*B, T, O), live, inputs (*B, T, I)) -> (memory, answers)``.
+      memory: arrays that `read` begins with.
       batch: the shape of a batch of streams that get their rows at the same time.
     """
 
@@ -36,34 +39,39 @@ class LiveSession:
         live: Live,
         cell: Cell,
         params: Params,
-        read: Callable[[np.ndarray, np.ndarray], Any],
+        read: Callable[[Memory, np.ndarray, Live, np.ndarray], tuple[Memory, Any]],
+        *,
+        memory: Memory | None = None,
         batch: int | tuple[int, ...] = (),
     ):
         self.live = live
         """What happens to the rows; `live.findings` says what was wrong with them."""
         self.network = Session(cell, params, batch=batch, non_finite="missing")
         """The session of the network."""
-        self._read = read
+        self._read, self._memory = read, memory or {}
 
     @property
     def steps(self) -> int:
         """Steps so far."""
         return self.network.steps
 
-    def push(self, rows: Any, times: Any = None) -> Any:
+    def push(self, rows: Any, times: Any = None, **options: Any) -> Any:
         """The answers to the next rows.
 
         Args:
           rows: one row or several: a mapping from names to values or lists, a table, or an array of all channels that
             the network takes, see `asrnn_jax.estimators.Live.push`.
           times: of arrays.
+          options: of the network's `asrnn_jax.streaming.Session.push`, such as `boundary`.
 
         Raises:
           ValueError: other channels, or no times where they are needed. The session is then as it was.
         """
         xs, valid = self.live.push(rows, times)
-        outputs = self.network.push(np.where(valid[..., None], xs, np.float32(np.nan)))  # held where all is missing
-        return self._read(np.asarray(outputs), xs)
+        held = np.where(valid[..., None], xs, np.float32(np.nan))  # the state is, where all is missing
+        outputs = self.network.push(held, **options)
+        self._memory, answers = self._read(self._memory, np.asarray(outputs), self.live, xs)
+        return answers
 
     def save(self, to: str | os.PathLike | saved.Writable) -> None:
         """Writes where the session is to a file; the model is not in it.
@@ -74,6 +82,7 @@ class LiveSession:
         file = io.BytesIO()
         self.network.save(file)
         arrays = {LIVE + name: array for name, array in self.live.state().items()}
+        arrays |= {MEMORY + name: array for name, array in self._memory.items()}
         saved.write(to, {**arrays, SESSION: np.frombuffer(file.getvalue(), np.uint8)}, {"format": 1})
 
     def load(self, source: str | os.PathLike | saved.Readable) -> None:
@@ -85,6 +94,9 @@ class LiveSession:
         arrays, _ = saved.read(source, "saved session of an estimator")
         if SESSION not in arrays:
             raise ValueError(f"{source} is no saved session of an estimator.")
+        memory = {key.removeprefix(MEMORY): array for key, array in arrays.items() if key.startswith(MEMORY)}
+        if {key: array.shape for key, array in memory.items()} != {key: a.shape for key, a in self._memory.items()}:
+            raise ValueError(f"{source} is of another model or batch.")
         before = self.live.state()
         self.live.restore({key.removeprefix(LIVE): a for key, a in arrays.items() if key.startswith(LIVE)})
         try:
@@ -92,3 +104,4 @@ class LiveSession:
         except ValueError:
             self.live.restore(before)
             raise
+        self._memory = memory

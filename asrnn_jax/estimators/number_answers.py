@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,18 +18,22 @@ from asrnn_jax.losses.distributions import Gaussian, StudentT, spread, whole
 
 
 class Forecasts(NamedTuple):
-    """What a forecaster says at T steps of a session, in the units of the K targets."""
+    """What a forecaster says at T steps of a session, or of a batch of them, (*B, T)."""
 
     mean: np.ndarray
-    """(T, K)"""
+    """(T, K), in the units of the K targets."""
     low: np.ndarray
     """(T, K): the interval's lower bound."""
     high: np.ndarray
     """(T, K)"""
+    surprise: np.ndarray
+    """(T,): of each step to the forecast that was made for it, see `StreamForecaster.anomaly`; NaN without one."""
+    anomaly: np.ndarray
+    """bool (T,): whether it reached the threshold."""
 
 
 class Said(NamedTuple):
-    """What was said about a stream of T steps, scaled."""
+    """What was said about T steps, scaled."""
 
     mean: np.ndarray
     """(T, K)"""
@@ -57,15 +62,9 @@ class Reader(NamedTuple):
         """How many numbers the network gives."""
         return (4 if isinstance(self.around, StudentT) else 3) * len(self.now)
 
-    def distribution(self, outputs: jax.Array, xs: jax.Array) -> Gaussian | StudentT:
+    def distribution(self, outputs: Any, xs: Any) -> Gaussian | StudentT:
         """Of the targets, (..., K), from outputs (..., O) and inputs (..., I)."""
-        number = len(self.now)
-        place, there = np.maximum(self.now, 0), np.array(self.now) >= 0
-        around = spread(self.around, (*xs.shape[:-1], number), jnp.float32, "marginal")
-        away = (jnp.asarray(xs)[..., place] - around.location) * jnp.exp(-around.log_scale)
-        factors = jnp.where(jnp.broadcast_to(there, away.shape), outputs[..., number : 2 * number], 0)
-        location = outputs[..., :number] + factors * away
-        return losses.predict(jnp.concatenate([location, outputs[..., 2 * number :]], axis=-1), self.around)
+        return _distribution(self.around, self.now, jnp.asarray(outputs), jnp.asarray(xs))
 
     def objective(self) -> Objective:
         """Likelihood where there is a target, "don't know" in gaps."""
@@ -106,55 +105,90 @@ class Reader(NamedTuple):
         found = []
         for one, ys in zip(series, outputs):
             wanted = self.ahead(one)
-            there = np.isfinite(wanted)
-            predicted = whole(self.distribution(jnp.asarray(ys), jnp.asarray(one.xs)))
-            found.append(np.asarray(predicted.log_density(jnp.where(there, wanted, 0)))[there])
+            there = np.isfinite(wanted) & one.valid[:, None]
+            longer = [_longer(values, _more(len(wanted))) for values in (ys, one.xs, np.where(there, wanted, 0))]
+            found.append(np.asarray(_density(self.around, *longer, now=self.now))[: len(wanted)][there])
         return float(np.concatenate(found).mean())
 
+    def start(self, batch: tuple[int, ...] = ()) -> dict[str, np.ndarray]:
+        """What `read` needs of the past: the last `horizon` forecasts, NaN for those that were not made."""
+        return {name: np.full((*batch, self.horizon, len(self.now)), np.nan) for name in self.around._fields}
+
+    def read(
+        self, past: dict[str, np.ndarray], outputs: np.ndarray, xs: np.ndarray, came: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], Said]:
+        """What the outputs of the next steps of a stream say, or of a batch of streams.
+
+        Args:
+          past: what the steps before left.
+          outputs, xs: (*B, T, O) and (*B, T, I).
+          came: (*B, T, K), the targets' values at these steps, NaN where missing.
+        """
+        steps = xs.shape[-2]
+        longer = [_longer(values, _more(steps)) for values in (outputs, xs, came)]
+        before = tuple(past[name].astype(np.float32) for name in self.around._fields)
+        made, half, surprise = _read(self.around, before, *longer, now=self.now, level=self.level)
+        made = {name: np.asarray(leaf)[..., :steps, :] for name, leaf in made._asdict().items()}
+        following = {name: np.concatenate([past[name], leaf], axis=-2)[..., steps:, :] for name, leaf in made.items()}
+        said = (np.asarray(half)[..., :steps, :], np.asarray(surprise)[..., :steps])
+        return following, Said(made["location"], *said)
+
     def said(self, one: Series, outputs: np.ndarray) -> Said:
-        """What the outputs of a stream say."""
-        predicted = self.distribution(jnp.asarray(outputs), jnp.asarray(one.xs))
-        low, high = losses.interval(predicted, self.level)
-        ahead = np.asarray(losses.surprise(predicted, jnp.asarray(self.ahead(one))))
-        worst = np.where(np.isnan(ahead), -np.inf, ahead).max(-1)
-        surprise = np.full(len(worst), np.nan)
-        surprise[self.horizon :] = np.where(worst > -np.inf, worst, np.nan)[: max(len(worst) - self.horizon, 0)]
-        return Said(np.asarray(predicted.location), np.asarray(high - low) / 2, surprise)
+        """What the outputs of a whole stream say."""
+        assert one.targets is not None
+        return self.read(self.start(), outputs, one.xs, one.targets)[1]
 
 
 class Calibration(NamedTuple):
     """What is true of the answers on data that the network has not seen."""
 
-    widening: np.ndarray
-    """(K,): factor on the widths with which intervals hold what they say."""
+    marginal: np.ndarray
+    """(K,): half of the width of the marginal interval, which stays as it is."""
+    odds: np.ndarray
+    """(K,): factor on ``r / (1 - r)``, r an interval's width over the marginal one's, with which intervals hold what
+    they say. So narrow ones are scaled, and "don't know" stays "don't know"."""
     surprises: np.ndarray
     """(N,), from the least on."""
     levels: np.ndarray
     """(N,): -log10 of the share of steps that reach each."""
 
+    def half(self, raw: np.ndarray) -> np.ndarray:
+        """Half of the calibrated width, (..., K); what is wider than the marginal interval stays as it is."""
+        share = raw / self.marginal
+        return np.where(share < 1, raw * self.odds / np.maximum(1 - share + share * self.odds, 1e-9), raw)
+
     def surprise(self, raw: np.ndarray) -> np.ndarray:
         """From what the distributions say to what was seen; beyond the largest that was seen it goes on by itself."""
         return np.interp(raw, self.surprises, self.levels) + np.maximum(raw - self.surprises[-1], 0)
+
+    def of(self, said: Said) -> Said:
+        """What was said, calibrated."""
+        return Said(said.mean, self.half(said.half), self.surprise(said.surprise))
 
 
 def calibrate(reader: Reader, series: Sequence[Series], outputs: Sequence[np.ndarray]) -> Calibration:
     """Measures streams."""
     said = [reader.said(one, ys) for one, ys in zip(series, outputs)]
-    ratios = np.concatenate([np.abs(reader.ahead(one) - found.mean) / found.half for one, found in zip(series, said)])
+    low, high = losses.interval(reader.around, reader.level)
+    marginal = np.broadcast_to(np.asarray(high - low) / 2, (len(reader.now),))
+    errors = np.concatenate([np.abs(reader.ahead(one) - found.mean) for one, found in zip(series, said)])
+    halves = np.concatenate([found.half for found in said])
+    odds = [_odds(*each, reader.level) for each in zip(errors.T / marginal[:, None], halves.T / marginal[:, None])]
     found = np.concatenate([one.surprise for one in said])
     found = np.sort(found[np.isfinite(found)])
     reach = np.arange(len(found), 0, -1)  # so many steps reach each
     levels = np.log10((len(found) + 1) / reach)
-    widening = np.nanquantile(ratios, reader.level, axis=0)
-    return Calibration(*(values.astype(np.float32) for values in (widening, found, levels)))
+    return Calibration(*(np.asarray(values, np.float32) for values in (marginal, odds, found, levels)))
 
 
-def measured(y: np.ndarray, now: np.ndarray, answers: Forecasts) -> dict[str, float] | None:
+def measured(
+    y: np.ndarray, now: np.ndarray, mean: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> dict[str, float] | None:
     """Error, coverage, width and skill of one target, all (T,); None: there is nothing to compare with."""
-    there = np.isfinite(y) & np.isfinite(now) & np.isfinite(answers.mean)
+    there = np.isfinite(y) & np.isfinite(now) & np.isfinite(mean)
     if not there.any():
         return None
-    y, now, mean, low, high = (values[there] for values in (y, now, *answers))
+    y, now, mean, low, high = (values[there] for values in (y, now, mean, low, high))
     error, persistence = np.abs(mean - y).mean(), np.abs(now - y).mean()
     return {
         "error": float(error),
@@ -162,3 +196,53 @@ def measured(y: np.ndarray, now: np.ndarray, answers: Forecasts) -> dict[str, fl
         "width": float((high - low).mean()),
         "skill": float(1 - error / persistence) if persistence else float("nan"),
     }
+
+
+def _odds(errors: np.ndarray, halves: np.ndarray, level: float) -> float:
+    """The factor with which a share `level` of errors lies within half an interval, all over the marginal half."""
+    there = np.isfinite(errors)
+    errors, halves = errors[there], halves[there]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        needed = errors / (1 - errors) * (1 - halves) / halves
+    needed = np.where(errors >= 1, np.inf, needed)
+    needed = np.where(halves >= 1, np.where(errors <= halves, 0.0, np.inf), needed)
+    return float(np.clip(np.quantile(needed, level, method="higher"), 1e-3, 1e3)) if len(needed) else 1.0
+
+
+def _more(steps: int) -> int:
+    """So many steps are missing to a power of two: programs are compiled for few lengths."""
+    return (1 << max(steps - 1, 0).bit_length()) - steps
+
+
+def _longer(values: np.ndarray, more: int) -> np.ndarray:
+    """With so many steps more at the end of the axis before the last."""
+    return np.pad(values, [(0, 0)] * (values.ndim - 2) + [(0, more), (0, 0)])
+
+
+def _distribution(around: Any, now: tuple[int, ...], outputs: jax.Array, xs: jax.Array) -> Any:
+    number = len(now)
+    place, there = np.maximum(now, 0), np.array(now) >= 0
+    around = spread(around, (*xs.shape[:-1], number), jnp.float32, "marginal")
+    away = (xs[..., place] - around.location) * jnp.exp(-around.log_scale)
+    factors = jnp.where(jnp.broadcast_to(there, away.shape), outputs[..., number : 2 * number], 0)
+    location = outputs[..., :number] + factors * away
+    return losses.predict(jnp.concatenate([location, outputs[..., 2 * number :]], axis=-1), around)
+
+
+@partial(jax.jit, static_argnames="now")
+def _density(around: Any, outputs: Any, xs: Any, wanted: Any, *, now: tuple) -> jax.Array:
+    return whole(_distribution(around, now, outputs, xs)).log_density(wanted)
+
+
+@partial(jax.jit, static_argnames=("now", "level"))
+def _read(around: Any, before: tuple, outputs: Any, xs: Any, came: Any, *, now: tuple, level: float):
+    """Distributions (*B, T, K), half of their intervals' widths, and surprises."""
+    made = whole(_distribution(around, now, outputs, xs))
+    low, high = losses.interval(made, level)
+    steps = outputs.shape[-2]
+    then = [jnp.concatenate([old, new], axis=-2)[..., :steps, :] for old, new in zip(before, made)]
+    forecast = jnp.isfinite(then[0])
+    safe = type(made)(*(jnp.where(forecast, leaf, 1.0 + i) for i, leaf in enumerate(then)))
+    each = jnp.where(forecast, losses.surprise(safe, came), jnp.nan)
+    worst = jnp.where(jnp.isnan(each), -jnp.inf, each).max(-1)
+    return made, (high - low) / 2, jnp.where(worst > -jnp.inf, worst, jnp.nan)

@@ -7,12 +7,7 @@ from typing import Any
 
 
 class Parameters:
-    """What is made with keyword arguments that it keeps under their names."""
-
-    def _keep(self, given: dict[str, Any]) -> None:
-        """Keeps the arguments of ``__init__``, as they are, from its ``locals()``."""
-        for name in self._names():
-            setattr(self, name, given[name])
+    """What is made with arguments that it keeps under their names, as dataclasses do."""
 
     @classmethod
     def _names(cls) -> list[str]:

@@ -10,7 +10,7 @@
 >>> [finding.text for finding in preparation.findings if finding.severity == "repair"]
 ["Channel 'x' lacks 1 value (1.0%): the last value is held.",
  "Channel 'on' is 1 on all rows where it has a value: left out, for it says nothing.",
-     '1 step without any value: the network skips them.']
+     '1 step without any value: the network skips up to 5 in a row, more are silence to it.']
 """
 
 from __future__ import annotations
@@ -237,7 +237,8 @@ class Preparation:
             "beyond that only their logarithm counts.",
             "inserted": f"{counted(counts['inserted'], 'step')} put in between rows.",
             "merged": f"{counted(counts['merged'], 'row')} less than half an interval after another: no own step.",
-            "missing_steps": f"{counted(counts['missing_steps'], 'step')} without any value: the network skips them.",
+            "missing_steps": f"{counted(counts['missing_steps'], 'step')} without any value: the network skips "
+            f"up to {steps.HELD} in a row, more are silence to it.",
         }
         return series, [
             Finding(kind, "repair", None, counts[kind], text) for kind, text in texts.items() if counts[kind]

@@ -27,7 +27,7 @@ class Series:
     labels: np.ndarray
     """int32 (T,): the index of the class, -1 where there is none."""
     valid: np.ndarray
-    """bool (T,): False where the whole step is missing."""
+    """bool (T,): False where the whole step is missing and the state is held; what is missing for longer is silence."""
     targets: np.ndarray | None
     """float32 (T, K): what is to be forecast, scaled, NaN where missing; None: no targets."""
     rows: np.ndarray
@@ -49,10 +49,13 @@ class Targets(NamedTuple):
             return None
         none = np.full(table.rows, np.nan)
         raw = np.stack([table.targets.get(name, none)[rows] for name in self.names], axis=1)
+        return np.where((rows >= 0)[:, None], self.scaled(raw), np.float32(np.nan))
+
+    def scaled(self, raw: np.ndarray) -> np.ndarray:
+        """float32 (..., K) of values as they came, NaN for missing and for infinite ones."""
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (raw - self.median) / self.scale
-            known = (rows >= 0)[:, None] & (np.abs(scaled) < np.finfo(np.float32).max)
-        return np.where(known, scaled, np.nan).astype(np.float32)
+            return np.where(np.abs(scaled) < np.finfo(np.float32).max, scaled, np.nan).astype(np.float32)
 
 
 def prepared(
@@ -67,11 +70,11 @@ def prepared(
     counts: Counter[str] = Counter()
     made = []
     for code, part in parts:
-        xs, valid, rows, times, far = _steps(rule, [table.channels[name] for name in names], table.times, part)
+        xs, valid, rows, times, far, missing = _steps(rule, [table.channels[name] for name in names], table.times, part)
         counts["far"] += far
+        counts["missing_steps"] += missing
         counts["inserted"] += int((rows < 0).sum())
         counts["merged"] += len(part) - int((rows >= 0).sum())
-        counts["missing_steps"] += int((~valid).sum())
         series = Series(
             name=table.stream.values[code],
             xs=xs,
@@ -96,14 +99,14 @@ def short(series: list[Series], window: int) -> list[Finding]:
 
 def _steps(
     rule: steps.Rule, columns: list[np.ndarray], times: np.ndarray | None, part: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, int]:
-    state, pieces, far = steps.start(rule), [], 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, int, int]:
+    state, pieces, far, missing = steps.start(rule), [], 0, 0
     whole = np.empty((len(part), rule.inputs), np.float32) if rule.irregular != "resample" else None
     for at in range(0, len(part), CHUNK):
         chunk = part[at : at + CHUNK]
         raw = np.stack([column[chunk] for column in columns], axis=1)
         state, found = steps.advance(rule, state, raw, None if times is None else times[chunk])
-        far += found.far
+        far, missing = far + found.far, missing + found.missing
         if whole is not None:
             whole[at : at + CHUNK] = found.xs
             found = found._replace(xs=whole[:0])
@@ -111,7 +114,8 @@ def _steps(
         pieces.append((found.xs, found.valid, rows, found.times))
     xs, valid, rows, at = ([piece[i] for piece in pieces] for i in range(4))
     joined = None if times is None else np.concatenate(at)
-    return np.concatenate(xs) if whole is None else whole, np.concatenate(valid), np.concatenate(rows), joined, far
+    xs = np.concatenate(xs) if whole is None else whole
+    return xs, np.concatenate(valid), np.concatenate(rows), joined, far, missing
 
 
 def _labels(classes: Classes, table: Table, rows: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ import numpy as np
 
 Irregular = Literal["ignore", "resample", "channel"]
 HELD = 5
-"""Steps that a value is held over when resampling; after them the steps count as missing."""
+"""Steps that a value is held over when resampling, after which steps count as missing; and missing steps in a row over
+which a network's state is held, after which they are silence to it."""
 
 
 class Rule(NamedTuple):
@@ -48,6 +49,8 @@ class State(NamedTuple):
     """float64 (): where the regular grid starts."""
     index: np.ndarray
     """int64 (): the last point of the grid that was given out."""
+    missing: np.ndarray
+    """int64 (): so many steps are missing since the last that was not."""
 
 
 class Steps(NamedTuple):
@@ -56,18 +59,21 @@ class Steps(NamedTuple):
     xs: np.ndarray
     """float32 (T, I), finite."""
     valid: np.ndarray
-    """bool (T,): False where all is missing."""
+    """bool (T,): False where all is missing, for up to `HELD` steps in a row; later ones are silence."""
     rows: np.ndarray
     """int64 (T,): the row a step came from, counted in this call; -1: put in between."""
     times: np.ndarray | None
     """float64 (T,)"""
     far: int
     """Values beyond the limit."""
+    missing: int
+    """Steps where all is missing."""
 
 
 def start(rule: Rule) -> State:
     """Before the first row."""
-    return State(rule.median.copy(), np.array(np.nan), np.array(np.nan), np.array(0, np.int64))
+    none = np.array(0, np.int64)
+    return State(rule.median.copy(), np.array(np.nan), np.array(np.nan), none, none)
 
 
 def advance(rule: Rule, state: State, raw: np.ndarray, times: np.ndarray | None) -> tuple[State, Steps]:
@@ -81,7 +87,7 @@ def advance(rule: Rule, state: State, raw: np.ndarray, times: np.ndarray | None)
     """
     if not len(raw):
         none = np.zeros(0, np.int64)
-        return state, Steps(np.zeros((0, rule.inputs), np.float32), none.astype(bool), none, times, 0)
+        return state, Steps(np.zeros((0, rule.inputs), np.float32), none.astype(bool), none, times, 0, 0)
     missing = ~np.isfinite(raw)
     filled = _hold(raw, missing, state.held)
     some = np.asarray((~missing).any(axis=1))
@@ -102,7 +108,19 @@ def advance(rule: Rule, state: State, raw: np.ndarray, times: np.ndarray | None)
     if rule.irregular == "channel" and times is not None:
         xs[:, -1] = _log_steps(rule, state, times)
     last = state.time if times is None else np.array(times[-1])
-    return state._replace(held=filled[-1].copy(), time=last), Steps(xs, valid, rows, at, int(far.sum()))
+    run = _run(valid, state.missing)
+    silent = run > HELD
+    xs[silent, :channels] = 0
+    found = Steps(xs, valid | silent, rows, at, int(far.sum()), int((~valid).sum()))
+    missing = run[-1] if len(run) else state.missing
+    return state._replace(held=filled[-1].copy(), time=last, missing=np.array(missing, np.int64)), found
+
+
+def _run(valid: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """(T,): how many steps up to each are missing in a row, after so many before the first."""
+    count = np.arange(1, len(valid) + 1)
+    last = np.maximum.accumulate(np.where(valid, count, -before))
+    return count - last
 
 
 def _hold(raw: np.ndarray, missing: np.ndarray, held: np.ndarray) -> np.ndarray:

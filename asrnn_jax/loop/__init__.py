@@ -13,6 +13,7 @@ twice the time of its matrix products alone, on CPUs. Tables: ``experiments/resu
 | --- | --- | --- |
 | ``method="associative_scan"`` | associative scan over time, for linear cells only | the default on accelerators |
 | ``method="sequential"`` | the loop | the default on CPUs |
+| ``method="chunked"`` | many steps as a few products, for attention and `mlstm` | their default |
 | ``gradient="autodiff"`` | JAX's own derivative of the scan: slower | for `jax.jvp`, `jax.jacfwd`, second derivatives |
 | ``outputs="last"`` | only the last output; the others are never built | classification of whole sequences |
 | ``remat=True`` | keeps about sqrt(T) carries for the backward pass | long sequences: memory grows with sqrt(T) |
@@ -47,6 +48,7 @@ Not measured: TPUs, and several accelerators at once. One H200 was: ``experiment
 """
 
 from asrnn_jax.loop.blocks import choose_block, choose_unroll, rematerialised
+from asrnn_jax.loop.chunked import Steps, chunked
 from asrnn_jax.loop.forward import Options, autodiff
 from asrnn_jax.loop.gradient import fused
 from asrnn_jax.loop.linear import associative_scan
@@ -54,10 +56,12 @@ from asrnn_jax.loop.masks import finite, nan_where, where, where_reset, where_va
 
 __all__ = [
     "Options",
+    "Steps",
     "associative_scan",
     "autodiff",
     "choose_block",
     "choose_unroll",
+    "chunked",
     "finite",
     "fused",
     "nan_where",

@@ -1,4 +1,4 @@
-"""The reset-free objective, what decides which steps are informative, and a weight that sets itself.
+"""The reset-free objective, what decides which steps are informative, a weight that sets itself, stability.
 
 `reset_free` is the objective of Never Reset Again (arXiv:2412.15983), a plain function in optax's conventions. On
 informative steps it is cross-entropy. Elsewhere it asks for "don't know", the uniform distribution:
@@ -43,6 +43,16 @@ score of anomalies, `gap_width` what the weight that sets itself needs:
     >>> losses.surprise(losses.predict(outputs, around), targets).shape
     (1, 3, 1)
     >>> weight, state = dual.update(losses.gap_width(outputs, informative, around), state)
+
+**Stability.** Two penalties work on the cell itself, whatever the task: `lyapunov_penalty` holds its largest Lyapunov
+exponents near 0 (gradient flossing) or below a bound, `jacobian_penalty` the singular values of a step near 1, or the
+largest below a bound. A few sequences are enough, and every tenth step or so:
+
+    >>> import jax, asrnn_jax
+    >>> cell, xs = asrnn_jax.cells.tanh_rnn(inputs=1, hidden=6), jnp.ones((2, 20, 1))
+    >>> params = cell.init(jax.random.key(0))
+    >>> penalty = losses.lyapunov_penalty(cell, params, xs, k=2).mean()
+    >>> bounded = losses.jacobian_penalty(cell, params, xs, of="largest", target=1.5, side="above").mean()
 """
 
 from asrnn_jax.losses.distributions import Gaussian, StudentT, gaussian, marginal, predict, student_t
@@ -59,6 +69,7 @@ from asrnn_jax.losses.informative import (
 from asrnn_jax.losses.objective import KL, balanced_weights, entropy_share, kl_to_uniform, reset_free
 from asrnn_jax.losses.predicted import gap_width, interval, quantile, surprise, width_share
 from asrnn_jax.losses.regression import RegressionKL, reset_free_regression
+from asrnn_jax.losses.stability import Side, jacobian_penalty, lyapunov_penalty
 
 __all__ = [
     "KL",
@@ -66,6 +77,7 @@ __all__ = [
     "DualWeight",
     "Gaussian",
     "RegressionKL",
+    "Side",
     "StudentT",
     "balanced_weights",
     "change",
@@ -79,7 +91,9 @@ __all__ = [
     "gaussian",
     "has_label",
     "interval",
+    "jacobian_penalty",
     "kl_to_uniform",
+    "lyapunov_penalty",
     "marginal",
     "predict",
     "quantile",

@@ -86,7 +86,7 @@ def quantile(q: float, nu: jax.Array) -> jax.Array:
         before = log_two_tails(jnp.sinh(middle), nu) > tail
         return jnp.where(before, middle, low), jnp.where(before, high, middle)
 
-    low, high = jax.lax.fori_loop(0, 60, halve, ends)
+    low, high = jax.lax.fori_loop(0, 60 if nu.dtype == jnp.float64 else 32, halve, ends)
     return jnp.sinh((low + high) / 2) * math.copysign(1, q - 0.5)
 
 

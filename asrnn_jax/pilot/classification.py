@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from asrnn_jax.estimators import Preparation
 from asrnn_jax.pilot import baselines, classified, disturbed, watched
-from asrnn_jax.pilot.checklist import checklist
 from asrnn_jax.pilot.contributions import contributions
 from asrnn_jax.pilot.joined import MODES, Joined, join, outputs
 from asrnn_jax.pilot.networks import Network, microseconds
@@ -18,7 +17,8 @@ from asrnn_jax.pilot.reading import Data
 from asrnn_jax.pilot.stability import stability
 from asrnn_jax.streaming import scores
 
-BASELINES = ("boosting", "majority")
+SCORE, SIGN = "accuracy", 1
+"""What methods are compared by; 1: higher is better."""
 AFTER = 2
 """Usual events after a disturbance in which recovery is measured."""
 
@@ -34,46 +34,27 @@ def grown(data: Data, options: Options, preparation: Preparation) -> dict[str, b
     }
 
 
-def measured(
-    networks: Sequence[Network],
-    others: dict[str, baselines.Said],
-    data: Data,
-    options: Options,
-    progress: Callable[[str], None] = lambda said: None,
-) -> dict[str, Any]:
-    """The result of a pilot, but for what does not depend on the networks."""
-    methods: dict[str, Any] = {}
-    best_answers: dict[str, np.ndarray] = {}
-    for network in networks:
-        progress(f"testing {network.name}")
-        methods[network.name], best_answers[network.name] = _network(network, data, options)
-    joined, rule = _test(networks[0], data, options)
-    kinds = len(networks[0].estimator.preparation.classes)
-    for name, said in others.items():
-        methods[name] = {"kind": "baseline", **classified.scored(joined, said, rule, kinds)}
-        best_answers[name] = said.best
-    best = max(networks, key=lambda network: network.held_out)
-    plain = max(others, key=lambda name: methods[name]["accuracy"]["value"])
-    apart = classified.difference(joined, best_answers[best.name], best_answers[plain])
-    progress(f"looking into {best.name}")
-    model, inside = best.estimator, _inside(best, data, options)
-    trips = inside["monitors"]["streams"]["test"]["tripped"]
-    target = model.target if model.history["gap_share"] else None
-    modes = methods[best.name]["modes"]
-    points = checklist(model.history, target, modes["oracle"]["accuracy"], modes["never"]["accuracy"], trips)
-    return {
-        "answer": {
-            "best": best.name,
-            "baseline": plain,
-            "difference": apart,
-            "verdict": "network" if apart["low"] > 0 else "baseline" if apart["high"] < 0 else "same",
-            "chance": methods["majority"]["accuracy"]["value"],
-        },
-        "rules": {**rule._asdict(), "pieces": len(classified.pieces(joined)), "sets": classified.SETS},
-        "methods": methods,
-        "checklist": points,
-        **inside,
-    }
+def baseline(said: baselines.Said, network: Network, data: Data, options: Options) -> tuple[dict[str, Any], np.ndarray]:
+    """Scores of a method without recurrence, and its most probable classes."""
+    joined, rule = _test(network, data, options)
+    return classified.scored(joined, said, rule, len(network.estimator.preparation.classes)), said.best
+
+
+def difference(network: Network, a: np.ndarray, b: np.ndarray, data: Data, options: Options) -> dict[str, float]:
+    """By how much the accuracy of answers `a` is above that of `b`."""
+    return classified.difference(_test(network, data, options)[0], a, b)
+
+
+def about(network: Network, methods: dict[str, Any], data: Data, options: Options) -> dict[str, Any]:
+    """What the scores are to be read by."""
+    joined, rule = _test(network, data, options)
+    rules = {**rule._asdict(), "pieces": len(classified.pieces(joined)), "sets": classified.SETS}
+    return {"rules": rules, "simplest": methods["majority"]["accuracy"]["value"]}
+
+
+def modes(found: dict[str, Any]) -> tuple[float, float]:
+    """Accuracy with oracle resets and without any."""
+    return found["modes"]["oracle"]["accuracy"], found["modes"]["never"]["accuracy"]
 
 
 def _test(network: Network, data: Data, options: Options) -> tuple[Joined, classified.Rules]:
@@ -82,13 +63,14 @@ def _test(network: Network, data: Data, options: Options) -> tuple[Joined, class
     return joined, classified.rules(data.about["step_seconds"], joined, gaps)
 
 
-def _network(network: Network, data: Data, options: Options) -> tuple[dict[str, Any], np.ndarray]:
+def tested(network: Network, data: Data, options: Options) -> tuple[dict[str, Any], np.ndarray]:
+    """Scores of a network, and its most probable classes where it is never reset."""
     model, (joined, rule) = network.estimator, _test(network, data, options)
     said = {
         mode: classified.said(logits, model.sure_)
         for mode, logits in outputs(model.network, model.params, joined).items()
     }
-    modes = {
+    each = {
         mode: {
             "accuracy": classified.accuracy(joined.labels, said[mode].best),
             "whole_events": classified.whole_events(joined, said[mode].log_p),
@@ -97,11 +79,11 @@ def _network(network: Network, data: Data, options: Options) -> tuple[dict[str, 
         for mode in MODES
     }
     found = classified.scored(joined, said["never"], rule, len(model.preparation.classes))
-    found |= {"kind": "network", "modes": modes, "seconds": network.seconds, "sure": model.sure_}
+    found |= {"kind": "network", "modes": each, "seconds": network.seconds, "sure": model.sure_}
     return {**found, **network.about(), "microseconds": microseconds(model)}, said["never"].best
 
 
-def _inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
+def inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
     """What is shown of the best network."""
     model = best.estimator
     cell, params, preparation = model.network, model.params, model.preparation
@@ -163,11 +145,7 @@ def _disturbances(
         }
         streams[kind] = whole
     moved = {}
-    tables = {f"drift {d:g}": disturbed.moved(table, preparation, d) for d in disturbed.DRIFTS}
-    tables["a tenth of all values missing"] = disturbed.holed(table, 0.1, seed=options.seed)
-    channels = preparation.fitted.roles["channels"]
-    tables |= {f"without {name}": disturbed.without(table, name) for name in channels[:20]} if len(channels) > 1 else {}
-    for kind, changed in tables.items():
+    for kind, changed in disturbed.throughout(table, preparation, seed=options.seed).items():
         whole = join(preparation.apply(changed))
         logits = outputs(model.network, model.params, whole, ["never"])["never"]
         moved[kind] = {"accuracy": classified.accuracy(whole.labels, logits.argmax(-1))}

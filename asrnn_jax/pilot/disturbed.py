@@ -79,6 +79,14 @@ def insert(table: Table, preparation: Preparation, kind: str, length: int, *, se
     return Disturbed(changed, new, np.where(new, -1, rows))
 
 
+def throughout(table: Table, preparation: Preparation, *, seed: int = 0) -> dict[str, Table]:
+    """Tables with channels that drift or fail from the first row to the last, by what happens to them."""
+    tables = {f"drift {d:g}": moved(table, preparation, d) for d in DRIFTS}
+    tables["a tenth of all values missing"] = holed(table, 0.1, seed=seed)
+    names = preparation.fitted.roles["channels"]
+    return tables | ({f"without {name}": without(table, name) for name in names[:20]} if len(names) > 1 else {})
+
+
 def moved(table: Table, preparation: Preparation, deviations: float) -> Table:
     """A table whose channels are all so many standard deviations higher."""
     spread = _spread(preparation)

@@ -82,9 +82,7 @@ def _class_stretch(result: dict[str, Any], found: dict[str, Any]) -> Figure:
         ax.plot(at, row, label=names[i], color=COLOURS[i], linewidth=1.3)
         ax.fill_between(at, 1.02, 1.1, where=labels == i, color=COLOURS[i], linewidth=0, step="mid")
     ax.set_ylim(0, 1.12)
-    tidy(ax, "step", "probability (bar on top: truth)", legend=False)
-    ax.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18))
-    return ax.figure  # pyright: ignore[reportReturnType]
+    return _below(tidy(ax, "step", "probability (bar on top: truth)", legend=False))
 
 
 def _forecast_stretch(result: dict[str, Any], found: dict[str, Any]) -> Figure:
@@ -120,7 +118,7 @@ def training(result: dict[str, Any]) -> Figure | None:
         norms = np.maximum(_floats(history["gradient_norm"]), 1e-12)
         ax.plot(np.arange(1, len(norms) + 1) / max(len(norms), 1), norms, label=name, **line(i, len(networks)))
     ax.set_yscale("log")
-    return tidy(ax, "share of the training", "norm of the gradient").figure  # pyright: ignore[reportReturnType]
+    return _below(tidy(ax, "share of the training", "norm of the gradient", legend=False))
 
 
 def reach(result: dict[str, Any]) -> Figure | None:
@@ -156,6 +154,12 @@ def contributions(result: dict[str, Any]) -> Figure | None:
     ax.set_yticks(range(len(found["names"])), [_short(name) for name in found["names"]])
     ax.figure.colorbar(image, ax=ax, label="deviations" if result["kind"] == "forecast" else "nats")
     ax.set_xlabel("step")
+    return ax.figure  # pyright: ignore[reportReturnType]
+
+
+def _below(ax: Axes) -> Figure:
+    """The figure with its legend below, where it hides nothing."""
+    ax.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18))
     return ax.figure  # pyright: ignore[reportReturnType]
 
 

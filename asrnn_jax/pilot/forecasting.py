@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from asrnn_jax.estimators import Preparation
 from asrnn_jax.pilot import disturbed, forecasted, naive, watched
-from asrnn_jax.pilot.checklist import checklist
 from asrnn_jax.pilot.contributions import contributions
 from asrnn_jax.pilot.forecasted import Wanted
 from asrnn_jax.pilot.joined import Joined, join, outputs
@@ -20,6 +18,8 @@ from asrnn_jax.pilot.options import Options
 from asrnn_jax.pilot.reading import Data
 from asrnn_jax.pilot.stability import stability
 
+SCORE, SIGN = "error", -1
+"""What methods are compared by; -1: lower is better."""
 LEVEL = 0.9
 """Of the intervals."""
 AFTER = 50
@@ -48,47 +48,31 @@ def grown(data: Data, options: Options, preparation: Preparation) -> dict[str, F
     }
 
 
-def measured(
-    networks: Sequence[Network],
-    others: dict[str, Forecast],
-    data: Data,
-    options: Options,
-    progress: Callable[[str], None] = lambda said: None,
-) -> dict[str, Any]:
-    """The result of a pilot, but for what does not depend on the networks."""
-    methods: dict[str, Any] = {}
-    means: dict[str, np.ndarray] = {}
-    for network in networks:
-        progress(f"testing {network.name}")
-        methods[network.name], means[network.name] = _network(network, data)
-    what, targets = _test(networks[0], data), networks[0].estimator.preparation.fitted.targets
-    for name, said in others.items():
-        found = forecasted.scored(what, said, targets.names, targets.scale, LEVEL)
-        methods[name], means[name] = {"kind": "baseline", **found}, said.mean
-    best = max(networks, key=lambda network: network.held_out)
-    plain = min(others, key=lambda name: methods[name]["error"]["value"])
-    apart = forecasted.difference(what, means[best.name], means[plain])
-    progress(f"looking into {best.name}")
-    model, inside = best.estimator, _inside(best, data, options)
-    modes, trips = methods[best.name]["modes"], inside["monitors"]["streams"]["test"]["tripped"]
-    costs = (0.0, 1 - modes["never"]["error"] / modes["oracle"]["error"])
-    return {
-        "answer": {
-            "best": best.name,
-            "baseline": plain,
-            "difference": apart,
-            "verdict": "network" if apart["low"] > 0 else "baseline" if apart["high"] < 0 else "same",
-            "persistence": methods["persistence"]["error"]["value"],
-        },
-        "rules": {
-            "pieces": len(forecasted.pieces(what.joined)),
-            "sets": forecasted.SETS,
-            "period": naive.period([one for one in model.preparation.apply(data.split.train) if len(one.xs)]),
-        },
-        "methods": methods,
-        "checklist": checklist(model.history, model.target, *costs, trips),
-        **inside,
+def baseline(said: Forecast, network: Network, data: Data, options: Options) -> tuple[dict[str, Any], np.ndarray]:
+    """Scores of a method without recurrence, and its forecasts."""
+    targets = network.estimator.preparation.fitted.targets
+    return forecasted.scored(_test(network, data), said, targets.names, targets.scale, LEVEL), said.mean
+
+
+def difference(network: Network, a: np.ndarray, b: np.ndarray, data: Data, options: Options) -> dict[str, float]:
+    """By which share the error of forecasts `a` is below that of `b`."""
+    return forecasted.difference(_test(network, data), a, b)
+
+
+def about(network: Network, methods: dict[str, Any], data: Data, options: Options) -> dict[str, Any]:
+    """What the scores are to be read by."""
+    train = network.estimator.preparation.apply(data.split.train)
+    rules = {
+        "pieces": len(forecasted.pieces(_test(network, data).joined)),
+        "sets": forecasted.SETS,
+        "period": naive.period([one for one in train if len(one.xs)]),
     }
+    return {"rules": rules, "simplest": methods["persistence"]["error"]["value"]}
+
+
+def modes(found: dict[str, Any]) -> tuple[float, float]:
+    """With oracle resets and without any: by which share of the error the latter is worse."""
+    return 0.0, 1 - found["modes"]["never"]["error"] / found["modes"]["oracle"]["error"]
 
 
 def _test(network: Network, data: Data) -> Wanted:
@@ -102,24 +86,23 @@ def _test(network: Network, data: Data) -> Wanted:
 
 def _said(model: Any, what: Wanted, ys: np.ndarray) -> tuple[Forecast, np.ndarray]:
     """The forecasts of outputs along joined streams, scaled, and how surprising each step was."""
-    mean, half, surprise = model._reader.said(what.now, ys)
-    wide = half * model.calibration_.widening
+    mean, half, surprise = model.say(what.now, ys)
     near = what.joined.starts.copy()  # the first steps of a stream were forecast from the stream before it
     for i in range(1, min(model.horizon, len(near))):
         near[i:] |= what.joined.starts[: len(near) - i]
-    calibrated = model.calibration_.surprise(np.where(near, np.nan, surprise))
-    return Forecast(mean, mean - wide, mean + wide), calibrated
+    return Forecast(mean, mean - half, mean + half), np.where(near, np.nan, surprise)
 
 
-def _network(network: Network, data: Data) -> tuple[dict[str, Any], np.ndarray]:
+def tested(network: Network, data: Data, options: Options) -> tuple[dict[str, Any], np.ndarray]:
+    """Scores of a network, and its forecasts where it is never reset."""
     model, what = network.estimator, _test(network, data)
     targets, step = model.preparation.fitted.targets, data.about["step_seconds"]
     said = {mode: _said(model, what, ys) for mode, ys in outputs(model.network, model.params, what.joined).items()}
-    modes = {}
+    each = {}
     for mode, (forecast, _) in said.items():
         error = forecasted.errors(what.truth, forecast.mean)
         along = forecasted.scores.along(np.arange(len(error)), error)
-        modes[mode] = {"error": forecasted.mean_error(error), "along": along}
+        each[mode] = {"error": forecasted.mean_error(error), "along": along}
     forecast, surprise = said["never"]
     found = forecasted.scored(what, forecast, targets.names, targets.scale, LEVEL)
     count, worst = forecasted.alarms(surprise, model.threshold_, what.joined)
@@ -132,7 +115,7 @@ def _network(network: Network, data: Data) -> tuple[dict[str, Any], np.ndarray]:
         "threshold": model.threshold_,
         "worst": [{**run, **_where(run["start"], what, data)} for run in worst],
     }
-    found |= {"kind": "network", "modes": modes, "seconds": network.seconds}
+    found |= {"kind": "network", "modes": each, "seconds": network.seconds}
     return {**found, **network.about(), "microseconds": microseconds(model)}, forecast.mean
 
 
@@ -145,7 +128,7 @@ def _where(step: int, what: Wanted, data: Data) -> dict[str, Any]:
     return {"stream": str(table.stream.values[table.stream.codes[row]]), "time": time}
 
 
-def _inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
+def inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
     """What is shown of the best network."""
     model, what = best.estimator, _test(best, data)
     cell, params, preparation = model.network, model.params, model.preparation
@@ -154,7 +137,7 @@ def _inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
     disturbances, streams = _disturbances(best, data, what, options)
 
     def minus_error(ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
-        mean = np.asarray(model._reader.distribution(jnp.asarray(ys), jnp.asarray(xs)).location)
+        mean = np.asarray(model.reader_.distribution(ys, xs).location)
         return -forecasted.errors(what.truth[: ys.shape[-2]], mean)
 
     forecast, surprise = _said(model, what, outputs(cell, params, what.joined, ["never"])["never"])
@@ -212,11 +195,7 @@ def _disturbances(
             "steps": int(inside.sum()),
         }
         streams[kind] = there.joined
-    tables = {f"drift {d:g}": disturbed.moved(table, preparation, d) for d in disturbed.DRIFTS}
-    tables["a tenth of all values missing"] = disturbed.holed(table, 0.1, seed=options.seed)
-    names = preparation.fitted.roles["channels"]
-    tables |= {f"without {name}": disturbed.without(table, name) for name in names[:20]} if len(names) > 1 else {}
-    for kind, one in tables.items():
+    for kind, one in disturbed.throughout(table, preparation, seed=options.seed).items():
         there, said, _ = run(one)
         drift = kind.startswith("drift")
         moved = float(kind.split()[1]) if drift else 0.0

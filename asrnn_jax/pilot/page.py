@@ -33,32 +33,41 @@ def page(result: dict[str, Any]) -> str:
     Raises:
       ImportError: jinja2 or matplotlib is not installed.
     """
-    import jinja2
     from markupsafe import Markup
 
     from asrnn_jax.pilot.figures import figures
 
-    environment = jinja2.Environment(
+    timed = result["data"]["has_times"]
+    return (
+        environment()
+        .get_template("page.html.jinja")
+        .render(
+            r=result,
+            n=lambda key, kind="number": Markup(marked(result, key, kind)),
+            title=title(result),
+            figures=dict.fromkeys(("along", "stretch", "disturbed", "training", "reach", "contributions"), "")
+            | figures(result),
+            names={name: NAMES.get(name, "") for name in result["methods"]},
+            short={name: SHORT.get(name, name) for name in result["methods"]},
+            monitors=[
+                name for name in result["monitors"]["limits"] if name != "gap_entropy" or result["kind"] != "forecast"
+            ],
+            unit="seconds" if timed else "steps",
+            per="an hour" if timed else "in 3,600 steps",
+            example=EXAMPLE,
+        )
+    )
+
+
+def environment() -> Any:
+    """What fills in the templates; text of the data has no tags on the page."""
+    import jinja2
+
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("asrnn_jax.pilot", ""),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
-    )
-    timed = result["data"]["has_times"]
-    return environment.get_template("page.html.jinja").render(
-        r=result,
-        n=lambda key, kind="number": Markup(marked(result, key, kind)),
-        title=title(result),
-        figures=dict.fromkeys(("along", "stretch", "disturbed", "training", "reach", "contributions"), "")
-        | figures(result),
-        names={name: NAMES.get(name, "") for name in result["methods"]},
-        short={name: SHORT.get(name, name) for name in result["methods"]},
-        monitors=[
-            name for name in result["monitors"]["limits"] if name != "gap_entropy" or result["kind"] != "forecast"
-        ],
-        unit="seconds" if timed else "steps",
-        per="an hour" if timed else "in 3,600 steps",
-        example=EXAMPLE,
     )
 
 

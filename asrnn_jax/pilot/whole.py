@@ -15,29 +15,17 @@ import jax
 
 import asrnn_jax
 from asrnn_jax.pilot import folder, networks, reading
+from asrnn_jax.pilot.checklist import checklist
 from asrnn_jax.pilot.options import Options
 from asrnn_jax.pilot.page import page
 from asrnn_jax.pilot.script import script
 
-FOR_NETWORKS = 0.75
-"""Share of the minutes; the rest is for trees, scores and figures."""
+FOR_NETWORKS, COMPILING = 0.75, 0.2
+"""Share of the minutes, the rest is for trees, scores and figures; and minutes that a network is compiled in."""
 
 
 def pilot(options: Options, *, arguments: Sequence[str] = (), verbose: int = 0) -> dict[str, Any]:
-    """Carries out a pilot, or goes on with one that was stopped, and writes its folder.
-
-    Args:
-      options: what to do.
-      arguments: how it was called, for the page.
-      verbose: 1 shows a progress bar.
-
-    Returns:
-      The result, what ``result.json`` holds.
-
-    Raises:
-      ValueError: data or options that cannot be used; the message says what helps.
-      OSError: files that cannot be read or written. ImportError: the extra [pilot] is not installed.
-    """
+    """See `asrnn_jax.pilot.pilot`."""
     begin = time.monotonic()
     options.check()
     data = reading.read(options)
@@ -48,11 +36,11 @@ def pilot(options: Options, *, arguments: Sequence[str] = (), verbose: int = 0) 
         for i, cell in enumerate(options.cells):
             progress(f"training {cell}")
             left = FOR_NETWORKS * options.minutes - (time.monotonic() - begin) / 60
-            minutes = max(left / (len(options.cells) - i), 0.02 * options.minutes)
+            minutes = max(left / (len(options.cells) - i) - COMPILING, 0.1 * options.minutes)
             trained.append(networks.trained(out, cell, options, data.split.train, minutes))
         progress("methods without recurrence")
         others = kind.grown(data, options, trained[0].estimator.preparation)
-        found = kind.measured(trained, others, data, options, progress)
+        found = measured(kind, trained, others, data, options, progress)
         result = folder.plain(
             {
                 "kind": "forecast" if options.forecast else "classification",
@@ -65,6 +53,54 @@ def pilot(options: Options, *, arguments: Sequence[str] = (), verbose: int = 0) 
         progress("writing the page")
         _write(out, result, options)
     return result
+
+
+def measured(
+    kind: Any,
+    trained: Sequence[networks.Network],
+    others: dict[str, Any],
+    data: reading.Data,
+    options: Options,
+    progress: Callable[[str], None] = lambda said: None,
+) -> dict[str, Any]:
+    """The result of a pilot, but for what does not depend on the networks.
+
+    Args:
+      kind: the module of `classification` or `forecasting`.
+      trained: the networks.
+      others: what methods without recurrence say, by name.
+      data, options: of the pilot.
+      progress: told what comes next.
+    """
+    methods: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
+    for network in trained:
+        progress(f"testing {network.name}")
+        methods[network.name], answers[network.name] = kind.tested(network, data, options)
+    for name, said in others.items():
+        scored, answers[name] = kind.baseline(said, trained[0], data, options)
+        methods[name] = {"kind": "baseline", **scored}
+    best = max(trained, key=lambda network: network.held_out)
+    plain = max(others, key=lambda name: kind.SIGN * methods[name][kind.SCORE]["value"])
+    apart = kind.difference(best, answers[best.name], answers[plain], data, options)
+    progress(f"looking into {best.name}")
+    inside, about = kind.inside(best, data, options), kind.about(best, methods, data, options)
+    model, trips = best.estimator, inside["monitors"]["streams"]["test"]["tripped"]
+    target = model.target if model.history["gap_share"] else None
+    with_resets, without = kind.modes(methods[best.name])
+    return {
+        "answer": {
+            "best": best.name,
+            "baseline": plain,
+            "difference": apart,
+            "verdict": "network" if apart["low"] > 0 else "baseline" if apart["high"] < 0 else "same",
+            "simplest": about["simplest"],
+        },
+        "rules": about["rules"],
+        "methods": methods,
+        "checklist": checklist(model.history, target, with_resets, without, trips),
+        **inside,
+    }
 
 
 def config(options: Options) -> dict[str, Any]:

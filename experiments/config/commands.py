@@ -9,7 +9,7 @@ import tyro
 
 from experiments.choices import check_choices
 from experiments.config.checks import above_zero, check, counts, not_negative
-from experiments.config.parts import Model, Optimizer, Training
+from experiments.config.parts import Model, Optimizer, Stability, Training
 
 Images = Literal["digits", "mnist", "fashion_mnist"]
 Samples = Literal["digits", "mnist", "fashion_mnist", "speech"]
@@ -27,6 +27,7 @@ class Config:
     it; --options are added to the recipe's. With another --cell, only --hidden is kept of the recipe's network."""
     model: tyro.conf.OmitArgPrefixes[Model] = field(default_factory=Model)
     optim: tyro.conf.OmitArgPrefixes[Optimizer] = field(default_factory=Optimizer)
+    stability: tyro.conf.OmitArgPrefixes[Stability] = field(default_factory=Stability)
     training: tyro.conf.OmitArgPrefixes[Training] = field(default_factory=Training)
 
 
@@ -77,6 +78,10 @@ class Pixels(Config):
     """Passes over the training images."""
     validation: int = 0
     """Number of training images that are held out, always the same ones, to choose the epoch to report."""
+    label_smoothing: float = 0.0
+    """Share of each label that is spread over all classes in training. The test's loss has none."""
+    shift: int = 0
+    """Move each training image by up to so many pixels along both axes, at random; what leaves the image is lost."""
     teacher: str | None = None
     """Distillation: a trained network of the same task, whose outputs are learned too. A name of asrnn_jax.pretrained,
     or a file, for example best.safetensors of a run."""
@@ -94,6 +99,9 @@ class Pixels(Config):
         check(0 <= self.teach <= 1, "teach", self.teach, "give a share in [0, 1]")
         above_zero(self, "temperature")
         check(self.validation >= 0, "validation", self.validation, "give at least 0")
+        check(self.shift >= 0, "shift", self.shift, "give at least 0")
+        share = self.label_smoothing
+        check(0 <= share < 1, "label_smoothing", share, "give a share in [0, 1)")
 
 
 @dataclass(frozen=True)

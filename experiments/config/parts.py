@@ -1,4 +1,4 @@
-"""The parts of every run: network, optimiser, training."""
+"""The parts of every run: network, optimiser, stability, training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from experiments.config.options import SPEC, Option, words
 
 OptimizerName = Literal["rmsprop", "adam", "adamw", "nadam", "adagrad", "sgd", "momentum", "lion"]
 Schedule = Literal["constant", "cosine", "linear"]
-Probe = Literal["spectrum", "saturation", "gradient", "norm"]
+Probe = Literal["spectrum", "saturation", "gradient", "norm", "stability"]
+OnDivergence = Literal["stop", "skip", "rollback"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ class Optimizer:
     """Dynamic trivialisation: moves of the base until it is replaced by the nearest orthogonal matrix."""
     freeze: tuple[str, ...] = ()
     """Names of parameters that keep their initial values, for example D_f."""
+    ema: float | None = None
+    """Evaluate and save an exponential moving average of the parameters over steps, with this decay, for example 0.999.
+    Orthogonal matrices stay orthogonal. None: the parameters of the last step."""
 
     def __post_init__(self):
         check_choices(self)
@@ -85,9 +89,56 @@ class Optimizer:
         check(0 <= self.decay < 1, "decay", self.decay, "give a number in [0, 1)")
         not_negative(self, "weight_decay")
         check(self.warmup >= 0, "warmup", self.warmup, "give at least 0")
+        check(self.ema is None or 0 <= self.ema < 1, "ema", self.ema, "give a number in [0, 1)")
         decays = self.optimizer in ("adamw", "lion")
         check(decays or self.weight_decay == 0, "weight_decay", self.weight_decay, "it belongs to adamw and lion")
         counts(self, "rebase_every", "project_every")
+
+
+@dataclass(frozen=True)
+class Stability:
+    """What keeps a run from diverging, and what it does when it diverges all the same."""
+
+    on_divergence: OnDivergence = "stop"
+    """When a number is no longer finite. stop: the run ends, with its last checkpoint. skip: batches whose gradient is
+    not finite, or 10 times its running norm or more, are left out. rollback: the run goes back to its last checkpoint
+    and on from there at half the rate; it also saves one at each evaluation. Both are told in metrics.jsonl, and are
+    the same in a run that is resumed."""
+    recoveries: int | None = None
+    """Batches that may be left out, or times that the run may go back; after more it stops. None: 100 batches, 10
+    times."""
+    lyapunov_penalty: float = 0.0
+    """Weight of the mean square of the largest Lyapunov exponents in the loss, which holds them near 0 (gradient
+    flossing). It is taken of the first 8 sequences of a batch."""
+    lyapunov_exponents: int = 1
+    """--lyapunov-penalty: how many exponents."""
+    lyapunov_bound: float | None = None
+    """--lyapunov-penalty: only what exceeds this counts, in nats a step. None: they are held near 0."""
+    jacobian_penalty: float = 0.0
+    """Weight of a penalty on the singular values of single steps, which holds them near 1. It is taken of every eighth
+    step of the first 8 sequences of a batch."""
+    jacobian_bound: float | None = None
+    """--jacobian-penalty: only the largest counts, and only what exceeds this. None: all are held near 1."""
+    penalty_every: int = 1
+    """Steps of the optimiser from one with the penalties to the next."""
+
+    def __post_init__(self):
+        check_choices(self)
+        counts(self, "recoveries", "lyapunov_exponents", "penalty_every")
+        not_negative(self, "lyapunov_penalty", "jacobian_penalty")
+        recovers = self.on_divergence != "stop"
+        check(
+            recovers or self.recoveries is None, "recoveries", self.recoveries, "add --on-divergence skip or rollback"
+        )
+        for kind, names in (("lyapunov", ("exponents", "bound")), ("jacobian", ("bound",))):
+            for name in (f"{kind}_{each}" for each in names):
+                value, alone = getattr(self, name), getattr(self, f"{kind}_penalty") == 0
+                check(not alone or value == getattr(Stability, name), name, value, f"it belongs to --{kind}-penalty")
+        finite = self.lyapunov_bound is None or math.isfinite(self.lyapunov_bound)
+        check(finite, "lyapunov_bound", self.lyapunov_bound, "give a finite number")
+        above_zero(self, "jacobian_bound")
+        penalised = self.lyapunov_penalty > 0 or self.jacobian_penalty > 0
+        check(penalised or self.penalty_every == 1, "penalty_every", self.penalty_every, "add a penalty")
 
 
 @dataclass(frozen=True)
@@ -110,8 +161,9 @@ class Training:
     """Go on with the run in --out. The result is the same, bit for bit, as without the interruption."""
     probe: tuple[Probe, ...] = ()
     """What to record from inside the network while it trains, on two test sequences: spectrum (singular values of the
-    Jacobian), saturation, gradient (how far back in time it reaches), norm (of the state). Recording all four takes
-    half as long as a training step: 0.05 s at the paper's size (784 steps, 122 units) on two CPU cores."""
+    Jacobian), saturation, gradient (how far back in time it reaches), norm (of the state), stability (the largest
+    Lyapunov exponent and singular value, the condition number of asRNN's D_f). Recording the first four takes half as
+    long as a training step: 0.05 s at the paper's size (784 steps, 122 units) on two CPU cores."""
     probe_every: int = 100
     """Steps between recordings."""
     devices: int | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.config.commands import COMMANDS, Config, command
 from experiments.config.options import current
-from experiments.config.parts import Model, Optimizer, Training
+from experiments.config.parts import Model, Optimizer, Stability, Training
 from experiments.errors import UsageError
 
 # Fields that say where and how a run is carried out, not what it computes.
@@ -29,7 +29,7 @@ def from_json(values: dict[str, Any]) -> Config:
     Raises:
       UsageError: not such values, or a field this version does not know.
     """
-    parts = {"model": Model, "optim": Optimizer, "training": Training}
+    parts = {"model": Model, "optim": Optimizer, "stability": Stability, "training": Training}
     try:
         kind = COMMANDS[values["command"]]
         fields = {name: value for name, value in values.items() if name != "command"}

@@ -47,6 +47,7 @@ def summary(folder: Path) -> str:
         "mnist": mnist.mnist(runs, folder),
         "ablation": sections.ablation(runs),
         "sensitivity": sensitivity.sensitivity(runs, folder),
+        "stability": sections.stability(runs),
         "text": sections.text(runs),
         "distillation": sections.distillation(runs),
     }

@@ -30,6 +30,8 @@ def pixels_task(config: Pixels) -> Task:
     settings = {"kind": "pixels", "rows": config.rows, "permutation": permutation, "scale": 255.0}
     make = features.of({"features": settings})
     size, total = config.training.batch, len(images.train_labels)
+    if config.shift >= min(height, width):
+        raise UsageError(f"--shift {config.shift}: images have {height} x {width} pixels; give less.")
     if total - config.validation < size:
         raise UsageError(
             f"--batch {size} --validation {config.validation}: {config.dataset} has only {total} training images; "
@@ -47,7 +49,8 @@ def pixels_task(config: Pixels) -> Task:
     def batch(step):
         order = shuffled(step // epoch)
         chosen = kept[np.sort(order[(step % epoch) * size : (step % epoch + 1) * size])]
-        return images.train_images[chosen], images.train_labels[chosen]
+        seed = [config.training.seed, 1, step]
+        return moved(images.train_images[chosen], config.shift, seed), images.train_labels[chosen]
 
     def valid():
         return _in_order(images.train_images[held_out], images.train_labels[held_out])
@@ -57,10 +60,10 @@ def pixels_task(config: Pixels) -> Task:
 
     teacher = _teacher(config, width if config.rows else 1, images.classes)
 
-    def loss(apply, params, batch, memory=(), control=(), teacher=teacher):
+    def loss(apply, params, batch, memory=(), control=(), teacher=teacher, smoothing=config.label_smoothing):
         labels = batch[1]
         _, logits = apply(params, xs(batch), outputs="last")
-        ce = cross_entropy(logits, labels)
+        ce = cross_entropy(logits, labels, smoothing)
         if teacher is not None:
             ce = distilled(ce, logits, teacher(xs(batch)), config.teach, config.temperature)
         return ce, {"accuracy": (logits.argmax(-1) == labels).astype(jnp.float32)}, memory
@@ -78,13 +81,24 @@ def pixels_task(config: Pixels) -> Task:
         valid=valid if config.validation else None,
         xs=xs,
         loss=loss,
-        test_loss=partial(loss, teacher=None),
+        test_loss=partial(loss, teacher=None, smoothing=0.0),
         metric="accuracy",
         better="max",
         baseline=("chance", 1 / images.classes),
         features=settings,
         labels=LABELS[config.dataset],
     )
+
+
+def moved(images: np.ndarray, most: int, seed: list[int]) -> np.ndarray:
+    """Images ``(B, height, width)``, each moved by up to `most` pixels along both axes; 0 comes in."""
+    if most == 0:
+        return images
+    size = 2 * most + 1
+    padded = np.pad(images, ((0, 0), (most, most), (most, most)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, images.shape[1:], axis=(1, 2))  # (B, size, size, h, w)
+    down, right = np.random.default_rng(seed).integers(0, size, (2, len(images)))
+    return windows[np.arange(len(images)), down, right]
 
 
 def _teacher(config: Pixels, inputs: int, classes: int) -> Callable[[jax.Array], jax.Array] | None:

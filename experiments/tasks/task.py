@@ -87,9 +87,11 @@ def afresh(begins: Sequence[jax.Array], steps: int) -> dict[str, jax.Array]:
     return {"reset": begins[0][:, None] & (jnp.arange(steps) == 0)[None]} if begins else {}
 
 
-def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:
     """Cross-entropy ``(...)`` in nats of logits ``(..., O)`` and labels ``(...)``.
 
-    With one-hot labels, because the gradient of picking by index is a scatter, slow to compile and to run on CPU.
+    With one-hot labels, because the gradient of picking by index is a scatter, slow to compile and to run on CPU. A
+    share `smoothing` of each is spread over all classes.
     """
-    return optax.softmax_cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]))
+    targets = jax.nn.one_hot(labels, logits.shape[-1])
+    return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, smoothing) if smoothing else targets)

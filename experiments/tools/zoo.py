@@ -77,7 +77,9 @@ class Zoo:
 # What cells need beside the common recipe to be what their papers use: model fields for both tasks, and for digits.
 DEEP = {"residual": True, "layers": 2, "hidden": 64}  # mixing between units is left to the layers
 BOTH: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("min_gru", "min_lstm", "lru", "s5", "rg_lru"), DEEP),
+    **dict.fromkeys(
+        ("min_gru", "min_lstm", "lru", "s5", "s4d", "s6", "linoss", "rg_lru", "mlstm", "gated_delta", "attention"), DEEP
+    ),
     "indrnn": {**DEEP, "options": {"least": 0.95, "bound": 1.01}},
     "cornn": {
         "options": {"dt": 0.3, "gamma": 1.0, "epsilon": 1.0}

@@ -95,16 +95,17 @@ class Checkpoints:
                 warnings.warn(f"{e}; the one before it is taken", stacklevel=2)
                 continue
             if resuming:
-                self._set_aside([s for s in self._manager.all_steps() if s > step])
+                self.set_aside([s for s in self._manager.all_steps() if s > step], "damaged")
             leaves = [jax.numpy.asarray(arrays[name]) for name, _ in named(like)]
             return step, jax.tree.unflatten(jax.tree.structure(like), leaves)
         if failures:
             raise DamagedError(f"{'; '.join(failures)}: no checkpoint is whole, start again in a new folder.")
         return None
 
-    def _set_aside(self, steps: list[int]) -> None:
+    def set_aside(self, steps: list[int], why: str) -> None:
+        """Renames the checkpoints of these steps, so that the run can save them again."""
         for step in steps:
-            names = (self._folder / (f"{step}.damaged" + (f"-{i}" if i else "")) for i in itertools.count())
+            names = (self._folder / (f"{step}.{why}" + (f"-{i}" if i else "")) for i in itertools.count())
             (self._folder / str(step)).rename(next(path for path in names if not path.exists()))
         self._manager.reload()
 
@@ -151,6 +152,10 @@ class Checkpoints:
     def latest(self) -> int | None:
         """The newest step saved."""
         return self._manager.latest_step()
+
+    def steps(self) -> list[int]:
+        """All steps saved, ascending."""
+        return sorted(self._manager.all_steps())
 
     def close(self) -> None:
         self._manager.close()

@@ -17,7 +17,6 @@ from experiments.report.curves import learning_curves
 from experiments.tasks.task import Task
 from experiments.training import probes
 from experiments.training.model import network
-from experiments.training.steps import State
 
 
 class Best:
@@ -47,8 +46,8 @@ class Best:
         pretrained.save(self._file, arguments, jax.device_get(params), card)
 
 
-def finish(config: Config, task: Task, state: State, folder: Path) -> dict[str, Any]:
-    """Writes result.json and the figures of a run that has come to its end, and returns the result."""
+def finish(config: Config, task: Task, params: Any, folder: Path) -> dict[str, Any]:
+    """Writes result.json and the figures of a run that has come to its end with `params`, and returns the result."""
     lines = [line for line in read_metrics(folder / "metrics.jsonl") if f"test_{task.metric}" in line]
     pick = max if task.better == "max" else min
     best = pick(lines, key=lambda line: line[f"test_{task.metric}"])
@@ -58,7 +57,7 @@ def finish(config: Config, task: Task, state: State, folder: Path) -> dict[str, 
         "task": task.title,
         "cell": config.model.cell,
         "hidden": config.model.hidden,
-        "parameters": asrnn_jax.optim.count(state.params),
+        "parameters": asrnn_jax.optim.count(params),
         "seed": config.training.seed,
         "steps": task.steps,
         "epochs": None if task.epoch is None else task.steps // task.epoch,
@@ -68,7 +67,7 @@ def finish(config: Config, task: Task, state: State, folder: Path) -> dict[str, 
         "best": best,
         "selected": selected,
         "final": lines[-1],
-        "params_sha256": hashes.of_values(state.params),
+        "params_sha256": hashes.of_values(params),
         "versions": {"asrnn_jax": asrnn_jax.__version__, "jax": jax.__version__},
     }
     write_json(folder / "result.json", result)

@@ -16,7 +16,9 @@ from asrnn_jax.cell import Cell
 from experiments.folder import Metrics, read_metrics
 from experiments.report.drawing import pyplot, save
 from experiments.tasks.task import Task
+from experiments.training.watch import condition_numbers
 
+NAMES = {"sigma": "largest singular value", "kappa": "condition number of D_f"}
 SEQUENCES = 2  # of the first test batch, that all quantities are taken of
 STEPS = 16  # Jacobians of each sequence
 
@@ -57,11 +59,23 @@ def _norm(cell: Cell, params: Any, xs: jax.Array) -> dict[str, Any]:
     return {"norm": float(drift.norm.mean()), "norm growth": float(drift.growth.mean())}
 
 
+def _stability(cell: Cell, params: Any, xs: jax.Array) -> dict[str, Any]:
+    """The largest Lyapunov exponent, the largest singular value of dh_t / dh_{t-1}, and the condition number of D_f."""
+    steps, every = xs.shape[1], max(1, xs.shape[1] // STEPS)
+    found = {"sigma": float(analysis.jacobian_spectrum(cell, params, xs, surrogate=True, every=every).max())}
+    if steps >= 12:  # without a tenth, at least 10
+        exponents = analysis.lyapunov_spectrum(cell, params, xs, k=1, surrogate=True).exponents
+        found["lyapunov"] = float(exponents.mean())
+    conditions = condition_numbers(cell)
+    return found if conditions is None else found | {"kappa": float(conditions(params).max())}
+
+
 PROBES: dict[str, Callable[[Cell, Any, jax.Array], dict[str, Any]]] = {
     "spectrum": _spectrum,
     "saturation": _saturation,
     "gradient": _gradient,
     "norm": _norm,
+    "stability": _stability,
 }
 
 
@@ -106,6 +120,8 @@ def draw(folder: Path, out: Path) -> None:
         [key for key in keys if key.startswith("saturated")],
         [key for key in keys if key == "gradient"],
         [key for key in keys if key.startswith("norm")],
+        [key for key in keys if key == "lyapunov"],
+        [key for key in keys if key in ("sigma", "kappa")],
     ]
     panels = [panel for panel in panels if panel]
     if not panels:
@@ -119,6 +135,10 @@ def draw(folder: Path, out: Path) -> None:
             continue
         curves = {key: (steps, [line[key] for line in lines]) for key in panel}
         label = "share of units and steps" if panel[0].startswith("saturated") else "|h|, and its growth"
+        label = "largest Lyapunov exponent" if panel == ["lyapunov"] else label
+        if "sigma" in panel:
+            curves = {NAMES[key]: (steps, np.log10([line[key] for line in lines])) for key in panel}
+            label = r"$\log_{10}$"
         if panel == ["gradient"]:
             values = np.array([line["gradient"] for line in lines], float).T
             curves = {name: (steps, value) for name, value in zip(("t = 0", "t = T / 2", "t = T - 1"), values)}

@@ -16,6 +16,8 @@ from asrnn_jax.cell import Cell
 from experiments import machine
 from experiments.config import Config
 from experiments.tasks.task import Task
+from experiments.training import recovery
+from experiments.training.penalties import make_penalty
 
 
 class State(NamedTuple):
@@ -27,6 +29,8 @@ class State(NamedTuple):
     sums: dict[str, jax.Array]  # of the metrics since the last log line
     memory: Any = ()  # what a task carries from batch to batch, `Begun` where what a batch begins from is drawn
     control: Any = ()  # what follows the metrics
+    average: Any = ()  # of the params over steps, with --ema
+    recovery: Any = ()  # of --on-divergence skip and rollback
 
 
 class Begun(NamedTuple):
@@ -43,9 +47,34 @@ def initial(config: Config, task: Task, cell: Cell, optimizer: optax.GradientTra
     memory = () if task.memory is None else task.memory(cell, params)
     control = () if task.control is None else task.control.init()
     _, metrics, _ = jax.eval_shape(partial(task.loss, apply), params, task.batch(0), memory, control)
-    sums = {name: jnp.zeros(()) for name in ("loss", *metrics)}
+    more = [
+        name for name, there in (("penalty", make_penalty(config, task, cell)), ("skipped", skips(config))) if there
+    ]
+    sums = {name: jnp.zeros(()) for name in ("loss", *metrics, *more)}
     memory = memory if task.starts is None else Begun(memory, task.starts.init(memory))
-    return State(params, optimizer.init(params), jnp.zeros((), jnp.int32), sums, memory, control)
+    averages = averaging(config, cell)
+    average = () if averages is None else averages.init(params)
+    kept = recovery.initial(config.stability)
+    return State(params, optimizer.init(params), jnp.zeros((), jnp.int32), sums, memory, control, average, kept)
+
+
+def skips(config: Config) -> bool:
+    """Whether a run leaves batches out."""
+    return config.stability.on_divergence == "skip"
+
+
+def averaging(config: Config, cell: Cell) -> asrnn_jax.optim.Average | None:
+    """The average of the params that a run keeps; None: it keeps none."""
+    return None if config.optim.ema is None else asrnn_jax.optim.average(cell, config.optim.ema)
+
+
+def make_result(config: Config, cell: Cell) -> Callable[[State], Any]:
+    """``state -> params``: those that are evaluated and saved, the averages where a run keeps them."""
+    averages = averaging(config, cell)
+    if averages is None:
+        return lambda state: state.params
+    mean = jax.jit(averages.params)
+    return lambda state: mean(state.average)
 
 
 def shards(rows: int, task: Task, cell: Cell) -> int:
@@ -74,13 +103,17 @@ def make_step(
         apply = partial(asrnn_jax.run, cell, key=dropout)
         loss, metrics, memory = task.loss(apply, params, batch, memory, control)
         metrics = {name: value.mean() for name, value in {"loss": loss, **metrics}.items()}
-        return metrics["loss"], (metrics, memory)
+        if penalty is None:
+            return metrics["loss"], (metrics, memory)
+        added = penalty(params, batch, step)
+        return metrics["loss"] + added, (metrics | {"penalty": added}, memory)
 
     def value_and_gradient(params, *others):
         (_, (metrics, memory)), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params, *others)
         return (metrics, gradient), memory
 
     gradients = parallel.carried(value_and_gradient, devices)
+    averages, penalty = averaging(config, cell), make_penalty(config, task, cell)
 
     def begun(state: State) -> Begun:
         """What the batch begins from, over all its rows, before devices share them."""
@@ -94,14 +127,21 @@ def make_step(
         first, starts = begun(state)
         (metrics, gradient), memory = gradients(state.params, batch, first, state.step, state.control)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        if config.stability.on_divergence == "rollback":
+            updates = jax.tree.map(lambda u: u * state.recovery.rate.astype(u.dtype), updates)
         params: Any = optax.apply_updates(state.params, updates)
         done = state.step + 1
         params = asrnn_jax.optim.rebase(cell, params, done, config.optim.rebase_every, config.optim.project_every)
-        sums = {name: state.sums[name] + metrics[name] for name in state.sums}
-        metrics = metrics | {"gradient_norm": optax.tree.norm(gradient)}
+        average = () if averages is None else averages.update(params, state.average)
+        norm = optax.tree.norm(gradient)
         control = state.control if task.control is None else task.control.update(metrics, state.control)
+        sums = {name: state.sums[name] + metrics[name] for name in metrics}
         memory = memory if task.starts is None else Begun(memory, starts)
-        return State(params, opt_state, done, sums, memory, control), metrics
+        new = State(params, opt_state, done, sums, memory, control, average, state.recovery)
+        if skips(config):
+            new, skipped = recovery.judged(state, new, norm)
+            metrics = metrics | {"skipped": skipped}
+        return new, metrics | {"gradient_norm": norm}
 
     return step
 

@@ -1,21 +1,17 @@
-"""The training loop: one run from a config to its folder, resumable bit for bit."""
+"""One run from a config to its folder, resumable bit for bit."""
 
 from __future__ import annotations
 
-import shlex
-import signal
 import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-from tqdm import tqdm
 
-from asrnn_jax import parallel
 from asrnn_jax.cell import Cell
 from experiments import machine
 from experiments.config import Config, command, differences, to_json
@@ -23,14 +19,15 @@ from experiments.errors import DivergedError, StoppedError, UsageError, disk_ful
 from experiments.folder import Clock, Metrics, alone, made, read_json, write_json
 from experiments.tasks import make_task
 from experiments.tasks.task import Task
-from experiments.training import divergence
+from experiments.training import divergence, recovery
 from experiments.training.checkpoints import Checkpoints
+from experiments.training.loop import Records, Run, loop
 from experiments.training.model import make_model
 from experiments.training.optimizer import make_optimizer
-from experiments.training.outcome import Best, finish
+from experiments.training.outcome import finish
 from experiments.training.probes import Probes
-from experiments.training.signals import caught_signals
-from experiments.training.steps import State, exchanged, initial, make_evaluate, make_step, of_shares, shards
+from experiments.training.steps import State, exchanged, initial, make_evaluate, make_result, make_step, shards
+from experiments.training.watch import Watch
 
 
 def default_folder(config: Config) -> str:
@@ -68,28 +65,57 @@ def _train(config: Config, task: Task, cell: Cell, optimizer) -> dict[str, Any]:
 
 
 def _carry_out(config: Config, task: Task, cell: Cell, optimizer, folder: Path) -> dict[str, Any]:
-    state = initial(config, task, cell, optimizer)
     checkpoints = Checkpoints(folder / "checkpoints", config)
+    programs = make_step(config, task, cell, optimizer), make_evaluate(task, cell), make_result(config, cell)
+    run = Run(config, task, cell, optimizer, folder, checkpoints, *programs)
     try:
-        found = _restored(checkpoints, folder, state, resuming=True) if config.training.resume else None
-        step, state = machine.broadcast_from_process_0(found or (0, state))
-        with _accounted(config, task, folder, checkpoints):
-            metrics = Metrics(folder / "metrics.jsonl", step)
-            if machine.first() and max(metrics.last, 0) < step // config.training.log_every * config.training.log_every:
-                what = f"{folder}/metrics.jsonl ends before the checkpoint of step {step}"
-                raise UsageError(f"{what}: lines have been lost.")
-            wanted = config.training.probe if machine.first() else ()
-            probes = Probes(wanted, config.training.probe_every, task, cell, folder / "probes.jsonl", step)
-            try:
-                state = _loop(config, task, cell, optimizer, state, folder, checkpoints, metrics, probes)
-            except divergence.NotFiniteError as e:
-                raise _diverged(e, config, task, cell, optimizer, folder, checkpoints) from e
-            finally:
-                probes.close()
-                metrics.close()
-            return finish(config, task, state, folder)
+        step, state = _at_checkpoint(run, resuming=config.training.resume)
+        with _accounted(run):
+            state = _trained(run, step, state)
+            return finish(config, task, run.result(state), folder)
     finally:
         checkpoints.close()
+
+
+def _at_checkpoint(run: Run, resuming: bool) -> tuple[int, State]:
+    """The newest checkpoint, if the run goes on with one; else the start."""
+    state = initial(run.config, run.task, run.cell, run.optimizer)
+    found = _restored(run.checkpoints, run.folder, state, resuming=True) if resuming else None
+    return machine.broadcast_from_process_0(found or (0, state))
+
+
+def _trained(run: Run, step: int, state: State) -> State:
+    """The state after the last step, after rollbacks if need be.
+
+    Raises:
+      UsageError: lines of the metrics have been lost.
+      DivergedError: it has diverged.
+    """
+    log_every = run.config.training.log_every
+    devices = shards(run.config.training.batch, run.task, run.cell)
+    about = {"devices": devices, "bytes_exchanged_a_step": exchanged(state, devices)}
+    clock, file = Clock(run.folder / "timing.json", about), run.folder / "rollbacks.jsonl"
+    rollbacks = recovery.Rollbacks(run.config.stability, file, run.checkpoints, run.eval_every)
+    watch = Watch(run.cell)
+    while True:
+        metrics = Metrics(run.folder / "metrics.jsonl", step)
+        if machine.first() and max(metrics.last, 0) < step // log_every * log_every:
+            what = f"{run.folder}/metrics.jsonl ends before the checkpoint of step {step}"
+            raise UsageError(f"{what}: lines have been lost.")
+        wanted = run.config.training.probe if machine.first() else ()
+        every, path = run.config.training.probe_every, run.folder / "probes.jsonl"
+        probes = Probes(wanted, every, run.task, run.cell, path, step)
+        rate = recovery.rate(state)
+        try:
+            return loop(run, state, Records(metrics, probes, clock, watch))
+        except divergence.NotFiniteError as e:
+            first = _replayed(run, e) or e
+            if not rollbacks.possible(rate):
+                raise _diverged(run, first) from e
+            step, state = rollbacks.back(first, rate, partial(_at_checkpoint, run, resuming=True))
+        finally:
+            probes.close()
+            metrics.close()
 
 
 def _restored(checkpoints: Checkpoints, folder: Path, like: State, resuming: bool = False) -> tuple[int, State] | None:
@@ -100,7 +126,7 @@ def _restored(checkpoints: Checkpoints, folder: Path, like: State, resuming: boo
 
 
 @contextmanager
-def _accounted(config: Config, task: Task, folder: Path, checkpoints: Checkpoints):
+def _accounted(run: Run):
     """Says up to which step a run is saved when anything ends it early.
 
     Raises:
@@ -111,13 +137,12 @@ def _accounted(config: Config, task: Task, folder: Path, checkpoints: Checkpoint
     except (UsageError, DivergedError, SystemExit):  # which have said so
         raise
     except BaseException as e:
-        last = checkpoints.latest()
-        kept = f"saved up to step {last} of {task.steps}" if last else "not saved"
-        again = f"go on with: python -m experiments {command(config)} --out {shlex.quote(str(folder))} --resume"
-        said = f"the run is {kept}; {again}" if last else f"the run is {kept}: start it again"
+        last = run.checkpoints.latest()
+        kept = f"saved up to step {last} of {run.task.steps}" if last else "not saved"
+        said = f"the run is {kept}; go on with: {run.again()}" if last else f"the run is {kept}: start it again"
         if isinstance(e, OSError):
             remedy = "Make room: " if disk_full(e) else ""
-            raise StoppedError(f"{folder}: {e}. {remedy}{said}") from e
+            raise StoppedError(f"{run.folder}: {e}. {remedy}{said}") from e
         if isinstance(e, jax.errors.JaxRuntimeError) and machine.processes() > 1:
             said = f"{said}, in all processes" if machine.first() else "the first process says how to go on"
             raise StoppedError(f"another process of this run is gone ({str(e).splitlines()[0][:100]}): {said}") from e
@@ -125,23 +150,24 @@ def _accounted(config: Config, task: Task, folder: Path, checkpoints: Checkpoint
         raise
 
 
-def _diverged(
-    e: divergence.NotFiniteError, config: Config, task: Task, cell: Cell, optimizer, folder: Path, checkpoints
-) -> DivergedError:
-    last = checkpoints.latest()
+def _replayed(run: Run, e: divergence.NotFiniteError) -> divergence.NotFiniteError | None:
+    """The first number that is not finite after the last checkpoint, and its step; None where that cannot be found."""
+    if machine.processes() > 1:
+        return None
+    state = initial(run.config, run.task, run.cell, run.optimizer)
+    start, state = run.checkpoints.restore(state) or (0, state)
+    return divergence.replay(start, state, e.step, run.train_step, run.task.batch, run.folder)
+
+
+def _diverged(run: Run, e: divergence.NotFiniteError) -> DivergedError:
+    last, again = run.checkpoints.latest(), ""
     kept = "no checkpoint had been saved" if last is None else f"the checkpoint of step {last} is kept"
-    what, again = str(e), ""
     if machine.processes() == 1:
-        state = initial(config, task, cell, optimizer)
-        start, state = checkpoints.restore(state) or (0, state)
-        train_step = make_step(config, task, cell, optimizer)
-        what = divergence.replay(start, state, e.step, train_step, task.batch, folder) or what
-        out = shlex.quote(str(folder))
-        again = f", its batch is in {folder / divergence.FILE}"
-        if last is not None:
-            again += f", python -m experiments {command(config)} --out {out} --resume replays it"
+        again = f", its batch is in {run.folder / divergence.FILE}"
+        again += "" if last is None else f", {run.again()} replays it"
+    helps = "" if run.config.stability.on_divergence != "stop" else ", --on-divergence rollback"
     return DivergedError(
-        f"{what}: training has diverged; {kept}{again}. Start again with a smaller --lr, a smaller --clip, or for "
+        f"{e}: training has diverged; {kept}{again}. Start again with a smaller --lr, a smaller --clip{helps}, or for "
         "asRNN --options saturation=bounded."
     )
 
@@ -163,7 +189,7 @@ def trained(config: Config) -> tuple[Any, Any]:
         checkpoints.close()
     if found is None:
         raise UsageError(f"{config.training.out} has no checkpoint: train it again.")
-    return cell, found[1].params
+    return cell, make_result(config, cell)(found[1])
 
 
 def _folder(config: Config) -> Path:
@@ -196,73 +222,3 @@ def _begin(config: Config, folder: Path) -> None:
         (folder / "figures").mkdir()
     except OSError as e:
         raise UsageError(f"--out {folder} cannot be written ({e.strerror}): give another folder.") from e
-
-
-def _loop(
-    config, task: Task, cell: Cell, optimizer, state: State, folder: Path, checkpoints, metrics: Metrics, probes: Probes
-) -> State:
-    train_step, evaluate = make_step(config, task, cell, optimizer), make_evaluate(task, cell)
-    log_every = config.training.log_every
-    eval_every = config.training.eval_every or task.epoch or max(1, task.steps // 10)
-    step, logged = int(state.step), int(state.step) // log_every * log_every
-    devices = shards(config.training.batch, task, cell)
-    about = {"devices": devices, "bytes_exchanged_a_step": exchanged(state, devices)}
-    clock = Clock(folder / "timing.json", about)
-    shown: dict[str, str] = {}
-    with (
-        caught_signals() as caught,
-        tqdm(
-            total=task.steps,
-            initial=step,
-            desc=config.model.cell,
-            unit="step",
-            mininterval=0.5 if sys.stderr.isatty() else 30,
-            disable=not machine.first(),
-        ) as bar,
-    ):
-        best = Best(config, task, folder, step)
-        probes.at(step, state.params)
-        while step < task.steps:
-            batch = jax.block_until_ready(parallel.replicate(task.batch(step)))
-            # One program at a time: XLA's CPU devices, which share threads, can block each other in two of them.
-            state, now = jax.block_until_ready(train_step(state, batch))
-            step += 1
-            bar.update()
-            last = step == task.steps
-            stop = machine.any_process(bool(caught)) if step % log_every == 0 or machine.processes() == 1 else False
-            if step % log_every == 0 or last:
-                means = {name: float(total) / (step - logged) for name, total in state.sums.items()}
-                divergence.check(means, step)
-                means = of_shares(means, task)
-                divergence.check_gradient(float(now["gradient_norm"]), step)
-                metrics.write(step, **{f"train_{name}": value for name, value in means.items()})
-                state, logged = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums)), step
-                shown |= {name: f"{value:.4g}" for name, value in means.items()}
-                bar.set_postfix(shown, refresh=False)
-            if step % eval_every == 0 or last:
-                tested = evaluate(state.params)
-                divergence.check(tested, step)
-                metrics.write(step, **tested)
-                best.offer(step, tested, state.params)
-                shown |= {f"test_{task.metric}": f"{tested[f'test_{task.metric}']:.4g}"}
-                bar.set_postfix(shown, refresh=False)
-            probes.at(step, state.params)
-            if step % config.training.checkpoint_every == 0 or last or stop:
-                divergence.check({f"{name} of the batch": value for name, value in now.items()}, step)
-                divergence.check(divergence.broken(state), step)
-                metrics.sync()
-                probes.sync()
-                checkpoints.save(step, state)
-                clock.save()
-            if stop and not last:
-                bar.close()
-                by = caught[0] if caught else signal.SIGTERM  # which another process was sent
-                if not machine.first():
-                    raise SystemExit(128 + by)
-                print(
-                    f"stopped by {by.name} and saved at step {step} of {task.steps}; go on with: python -m "
-                    f"experiments {command(config)} --out {shlex.quote(str(folder))} --resume",
-                    file=sys.stderr,
-                )
-                raise SystemExit(128 + by)
-    return state

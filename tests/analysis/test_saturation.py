@@ -8,10 +8,12 @@ import pytest
 import asrnn_jax
 from asrnn_jax import analysis, cells
 from tests.naive.row import gates, sigma
+from tests.quick import quickly
 from tests.test_laws import FIRST_ROWS, inputs, make
 
 N = 6
-RANGES = {"tanh": (-1, 1), "gate": (0, 1), "spike": (0, 1)}
+# One of each kind of nonlinearity.
+QUICK = ("tanh_rnn", "irnn", "lstm", "gru", "urnn", "asrnn", "alif", "surprisal", "cornn")
 
 
 def test_lstm_gates_are_those_of_the_equation():
@@ -34,7 +36,7 @@ def test_lstm_gates_are_those_of_the_equation():
     np.testing.assert_allclose(forget.over_time().slope, forget.slope.mean((0, 2)), rtol=1e-12)
 
 
-@pytest.mark.parametrize("row", FIRST_ROWS, ids=lambda row: row.id)
+@quickly("row", QUICK, FIRST_ROWS)
 def test_slopes_are_the_derivative_of_the_output_by_its_sums(row):
     """Where one nonlinearity ends the step, its slope is the derivative of `update` by a, which is elementwise."""
     cell, params = make(row)
@@ -129,7 +131,8 @@ def test_matrix_properties_have_their_known_values():
     np.testing.assert_allclose(analysis.non_normality(both), [0, 1], atol=1e-7)
     np.testing.assert_allclose(analysis.spectral_radius(both), [1, 0], atol=1e-3)
     jordan = np.array([[0.0, 2.0], [0.0, 0.0]])  # its numerical range is the unit disc
-    np.testing.assert_allclose(np.abs(analysis.numerical_range(jordan, 12)), 1, rtol=1e-10)
+    turns = np.exp(2j * np.pi * np.arange(12) / 12)  # a point of the circle each
+    np.testing.assert_allclose(turns * analysis.numerical_range(jordan, 12), 1, atol=1e-10)
     normal = np.diag([1.0, -2.0, 3.0])  # the hull of the eigenvalues
     points = np.asarray(analysis.numerical_range(normal, 32))
     assert set(np.round(points, 12)) <= {1, -2, 3}

@@ -180,6 +180,7 @@ def test_the_command_on_a_network_of_the_package(name, score, tmp_path, capsys):
     assert score in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_command_on_a_table(tmp_path, capsys):
     """A saved network and rows of two streams, not in order: the numbers are those of the arrays."""
     arguments = {"cell": "gru", "inputs": 2, "hidden": 4, "outputs": 3}
@@ -228,6 +229,7 @@ def test_what_the_command_refuses_is_one_line(tmp_path, capsys, flags, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_audit_needs_no_matplotlib_and_no_onnx():
     code = (
         "import sys, asrnn_jax.audit; print(sorted({'matplotlib', 'onnxruntime', 'tqdm', 'torch'} & set(sys.modules)))"

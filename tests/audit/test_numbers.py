@@ -19,7 +19,8 @@ QUICK = (streaming.never(), streaming.oracle(), streaming.on_entropy(0.5, 2))
 MORE = (streaming.never(), streaming.periodic(63), streaming.on_energy(-1.5), streaming.on_saturation(0.4, 2))
 
 
-@pytest.mark.parametrize("policies", [QUICK, pytest.param(MORE, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("policies", [QUICK, MORE])
 def test_accuracies_are_those_of_the_tables_of_never_reset(policies):
     """A network of the package on samples that it half knows: noise, of the class that it says to most of it."""
     model, params, _ = pretrained.load("fashion-gru")
@@ -215,6 +216,7 @@ def test_fewer_false_alarms_are_better():
     assert found.verdict.need is audit.Need.HELPS
 
 
+@pytest.mark.slow
 def test_endless_streams_are_as_their_arrays():
     cell = of_cell(cells.with_output(cells.gru(3, 5), 4), cells.with_output(cells.gru(3, 5), 4).init(jax.random.key(0)))
     streams = toys.streams(0, number=4)

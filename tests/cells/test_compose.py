@@ -8,6 +8,7 @@ import pytest
 import asrnn_jax
 from asrnn_jax import cells, run
 from tests.naive import TABLE
+from tests.quick import quickly
 from tests.test_laws import close, flags, inputs, make, of
 
 F64 = jnp.float64
@@ -96,7 +97,7 @@ def test_layers_drop_independently():
     assert abs(float(((added == 0) == (first == 0)).mean()) - (0.75**2 + 0.25**2)) < 0.05
 
 
-@pytest.mark.parametrize("name", ["asrnn", "lstm", "urnn"])
+@quickly("name", ["lstm"], ("asrnn", "lstm", "urnn"))
 def test_a_trained_start_is_where_sequences_begin_and_begin_again(name):
     cell, _ = make(next(of(row) for row in TABLE if row.cell == name))
     started = cells.with_trained_start(cell, dtype=F64)
@@ -153,12 +154,9 @@ def test_what_does_not_fit_is_named(call, error, message):
 @pytest.mark.parametrize(
     "around",
     [
-        lambda cell: cell,
         lambda cell: cells.stack([cells.gru(3, 3), cell]),
         cells.bidirectional,
-        cells.residual,
-        lambda cell: cells.with_input(cell, 2),
-        lambda cell: cells.with_output(cell, 2),
+        lambda cell: cells.with_output(cells.with_input(cell, 2), 2),
     ],
 )
 def test_a_cell_says_whether_it_drops(rate, around):
@@ -169,7 +167,7 @@ def test_a_cell_says_whether_it_drops(rate, around):
     assert cell.dropout == bool((plain != keyed).any()) == (rate > 0)
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("wrapped", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_last_output_of_a_stack_in_both_directions_is_each_directions_own_end(wrapped):
     """As Keras and the h_n of torch give it: here from the parts, each run by itself, with lengths."""
     lower, upper = (cells.bidirectional(cells.gru(i, 4), cells.lstm(i, 5)) for i in (3, 9))

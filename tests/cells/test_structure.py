@@ -79,6 +79,7 @@ def test_s5_starts_at_the_spectrum_of_hippo():
     np.testing.assert_allclose(normal @ V, V * eigenvalues[None], atol=1e-10)
 
 
+@pytest.mark.slow
 def test_rg_lru_starts_with_memories_of_ten_to_a_thousand_steps():
     cell = cells.rg_lru(3, 4000)
     rate = np.asarray(cell.prepare(cell.init(jax.random.key(0))).rate)

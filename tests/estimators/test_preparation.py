@@ -121,6 +121,15 @@ def test_whole_steps_missing_are_marked():
     assert kinds(preparation.findings)["missing_steps"] == 3
 
 
+def test_many_steps_missing_are_silence():
+    x = noise(60) + 100
+    x[20:30] = NAN
+    preparation, (series,) = fitted({"x": x})
+    assert np.flatnonzero(~series.valid).tolist() == list(range(20, 20 + HELD))
+    assert (series.xs[20 + HELD : 30] == [0, 1]).all()  # the median, and the flag
+    assert kinds(preparation.findings)["missing_steps"] == 10
+
+
 def test_values_that_lack_only_later_are_held_and_said():
     preparation, _ = fitted({"x": noise(50)})
     (series,), found = preparation.prepare(as_table({"x": [1.0, NAN, 2.0]}))
@@ -230,9 +239,11 @@ def test_resampling_holds_the_last_value_up_to_each_point():
     held = series.xs[:, 0] * preparation.fitted.rule.scale + preparation.fitted.rule.median
     rows = series.rows[38:57].tolist()
     assert rows == [38, 39, -1, -1, 40, 42, *[-1] * 11, 43, 44]
-    np.testing.assert_allclose(held[38:57], [38, 39, 39, 39, 40, 42, *[42] * 11, 43, 44], atol=1e-4)
+    silence = preparation.fitted.rule.median[0]  # after steps over which the network's state is held
+    wanted = [38, 39, 39, 39, 40, 42, *[42] * 10, silence, 43, 44]
+    np.testing.assert_allclose(held[38:57], wanted, atol=1e-4)
     assert (series.labels == np.where(series.rows >= 0, 0, -1)).all()
-    assert np.flatnonzero(~series.valid).tolist() == list(range(44 + HELD, 55))
+    assert np.flatnonzero(~series.valid).tolist() == list(range(44 + HELD, 54))
     found = kinds(preparation.findings)
     assert (found["inserted"], found["merged"]) == (13, 1)
 

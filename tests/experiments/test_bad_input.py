@@ -120,6 +120,7 @@ def test_an_existing_run_folder_is_not_touched(cli, tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_configuration_is_refused(cli, tmp_path):
     assert cli(*TINY, "--out", "a").returncode == 0
     done = cli(*TINY, "--out", "a")
@@ -166,12 +167,13 @@ def test_damaged_idx_files_are_named(cli, tmp_path, damage):
 def test_help_explains_every_field(cli):
     import dataclasses
 
-    from experiments.config import COMMANDS, Model, Optimizer, Training
+    from experiments.config import COMMANDS, Model, Optimizer, Stability, Training
 
+    parts = (Model, Optimizer, Stability, Training)
     for name, kind in COMMANDS.items():
         text = " ".join(cli(name, "--help").stdout.split())
-        own = [f.name for f in dataclasses.fields(kind) if f.name not in ("model", "optim", "training")]
-        for field in [*own, *(f.name for part in (Model, Optimizer, Training) for f in dataclasses.fields(part))]:
+        own = [f.name for f in dataclasses.fields(kind) if f.name not in ("model", "optim", "stability", "training")]
+        for field in [*own, *(f.name for part in parts for f in dataclasses.fields(part))]:
             assert f"--{field.replace('_', '-')}" in text, (name, field)
     overview = cli("--help").stdout
     assert all(command in overview for command in COMMANDS)

@@ -12,9 +12,10 @@ from experiments.errors import UsageError
 from experiments.tools import baselines
 from experiments.tools.baselines import Shape
 from experiments.tools.bench import Bench
+from tests.quick import quickly
 
 
-@pytest.mark.parametrize("outputs", ["last", "all"])
+@quickly("outputs", ["last"], ("last", "all"))
 @pytest.mark.parametrize("name", ["asrnn", "lstm", "lru"])
 def test_the_naive_baseline_computes_the_same_state(name, outputs):
     cell = asrnn_jax.cells.make(name, 2, 6, dtype=jnp.float64)
@@ -41,6 +42,7 @@ def test_the_limit_does_all_the_products_it_stands_for(devices):
     assert jaxpr.count("length=3") == 1
 
 
+@pytest.mark.slow
 def test_bench_prints_writes_and_draws(cli, tmp_path):
     done = cli("bench", "--cells", "tanh_rnn", "lru", "--shapes", "8x16x4x2", "--repeats", "1", "--out", "b")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""A teacher's answers are learned by the formula, and a wrong teacher is named."""
+"""A teacher's answers and smooth labels are learned by the formulas, and a wrong teacher is named."""
 
 import jax
 import numpy as np
@@ -23,7 +23,7 @@ def test_the_loss_is_the_formula(tmp_path):
     np.testing.assert_allclose(distilled(ce, logits, teachers, 0.7, 2.5), expected, rtol=1e-5)
 
 
-def test_the_task_asks_its_teacher_in_training_and_not_in_the_test(tmp_path):
+def test_the_task_asks_its_teacher_and_smooths_in_training_and_not_in_the_test(tmp_path):
     model = asrnn_jax.cells.network(**TEACHER)
     params = model.init(jax.random.key(0))
     pretrained.save(tmp_path / "t.safetensors", TEACHER, params, {})
@@ -41,6 +41,11 @@ def test_the_task_asks_its_teacher_in_training_and_not_in_the_test(tmp_path):
     assert task.test_loss is not None
     loss, _, _ = task.test_loss(lambda params, xs, outputs: (None, student), None, batch)
     np.testing.assert_allclose(loss, ce, rtol=1e-5)
+    smooth = make_task(Pixels(rows=True, label_smoothing=0.3, training=Training(batch=4)))
+    losses = [
+        each(lambda params, xs, outputs: (None, student), None, batch)[0] for each in (smooth.loss, smooth.test_loss)
+    ]
+    np.testing.assert_allclose(losses, [0.7 * ce - 0.3 * jax.nn.log_softmax(student).mean(-1), ce], rtol=1e-5)
 
 
 def test_wrong_teachers_are_named(tmp_path):

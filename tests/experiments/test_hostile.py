@@ -180,6 +180,7 @@ LINES = st.lists(
 )
 
 
+@pytest.mark.slow
 def test_no_command_line_ends_in_a_traceback(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(machine, "prepare", lambda *_: None)

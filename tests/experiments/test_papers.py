@@ -72,6 +72,7 @@ def test_no_student_starts_before_its_teacher_has_finished(tmp_path, monkeypatch
     assert "its teacher teacher is not finished" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_finished_runs_stay_broken_ones_are_told_and_workers_share(tmp_path, monkeypatch):
     tiny = CopyMemory(delay=5, symbols=2, steps=4, model=Model("gru", 4), training=Training(batch=4, log_every=2))
     broken = replace(tiny, optim=Optimizer("sgd", lr=3e38, clip=None), steps=20)

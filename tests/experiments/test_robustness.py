@@ -56,6 +56,7 @@ def test_disturbances_are_as_strong_as_they_say():
     assert 5 < np.abs(warped - time[..., 0]).max() <= 0.4 * 200 / (2 * np.pi) + 1
 
 
+@pytest.mark.slow
 def test_the_table_is_what_was_measured(tmp_path):
     config = Pixels(rows=True)
     model, params = saved(tmp_path / "a.safetensors", config)

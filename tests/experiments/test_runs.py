@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import asrnn_jax
-from asrnn_jax import pretrained
+from asrnn_jax import hashes, pretrained
 from experiments.config import CopyMemory, Model, Optimizer, Training, from_json
 from experiments.data.images import load_images
 from experiments.errors import DivergedError
@@ -22,7 +23,10 @@ from experiments.folder import alone, read_metrics
 from experiments.packed import read_run
 from experiments.tasks import make_task
 from experiments.training.divergence import check_gradient
-from experiments.training.train import train
+from experiments.training.model import make_model
+from experiments.training.optimizer import make_optimizer
+from experiments.training.steps import initial, make_step
+from experiments.training.train import train, trained
 from tests.experiments.conftest import environment
 
 TINY = (
@@ -50,6 +54,8 @@ TINY = (
     10,
     "--project-every",
     3,
+    "--ema",
+    0.8,
     "--probe",
     "norm",
     "--probe-every",
@@ -123,6 +129,7 @@ def test_killed_and_resumed_ends_with_the_same_bits(straight, tmp_path, start, c
     same(tmp_path / "run", straight)
 
 
+@pytest.mark.slow
 def test_two_runs_cannot_be_in_one_folder(straight, cli, tmp_path):
     shutil.copytree(straight, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "120")
@@ -171,6 +178,28 @@ def test_an_unreadable_newest_checkpoint_costs_only_its_steps(straight, cli, tmp
     same(tmp_path / "run", straight)
 
 
+def test_averages_are_what_is_evaluated_and_saved(straight):
+    """The debiased weights 0.2 0.8^k, of a walk that is taken here once more."""
+    config = from_json(json.loads((straight / "config.json").read_text()))
+    config = replace(config, training=replace(config.training, out=str(straight)))
+    with jax.enable_x64(False):
+        task = make_task(config)
+        cell, optimizer = make_model(config.model, task.inputs, task.outputs), make_optimizer(config.optim, task.steps)
+        step, state = make_step(config, task, cell, optimizer, 1), initial(config, task, cell, optimizer)
+        sums, weight, kernels = 0.0, 0.0, {}
+        for i in range(task.steps):
+            state, _ = step(state, task.batch(i))
+            sums, weight = 0.8 * sums + 0.2 * np.asarray(state.params["output"]["kernel"], float), 0.8 * weight + 0.2
+            kernels[i + 1] = sums / weight
+        _, last = trained(config)
+    _, best, card = pretrained.load(straight / "best.safetensors")
+    for params, at in ((last, task.steps), (best, card["step"])):
+        np.testing.assert_allclose(params["output"]["kernel"], kernels[at], atol=1e-4)
+        assert np.abs(kernels[at] - state.params["output"]["kernel"]).max() > 1e-3
+    assert json.loads((straight / "result.json").read_text())["params_sha256"] == hashes.of_values(last)
+
+
+@pytest.mark.slow
 def test_report_prints_an_aligned_table_and_draws_a_figure(straight, cli, tmp_path):
     done = cli("adding", "--length", 10, "--steps", 20, "--hidden", 8, "--cell", "lstm", "--batch", 8, "--out", "add")
     assert done.returncode == 0, done.stderr
@@ -236,6 +265,7 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(cli, tmp_path):
             np.testing.assert_array_equal(saved, leaf)
 
 
+@pytest.mark.slow
 def test_a_gradient_that_overflows_under_a_finite_loss_stops_the_run(tmp_path):
     """Clipped by an infinite norm every update is zero: training would go on and learn nothing."""
     model = Model("orthogonal", 8, {"activation": "linear"})
@@ -247,6 +277,7 @@ def test_a_gradient_that_overflows_under_a_finite_loss_stops_the_run(tmp_path):
         check_gradient(0.0, 7)
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_diverged_is_no_result(cli, tmp_path):
     """One step takes the parameters to infinity: neither a checkpoint nor a result may come of it."""
     done = cli(
@@ -329,6 +360,7 @@ def test_report_keeps_runs_of_one_name_apart_and_names_what_it_cannot_use(straig
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_pixels_learns_the_embedded_digits(cli, tmp_path):
     done = cli(
         "pixels",

@@ -83,6 +83,7 @@ def test_the_weight_follows_the_entropy_in_gaps():
     assert state.control.log_weight != 0
 
 
+@pytest.mark.slow
 def test_a_run_learns_and_resumes_to_the_same_bits(tmp_path):
     config = replace(CONFIG, training=replace(CONFIG.training, out=str(tmp_path / "straight")))
     result = train(config)
@@ -194,6 +195,7 @@ def test_what_is_of_nothing_is_not_a_number_and_is_shown_as_a_dash():
     assert [cell.strip() for cell in row.split("|")[2:-1]][5:] == ["-", "-", "0.0", "-", "-"]
 
 
+@pytest.mark.slow
 def test_metrics_that_are_shares_are_shares_of_all_there_was(tmp_path):
     """Of the logits of a run of their own: right steps over steps with samples, and entropy over steps of gaps."""
     gap = replace(CONFIG, shortest=60, longest=60, window=8, steps=30)  # most windows of a stream have no sample

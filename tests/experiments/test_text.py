@@ -64,7 +64,7 @@ def test_windows_follow_each_other_and_predict_the_next_character(plain):
     np.testing.assert_array_equal(task.batch(task.epoch)[0], task.batch(0)[0])
 
 
-@pytest.mark.parametrize("embedding", [None, 5])
+@pytest.mark.parametrize("embedding", [pytest.param(None, marks=pytest.mark.slow), 5])
 def test_bits_per_character_are_those_of_one_long_run(plain, embedding):
     task = make_task(Text(data_dir=str(plain), window=7, training=Training(batch=4)))
     cell = make_model(Model("lstm", 6, embedding=embedding), task.inputs, task.outputs)
@@ -80,6 +80,7 @@ def test_bits_per_character_are_those_of_one_long_run(plain, embedding):
     np.testing.assert_allclose(found, total / 1200, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_learns_and_says_which_epoch_validation_chose(plain, tmp_path):
     config = Text(
         data_dir=str(plain),

@@ -14,6 +14,7 @@ from experiments.tasks import make_task
 from experiments.training.model import make_model
 from experiments.training.optimizer import make_optimizer
 from experiments.training.steps import initial, make_step
+from tests.quick import quickly
 
 COMMON = {"model": Model("gru", 5, trained_start=True), "optim": Optimizer("adam"), "training": Training(batch=4)}
 STREAM = {"window": 12, "shortest": 3, "longest": 6, **COMMON}
@@ -50,7 +51,7 @@ def starts(params):
     return {jax.tree_util.keystr(path): leaf for path, leaf in found if "['start']" in jax.tree_util.keystr(path)}
 
 
-@pytest.mark.parametrize("config", CONFIGS, indirect=True)
+@quickly("config", ["full"], CONFIGS, indirect=True)
 def test_the_start_moves(config):
     task, cell, optimizer, state = parts(config)
     step = make_step(config, task, cell, optimizer)
@@ -61,7 +62,7 @@ def test_the_start_moves(config):
     assert all((start != 0).any() for start in starts(state.params).values())
 
 
-@pytest.mark.parametrize("config", CONFIGS, indirect=True)
+@quickly("config", ("adding", "text", "full"), CONFIGS, indirect=True)
 def test_its_gradient_is_that_of_finite_differences(config):
     """In the first window and in a later one, with a state that is carried in."""
     task, cell, _, state = parts(config)
@@ -89,7 +90,7 @@ def test_its_gradient_is_that_of_finite_differences(config):
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("config", ["text", "full"], indirect=True)
+@quickly("config", ["text"], ("text", "full"), indirect=True)
 def test_sequences_begin_at_the_start_and_go_on_from_the_carry(config):
     """By runs of single sequences, with a carry where they go on and without where they begin."""
     task, cell, _, state = parts(config)

@@ -62,6 +62,7 @@ def test_models_of_several_layers():
     assert deep["output"]["kernel"].shape == (6, 2)
 
 
+@pytest.mark.slow
 def test_a_deep_network_with_dropout_resumes_to_the_same_bits(cli, tmp_path):
     network = ("--cell", "lru", "--hidden", 8, "--residual", "--layers", 2, "--dropout", 0.2, "--trained-start")
     task = ("copy-memory", "--symbols", 2, "--delay", 5, "--batch", 4, "--checkpoint-every", 2, "--log-every", 1)

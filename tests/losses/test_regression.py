@@ -1,6 +1,7 @@
 """The objective for numbers against scipy.stats, scipy's quadrature and its exact limits."""
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,11 @@ AROUND = {
     "gaussian": Gaussian(jnp.array([0.5, -3.0]), jnp.array([0.2, 1.0])),
     "student": StudentT(jnp.array([0.5, -3.0]), jnp.array([0.2, 1.0]), jnp.array([4.0, 30.0])),
 }
-FAMILIES = ("gaussian", "student", "learned")  # "learned": the degrees of freedom too
+FAMILIES = ("gaussian", "learned")  # "learned": Student t whose degrees of freedom are learned too
+
+regression = jax.jit(losses.reset_free_regression, static_argnames="kl")  # one program instead of a hundred
+
+divergence = jax.jit(lambda p, q: losses.distributions.whole(p).divergence(q))
 
 
 def around(family, dtype=jnp.float64):
@@ -67,7 +72,7 @@ def test_it_is_likelihood_and_divergence(family, kl):
         pairs = [(frozen(p, step, k), frozen(whole, step, k)) for k in range(2)]
         apart = sum(integrated(*(pair if kl == "model_first" else pair[::-1])) for pair in pairs)
         expected.append(m[step] * nats + 0.3 * (1 - m[step]) * apart)
-    found = losses.reset_free_regression(z, y, m, marginal=around(family), weight=0.3, kl=kl)
+    found = regression(z, y, m, marginal=around(family), weight=0.3, kl=kl)
     np.testing.assert_allclose(found, expected, rtol=1e-7 if family == "gaussian" else 2e-5)
 
 
@@ -77,16 +82,14 @@ def test_the_quadrature_is_exact_where_it_says_so(ratio, nu, other):
     p = StudentT(jnp.zeros(1), jnp.zeros(1), jnp.full(1, nu))
     q = StudentT(jnp.full(1, 0.7), jnp.full(1, np.log(ratio)), jnp.full(1, other))
     expected = integrated(frozen(p, 0), frozen(q, 0))
-    np.testing.assert_allclose(
-        losses.distributions.whole(p).divergence(q), expected, rtol=2e-3 if ratio < 0.5 else 1e-5
-    )
+    np.testing.assert_allclose(divergence(p, q), expected, rtol=2e-3 if ratio < 0.5 else 1e-5)
 
 
 def test_the_quadrature_is_near_where_the_other_is_a_spike():
     p = StudentT(jnp.zeros(1), jnp.zeros(1), jnp.full(1, 5.0))
     for place, width in itertools.product((0.0, 0.3, 2.0), (1e-2, 1e-3)):
         q = StudentT(jnp.full(1, place), jnp.full(1, np.log(width)), jnp.full(1, 5.0))
-        np.testing.assert_allclose(p.divergence(q), integrated(frozen(p, 0), frozen(q, 0)), rtol=0.05)
+        np.testing.assert_allclose(divergence(p, q), integrated(frozen(p, 0), frozen(q, 0)), rtol=0.05)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -96,7 +99,7 @@ def test_gradients_are_finite_differences(family, kl):
 
     def loss(z):
         where = jnp.isfinite(y) | (m == 0)[:, None]
-        return losses.reset_free_regression(z, y, m, marginal=around(family), kl=kl, where=where).sum()
+        return regression(z, y, m, marginal=around(family), kl=kl, where=where).sum()
 
     z = outputs(family, 3, seed=4)
     steps = 1e-6 * np.eye(z.size).reshape(-1, *z.shape)
@@ -104,13 +107,15 @@ def test_gradients_are_finite_differences(family, kl):
     np.testing.assert_allclose(jax.grad(loss)(z).ravel(), numeric, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, pytest.param(jnp.float64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "dtype", [jnp.bfloat16, *(pytest.param(d, marks=pytest.mark.slow) for d in (jnp.float32, jnp.float64))]
+)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kl", KLS)
 def test_outputs_of_zero_are_exactly_dont_know(family, kl, dtype):
     z, known = jnp.zeros((5, outputs(family).shape[-1]), dtype), around(family, jnp.float32)
     lost = lambda z: losses.reset_free_regression(z, jnp.full((5, 2), jnp.nan), 0.0, marginal=known, kl=kl).sum()  # noqa: E731
-    loss, gradient = jax.value_and_grad(lost)(z)
+    loss, gradient = lost(z), jax.jit(jax.grad(lost))(z)
     assert loss == 0
     assert loss.dtype == (jnp.float64 if dtype == jnp.float64 else jnp.float32)
     np.testing.assert_allclose(gradient.astype(jnp.float32), 0, atol=3e-6)
@@ -126,25 +131,30 @@ def test_it_stays_finite_where_outputs_are_extreme(family, kl, dtype):
     size = 3 if family == "learned" else 2
     z = jnp.array([np.repeat(values, 2) for values in itertools.product(extremes, repeat=size)], dtype)
     y = jnp.array([[-1e30, 0.0]] * len(z), jnp.float32)
+
+    @partial(jax.value_and_grad, has_aux=True)
+    def lost(z, m):
+        loss = losses.reset_free_regression(z, y, m, marginal=around(family, jnp.float32), kl=kl)
+        return (loss / 1e6).sum(), loss
+
+    lost = jax.jit(lost)
     for m in (0.0, 0.5, 1.0):
-        lost = lambda z, m=m: losses.reset_free_regression(z, y, m, marginal=around(family, jnp.float32), kl=kl)  # noqa: E731
-        assert jnp.isfinite(lost(z)).all()
-        assert jnp.isfinite(jax.grad(lambda z: (lost(z) / 1e6).sum())(z)).all()  # noqa: B023
+        (_, loss), gradient = lost(z, m)
+        assert jnp.isfinite(loss).all()
+        assert jnp.isfinite(gradient).all()
 
 
 def test_limits_of_scale_and_distance():
     sure = losses.gaussian(jnp.array([0.0, -1e5], jnp.float64), floor=1e-3)
     np.testing.assert_allclose(np.exp(sure.log_scale), 1e-3, rtol=1e-9)
-    far = losses.reset_free_regression(Gaussian(jnp.zeros(1), jnp.zeros(1)), jnp.array([1e9]), 1.0)
+    far = regression(Gaussian(jnp.zeros(1), jnp.zeros(1)), jnp.array([1e9]), 1.0)
     np.testing.assert_allclose(far, 5e17, rtol=1e-12)
     few = StudentT(jnp.zeros(1), jnp.zeros(1), jnp.full(1, 3.0))
-    np.testing.assert_allclose(
-        losses.reset_free_regression(few, jnp.array([1e9]), 1.0), -scipy.stats.t(3).logpdf(1e9), rtol=1e-12
-    )
+    np.testing.assert_allclose(regression(few, jnp.array([1e9]), 1.0), -scipy.stats.t(3).logpdf(1e9), rtol=1e-12)
     many = StudentT(jnp.full(1, 0.3), jnp.full(1, 0.5), jnp.full(1, 1e9))
     gaussian, y = Gaussian(many.location, many.log_scale), jnp.array([2.5])
     for m in (0.0, 1.0):
-        of = [losses.reset_free_regression(p, y, m) for p in (many, gaussian)]
+        of = [regression(p, y, m) for p in (many, gaussian)]
         np.testing.assert_allclose(*of, rtol=1e-6)
 
 
@@ -153,7 +163,7 @@ def test_what_is_not_informative_does_not_look_at_its_target(family):
     z, m = outputs(family, 4), jnp.array([1.0, 0.0, 0.0, 0.5])
     known = jnp.array([[1.0, 2.0], [0.0, 0.0], [1.0, 1.0], [0.3, 0.1]])
     unknown = known.at[1].set(jnp.nan).at[2].set(jnp.inf)
-    of = lambda y: jax.value_and_grad(lambda z: losses.reset_free_regression(z, y, m, marginal=around(family)).sum())(z)  # noqa: E731
+    of = jax.jit(lambda y: jax.value_and_grad(lambda z: regression(z, y, m, marginal=around(family)).sum())(z))
     (loss, gradient), (other, same) = of(known), of(unknown)
     assert loss == other
     np.testing.assert_array_equal(gradient, same)
@@ -164,18 +174,18 @@ def test_targets_that_do_not_count_are_as_if_they_were_not_there(family):
     z, m = outputs(family, 3), jnp.array([1.0, 0.3, 0.0])
     y = jnp.array([[1.0, np.nan], [0.2, np.nan], [0.0, np.nan]])
     one = jax.tree.map(lambda leaf: leaf[:1], around(family))
-    both = losses.reset_free_regression(z, y, m, marginal=around(family), where=jnp.array([True, False]))
-    alone = losses.reset_free_regression(z[:, ::2], y[:, :1], m, marginal=one)
+    both = regression(z, y, m, marginal=around(family), where=jnp.array([True, False]))
+    alone = regression(z[:, ::2], y[:, :1], m, marginal=one)
     np.testing.assert_allclose(both, alone, rtol=1e-12)
 
 
 def test_all_informative_is_the_gaussian_loss_of_flax_and_optax_conventions():
     z, y = outputs("gaussian", 5, 7), jax.random.normal(jax.random.key(2), (5, 7, 2), jnp.float64)
     fixed = z.at[..., 2:].set(0.0)
-    loss = losses.reset_free_regression(fixed, y, jnp.ones((5, 7)))
+    loss = regression(fixed, y, jnp.ones((5, 7)))
     expected = optax.l2_loss(fixed[..., :2], y).sum(-1) + np.log(2 * np.pi)
     np.testing.assert_allclose(loss, expected, rtol=1e-12)
-    whole = losses.reset_free_regression(z, y, jnp.linspace(0, 1, 35).reshape(5, 7))
+    whole = regression(z, y, jnp.linspace(0, 1, 35).reshape(5, 7))
     mapped = jax.jit(jax.vmap(losses.reset_free_regression))(z, y, jnp.linspace(0, 1, 35).reshape(5, 7))
     np.testing.assert_allclose(mapped, whole, rtol=1e-12)
 
@@ -186,10 +196,10 @@ def test_the_student_distribution_is_scipys(nu):
     np.testing.assert_allclose(student.log_density(jnp.asarray(t), ours), theirs.logpdf(t), rtol=1e-11, atol=1e-12)
     with np.errstate(divide="ignore"):
         tails = np.log(2) + theirs.logsf(t)
-    found = student.log_two_tails(jnp.asarray(t), jnp.full(t.shape, nu))
+    found = jax.jit(student.log_two_tails)(jnp.asarray(t), jnp.full(t.shape, nu))
     np.testing.assert_allclose(found[np.isfinite(tails)], tails[np.isfinite(tails)], rtol=1e-6, atol=1e-9)
     assert (np.diff(found) < 0).all()
-    for q in (1e-4, 0.05, 0.3, 0.5, 0.8, 0.999):
+    for q in (1e-4, 0.3, 0.999):
         np.testing.assert_allclose(student.quantile(q, ours), theirs.ppf(q), rtol=1e-8, atol=1e-12)
 
 
@@ -211,7 +221,7 @@ def test_intervals_and_surprise_are_those_of_the_distribution(family):
 def test_surprise_is_calibrated():
     rng = np.random.default_rng(0)
     p = StudentT(jnp.ones(20_000), jnp.full(20_000, 0.3), jnp.full(20_000, 4.0))
-    found = losses.surprise(p, 1 + np.exp(0.3) * rng.standard_t(4, size=20_000))
+    found = jax.jit(losses.surprise)(p, 1 + np.exp(0.3) * rng.standard_t(4, size=20_000))
     for s in (0.5, 1, 2):
         np.testing.assert_allclose((found >= s).mean(), 10.0**-s, rtol=0.15)
 
@@ -238,7 +248,7 @@ def test_the_weight_finds_the_target_without_tuning(family):
         def step(z, state):
             over = jnp.broadcast_to(z, (10, 2))
             weight, state = dual.update(losses.gap_width(over, m, known), state)
-            lost = lambda z: losses.reset_free_regression(  # noqa: E731
+            lost = lambda z: regression(  # noqa: E731
                 jnp.broadcast_to(z, (10, 2)), y, m, weight=weight, marginal=known
             ).mean()
             return z - 0.1 * jax.grad(lost)(z), state

@@ -4,11 +4,11 @@ A row of `TABLE` is all a cell needs to be held to every law of test_laws.py. `s
 ``(matrices, state, x)`` to ``(state, y)`` for one unbatched element.
 """
 
-from tests.naive import gated, linear, spiking, vanilla
+from tests.naive import gated, linear, modern, spiking, vanilla
 from tests.naive import orthogonal as _orthogonal
 from tests.naive.orthogonal import asrnn, orthogonal_matrix
 from tests.naive.row import Row, options
 
 __all__ = ["TABLE", "Row", "asrnn", "options", "orthogonal_matrix"]
 
-TABLE = [*vanilla.ROWS, *_orthogonal.ROWS, *gated.ROWS, *linear.ROWS, *spiking.ROWS]
+TABLE = [*vanilla.ROWS, *_orthogonal.ROWS, *gated.ROWS, *linear.ROWS, *modern.ROWS, *spiking.ROWS]

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,7 @@ def test_it_goes_on_with_what_is_trained(made, monkeypatch, capsys):
 @pytest.mark.slow
 def test_the_script_runs_the_network_without_what_trained_it(made, tmp_path):
     out, arguments, _ = made
-    source = Path(arguments[1]).read_bytes().decode("latin-1").replace(",", ".").replace(";", ",")
+    source = Path(arguments[1]).read_bytes().decode("latin-1")  # with semicolons and decimal commas
     script = (out / "stream.py").read_text()
     assert len(script.splitlines()) <= 25
     check = "import atexit\natexit.register(lambda: print(sorted({'experiments', 'sklearn'} & set(sys.modules))))\n"
@@ -152,12 +153,33 @@ def test_the_script_runs_the_network_without_what_trained_it(made, tmp_path):
     from asrnn_jax.estimators import StreamClassifier, StreamForecaster
 
     kind = StreamClassifier if "--label" in arguments else StreamForecaster
-    columns = dict(zip(lines[0].split(","), zip(*(line.split(",") for line in lines[1:]))))
+    columns = dict(zip(lines[0].split(";"), zip(*(line.split(";") for line in lines[1:]))))
     model = kind.load(out / "model.safetensors")
     if kind is StreamClassifier:
         table = model.predict_proba(columns)
         wanted = np.stack([table[name] for name in model.classes_], axis=1)
-        np.testing.assert_allclose([json.loads(line)["p"] for line in answers], wanted, atol=1e-5)
+        np.testing.assert_allclose([json.loads(line)["probabilities"] for line in answers], wanted, atol=1e-5)
     else:
         wanted = model.predict(columns)["x"]
         np.testing.assert_allclose([json.loads(line)["mean"][0] for line in answers], wanted, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_pilot_that_is_killed_goes_on(tmp_path):
+    out, data = tmp_path / "out", write(tmp_path / "data.csv", streams(number=6))
+    arguments = ["-m", "asrnn_jax", "pilot", "--data", data, "--label", "state", *FLAGS, "--out", str(out)]
+    arguments += ["--minutes", "0.4", "--cells", "gru", "lru", "--hidden", "8"]
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 300
+    while not (out / "networks" / "gru.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    kept = (out / "networks" / "gru.safetensors").read_bytes()
+    assert not (out / "result.json").exists()
+    done = called(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert (out / "networks" / "gru.safetensors").read_bytes() == kept
+    assert json.loads((out / "result.json").read_text())["methods"].keys() == {"gru", "lru", "boosting", "majority"}

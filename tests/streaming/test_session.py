@@ -13,6 +13,7 @@ import pytest
 import asrnn_jax
 from asrnn_jax import cells, losses, streaming
 from asrnn_jax.streaming import Limits, Session, chunks, options
+from tests.quick import quickly
 
 I, C = 3, 4  # noqa: E741
 MODELS = {
@@ -43,8 +44,8 @@ def pushed(s, xs, sizes, **flags):
 SIZES = (1, 7, 2, 20, 0, 3, 5, 13, 9)  # 60 steps
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("batch", [(), (2, 3)])
+@quickly("name", ["deep"], MODELS)
+@pytest.mark.parametrize("batch", [pytest.param((), marks=pytest.mark.slow), (2, 3)])
 def test_chunks_of_any_size_equal_one_run(name, batch):
     xs = samples(*batch, 60)
     s = session(name, batch=batch)
@@ -55,8 +56,8 @@ def test_chunks_of_any_size_equal_one_run(name, batch):
     assert s.steps == 60
 
 
-@pytest.mark.parametrize("non_finite", ["raise", "hold"])
-@pytest.mark.parametrize("where", [np.asarray, jnp.asarray])
+@quickly("non_finite", ["raise"], ("raise", "hold"))
+@pytest.mark.parametrize("where", [np.asarray, pytest.param(jnp.asarray, marks=pytest.mark.slow)])
 def test_many_lengths_do_not_compile_without_end(where, non_finite):
     """Compiled programs stay as long as the process: 16 lengths of a session as they come, then powers of two."""
     batch = (1, 1)  # of no other test, whose lengths may have been compiled and forgotten
@@ -327,7 +328,9 @@ def test_a_callers_buffer_can_be_used_again():
     np.testing.assert_allclose(jnp.concatenate([first, s.push(buffer)]), held, atol=1e-6)
 
 
-@pytest.mark.parametrize("size", [1, 16, 400])
+@pytest.mark.parametrize(
+    "size", [pytest.param(1, marks=pytest.mark.slow), 16, pytest.param(400, marks=pytest.mark.slow)]
+)
 def test_a_shift_is_noticed_whatever_the_chunks_and_missing_steps_are_none(size):
     xs = 5 + 0.1 * samples(1600)
     reference = streaming.reference(MODELS["gru"], PARAMS["gru"], xs)
@@ -377,8 +380,8 @@ def test_saved_and_loaded_it_goes_on_with_the_same_bits(tmp_path):
     np.testing.assert_array_equal(first.readings.norm, second.readings.norm)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["urnn", "lru", "lstm"])
+@pytest.mark.parametrize("dtype", [pytest.param(np.float32, marks=pytest.mark.slow), np.float64])
+@quickly("name", ["urnn"], ("urnn", "lru", "lstm"))
 def test_sessions_go_through_file_objects_in_every_dtype(name, dtype):
     """Complex states among them."""
     cell = cells.with_output(cells.make(name, I, 4, dtype=dtype), C, dtype=dtype)

@@ -1,0 +1,117 @@
+"""The gated delta rule: a matrix whose entries for a key are replaced, not only added to."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from asrnn_jax.cell import Cell, factory
+from asrnn_jax.cells import checks
+
+
+class Weights(NamedTuple):
+    W: tuple[jax.Array, ...]  # of q, k, v: (I, H)
+    W_gates: tuple[jax.Array, ...]  # of alpha, beta: (I, heads)
+    rate: jax.Array  # (heads,): exp(log_rate)
+    b_step: jax.Array  # (heads,)
+
+
+class Rule(NamedTuple):
+    """What a step does to the state."""
+
+    k: jax.Array  # (..., heads, d), of length 1
+    v: jax.Array  # (..., heads, d)
+    alpha: jax.Array  # (..., heads, 1, 1): what is kept
+    beta: jax.Array  # (..., heads, 1): how much of the old value of k is replaced
+
+
+@factory
+def gated_delta(inputs: int, hidden: int, *, heads: int = 1, dtype=jnp.float32) -> Cell:
+    """Gated DeltaNet's recurrence: writes a value at a key in place of the one that was there, and forgets.
+
+        q, k  = silu(W_q x_t), silu(W_k x_t), each divided by its length in each head
+        v     = silu(W_v x_t)
+        beta  = sigmoid(w_beta x_t)
+        alpha = exp(-exp(log_rate) softplus(w_alpha x_t + b_step))
+        S_t   = alpha (S_{t-1} - beta (S_{t-1} k) k^T) + beta v k^T
+        y_t   = S_t q / sqrt(d)        d = H / heads
+
+    With alpha and beta in (0, 1) and keys of length 1 no singular value of a step passes 1.
+
+    Args:
+      inputs: I.
+      hidden: H, the size of all heads together.
+      heads: a divisor of H.
+      dtype: of the params.
+
+    Params: ``{"W_q", "W_k", "W_v": (I, H), "W_alpha", "W_beta": (I, heads), "log_rate", "b_step": (heads,)}``;
+    exp(log_rate) starts uniform in (1, 16), softplus(b_step) log-uniform in (0.001, 0.1). The carry is ``(*B, heads,
+    d, d)``, values by keys.
+
+    Raises:
+      ValueError: sizes below 1, heads that do not divide H.
+
+    Source: Yang, Kautz, Hatamizadeh 2024, arXiv:2412.06464, eq. 10, without the block around it.
+    """
+    checks.heads(hidden, heads, inputs=inputs)
+    d = hidden // heads
+
+    def init(key):
+        keys = jax.random.split(key, 7)
+        kernel = jax.nn.initializers.lecun_normal()
+        step = jnp.exp(jax.random.uniform(keys[6], (heads,), dtype, math.log(0.001), math.log(0.1)))
+        return {
+            **{f"W_{name}": kernel(k, (inputs, hidden), dtype) for name, k in zip("qkv", keys)},
+            "W_alpha": kernel(keys[3], (inputs, heads), dtype),
+            "W_beta": kernel(keys[4], (inputs, heads), dtype),
+            "log_rate": jnp.log(jax.random.uniform(keys[5], (heads,), dtype, 1, 16)),
+            "b_step": jnp.log(jnp.expm1(step)),
+        }
+
+    def prepare(params):
+        return Weights(
+            tuple(params[f"W_{name}"] for name in "qkv"),
+            (params["W_alpha"], params["W_beta"]),
+            jnp.exp(params["log_rate"]),
+            params["b_step"],
+        )
+
+    def activated(xs, W):
+        return jax.nn.silu(xs @ W).reshape(*xs.shape[:-1], heads, d)
+
+    def project(weights, xs):
+        alpha, beta = (xs @ W for W in weights.W_gates)
+        step = jax.nn.softplus(alpha + jnp.broadcast_to(weights.b_step, alpha.shape))
+        alpha = jnp.exp(-step * jnp.broadcast_to(weights.rate, step.shape))
+        k, v = activated(xs, weights.W[1]), activated(xs, weights.W[2])
+        return Rule(of_length_1(k), v, alpha[..., None, None], jax.nn.sigmoid(beta)[..., None])
+
+    def update(S, z, a):
+        old = (S * z.k[..., None, :]).sum(-1)
+        return z.alpha * S + (z.beta * (z.v - z.alpha[..., 0] * old))[..., None] * z.k[..., None, :]
+
+    def readout(weights, carries, xs):
+        q = of_length_1(activated(xs, weights.W[0])) / math.sqrt(d)
+        return (carries * q[..., None, :]).sum(-1).reshape(*xs.shape[:-1], hidden)
+
+    return Cell(
+        name="gated_delta",
+        inputs=inputs,
+        hidden=hidden,
+        outputs=hidden,
+        init=init,
+        prepare=prepare,
+        initial_carry=lambda batch_shape=(), dtype=jnp.float32: jnp.zeros((*batch_shape, heads, d, d), dtype),
+        project=project,
+        mix=lambda weights, carry: (),
+        update=update,
+        readout=readout,
+    )
+
+
+def of_length_1(a: jax.Array) -> jax.Array:
+    """Vectors ``(..., d)`` divided by their lengths; those near 0 stay near 0."""
+    return a * jax.lax.rsqrt((a * a).sum(-1, keepdims=True) + 1e-6)
