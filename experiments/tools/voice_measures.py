@@ -152,7 +152,8 @@ def along(said: Said, policy: str, threshold: float, parts: int = 10) -> list[fl
     there = scores.events(np.where(said.speech, 0, -1), said.starts)
     late = scores.delays(there, np.where(said.outputs[policy] > threshold, 0, -1))
     place = there.start * parts // said.speech.shape[1]
-    return [float(np.isfinite(late[place == k]).mean()) for k in range(parts)]
+    found = [np.isfinite(late[place == k]) for k in range(parts)]
+    return [float(each.mean()) if len(each) else float("nan") for each in found]
 
 
 def by_room(said: Said, policy: str, threshold: float) -> dict[str, dict[str, float]]:
