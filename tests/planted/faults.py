@@ -49,7 +49,7 @@ FAULTS = [
         "analysis/jacobian.py",
         "every - 1 :: every",
         "::every",
-        "asrnn_jax/analysis/jacobian.py tests/experiments/test_probes.py",
+        "tests/analysis/test_jacobian.py::test_chunks_and_jit_change_nothing",
     ),
     Fault("analysis/lyapunov.py", "rates = logs / every", "rates = logs", "tests/analysis/test_lyapunov.py"),
     Fault(
@@ -60,8 +60,8 @@ FAULTS = [
     ),
     Fault(
         "analysis/products.py",
-        "gap = 1 - rho**2",
-        "gap = 1 - rho",
+        "u_p - rho**2 * tau * u_q",
+        "u_p + rho**2 * tau * u_q",
         "tests/analysis/test_jacobian.py::test_graded_products_equal_dense_ones",
     ),
     Fault(
