@@ -685,7 +685,12 @@ FAULTS = [
         "self.steps += 1",
         "tests/streaming/test_session.py::test_chunks_of_any_size_equal_one_run",
     ),
-    Fault("streaming/starts.py", "ring[jnp.argsort(ring) - 1]", "ring[jnp.argsort(ring)]", "tests/streaming"),
+    Fault(
+        "streaming/starts.py",
+        "ring[jnp.argsort(ring) - 1]",
+        "ring[jnp.argsort(ring)]",
+        "tests/streaming/test_starts.py",
+    ),
     Fault(
         "streaming/stored.py",
         "atol=_near(answers, dtype)",
