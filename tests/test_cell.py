@@ -200,7 +200,7 @@ def test_matrices_stay_orthogonal_whatever_is_done_to_their_numbers(row):
             assert error <= 10 * hidden * np.finfo(np.float32).eps, (label, error)
 
 
-@pytest.mark.parametrize("row", ["asrnn-dynamic", "dtriv", "scornn"])
+@quickly("row", ("dtriv", "scornn"), ("asrnn-dynamic", "dtriv", "scornn"))
 def test_an_average_is_the_mean_of_what_is_used_wherever_the_base_was(row):
     """Of skew numbers, or with a dynamic base of the matrices themselves, by the debiased weights."""
     name, decay, steps = row.split("-")[0], 0.8, 12

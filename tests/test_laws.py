@@ -88,7 +88,7 @@ ALL_LOOPS = quickly("subject", FEW, LOOP_SUBJECTS)
 # One of each way to be linear.
 LINEAR = quickly(
     "subject",
-    ("lru", "rg_lru", "min_gru", "min_lstm"),
+    ("lru", "min_gru", "s4d", "s6", "mlstm"),
     [*(of(row) for row in TABLE if row.linear), *(s for s in COMPOSITES if s.linear)],
 )
 close = partial(chex.assert_trees_all_close, rtol=1e-10, atol=1e-10)
@@ -250,7 +250,7 @@ def test_parallel_equals_sequential(subject):
     )
 
 
-@pytest.mark.parametrize("row", [row for row in TABLE if cells.make(row.cell, I, H).chunk], ids=lambda row: row.id)
+@quickly("row", ("mlstm", "attention"), [row for row in TABLE if cells.make(row.cell, I, H).chunk])
 @pytest.mark.parametrize("flagged", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_chunks_of_time_at_once_equal_steps(row, flagged):
     """With resets, masks and a start of its own, over chunks that do not divide the steps: values and gradients."""

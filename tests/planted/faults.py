@@ -49,7 +49,7 @@ FAULTS = [
         "analysis/jacobian.py",
         "every - 1 :: every",
         "::every",
-        "asrnn_jax/analysis/jacobian.py tests/experiments/test_probes.py",
+        "tests/analysis/test_jacobian.py::test_chunks_and_jit_change_nothing",
     ),
     Fault(
         "analysis/lyapunov.py",
@@ -65,8 +65,8 @@ FAULTS = [
     ),
     Fault(
         "analysis/products.py",
-        "gap = 1 - rho**2",
-        "gap = 1 - rho",
+        "u_p - rho**2 * tau * u_q",
+        "u_p + rho**2 * tau * u_q",
         "tests/analysis/test_jacobian.py::test_graded_products_equal_dense_ones",
     ),
     Fault(
@@ -682,7 +682,12 @@ FAULTS = [
         "self.steps += 1",
         "tests/streaming/test_session.py::test_chunks_of_any_size_equal_one_run",
     ),
-    Fault("streaming/starts.py", "ring[jnp.argsort(ring) - 1]", "ring[jnp.argsort(ring)]", "tests/streaming"),
+    Fault(
+        "streaming/starts.py",
+        "ring[jnp.argsort(ring) - 1]",
+        "ring[jnp.argsort(ring)]",
+        "tests/streaming/test_starts.py",
+    ),
     Fault(
         "streaming/stored.py",
         "atol=_near(answers, dtype)",
