@@ -211,7 +211,7 @@ SOUNDS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 """Sounds that are no speech, by name."""
 
 
-def featured(sound: np.ndarray, block: int = 30_000) -> np.ndarray:
+def featured(sound: np.ndarray, block: int = 4000) -> np.ndarray:
     """Features ``(N / STEP, bands)`` of a running detector: a step's frame ends with its own newest samples."""
     options = {name: value for name, value in FEATURES.items() if name not in ("kind", "rate")}
     before = round(FEATURES["frame"] * RATE) - STEP

@@ -15,15 +15,14 @@ import jax
 import numpy as np
 
 import asrnn_jax
-from asrnn_jax import audit, pretrained, streaming
+from asrnn_jax import audit, pretrained
 from asrnn_jax.audit.models import of_cell
 from asrnn_jax.cells import CELLS, network
-from asrnn_jax.features import log_mel
 from asrnn_jax.optim import count
 from asrnn_jax.saved import replacing
 from experiments.choices import check_choices
 from experiments.config.checks import counts
-from experiments.data.rooms import FEATURES, GRID, RATE, STEP, speakers
+from experiments.data.rooms import FEATURES, RATE, speakers
 from experiments.errors import UsageError, unknown
 from experiments.folder import alone, made, read_json, write_json
 from experiments.report.voice_page import add
@@ -147,7 +146,7 @@ def _theirs(config: Voice, sounds: _Sounds, out: Path) -> dict[str, Any]:
         row["chosen"] = row.get("chosen", {}) | {
             policy: {"threshold": threshold, **measures.scored(hour, policy, threshold)}
         }
-    return {"name": Path(config.detector or "").stem, "threshold": 0.5, **row, "cost": _their_cost(model)}
+    return {"name": Path(config.detector or "").stem, "threshold": 0.5, **row, "cost": measures.their_cost(model)}
 
 
 def _ours(config: Voice, sounds: _Sounds, out: Path, recipe: training.Recipe, seed: int) -> dict[str, Any]:
@@ -159,7 +158,7 @@ def _ours(config: Voice, sounds: _Sounds, out: Path, recipe: training.Recipe, se
     cell, params, card = pretrained.load(file)
     row = _measured(of_cell(cell, params, name), sounds, out / name, measures.by_features, 0.0)
     row = {"name": name, "recipe": recipe, "seed": seed, "parameters": count(params), "threshold": 0.0, **row}
-    row |= {"seconds": card["seconds"], "cost": _our_cost(cell, params) if seed == 0 else None}
+    row |= {"seconds": card["seconds"], "cost": measures.our_cost(cell, params) if seed == 0 else None}
     if not card.get("result"):
         card["result"] = {k: row["hour"]["never"]["all"][k] for k in ("words", "found", "delay", "alarms", "recall")}
         arguments = card.pop("network")
@@ -239,32 +238,3 @@ def _measured(model: audit.Model, sounds: _Sounds, path: Path, how: Callable[...
             for name in hour.outputs
         },
     }
-
-
-def _their_cost(model: audit.Model) -> dict[str, float]:
-    state, no = [model.start(1)], np.zeros((1, 1), bool)
-
-    def push(chunk: np.ndarray) -> None:
-        state[0], _ = model.advance(state[0], chunk[None, None], no)
-
-    return {"32 ms": measures.cost(push, GRID)}
-
-
-def _our_cost(cell: Any, params: Any) -> dict[str, float]:
-    """Features and network, in chunks of 32 ms and of 1 s."""
-    settings = {name: value for name, value in FEATURES.items() if name not in ("kind", "rate")}
-
-    def timed(size: int) -> float:
-        session, before = (
-            streaming.Session(cell, params),
-            [np.zeros(round(FEATURES["frame"] * RATE) - STEP, np.float32)],
-        )
-
-        def push(chunk: np.ndarray) -> None:
-            sound = np.concatenate([before[0], chunk])
-            before[0] = sound[len(chunk) :]
-            session.push(log_mel(sound, RATE, **settings, pad=False))
-
-        return measures.cost(push, size)
-
-    return {"32 ms": timed(GRID), "1 s": timed(RATE // GRID * GRID)}

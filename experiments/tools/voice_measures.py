@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asrnn_jax import audit, streaming
+from asrnn_jax.features import log_mel
 from asrnn_jax.losses import energy
 from asrnn_jax.saved import replacing
 from asrnn_jax.streaming import scores
-from experiments.data.rooms import GRID, RATE, STEP, Heard, Room, chunked, featured, heard
+from experiments.data.rooms import FEATURES, GRID, RATE, STEP, Heard, Room, chunked, featured, heard
 
 GRACE = 0.25  # seconds after a word in which an answer may still be about it
 APART = 0.5  # seconds between two alarms; nearer ones are one
@@ -185,3 +186,33 @@ def cost(push: Callable[[np.ndarray], Any], size: int, seconds: float = 20.0, re
             push(chunk)
         found.append((time.perf_counter() - begin) / (number * size / RATE))
     return 1e6 * min(found)
+
+
+def their_cost(model: audit.Model) -> dict[str, float]:
+    """Of a detector that takes chunks of 32 ms."""
+    state, no = [model.start(1)], np.zeros((1, 1), bool)
+
+    def push(chunk: np.ndarray) -> None:
+        state[0], _ = model.advance(state[0], chunk[None, None], no)
+
+    return {"32 ms": cost(push, GRID)}
+
+
+def our_cost(cell: Any, params: Any) -> dict[str, float]:
+    """Features and network, in chunks of 32 ms and of 1 s."""
+    settings = {name: value for name, value in FEATURES.items() if name not in ("kind", "rate")}
+
+    def timed(size: int) -> float:
+        session, before = (
+            streaming.Session(cell, params),
+            [np.zeros(round(FEATURES["frame"] * RATE) - STEP, np.float32)],
+        )
+
+        def push(chunk: np.ndarray) -> None:
+            sound = np.concatenate([before[0], chunk])
+            before[0] = sound[len(chunk) :]
+            session.push(log_mel(sound, RATE, **settings, pad=False))
+
+        return cost(push, size)
+
+    return {"32 ms": timed(GRID), "1 s": timed(RATE // GRID * GRID)}
