@@ -107,7 +107,7 @@ def linoss(
     cell = diagonal.state_space("linoss", inputs, hidden, outputs, init, prepare)
 
     def to_carry(weights, state):
-        return coordinates(*(per_unit(a, state.y) for a in (weights.p, weights.q)), state)
+        return coordinates(per_unit(weights.p, state.y), per_unit(weights.q, state.y), state)
 
     return cell.replace(coordinates=Coordinates(to_state, to_carry))
 
