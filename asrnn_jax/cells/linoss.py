@@ -66,7 +66,7 @@ def linoss(
     Raises:
       ValueError: sizes below 1, an unknown method.
 
-    Source: Rusch, Rus 2024, arXiv:2410.03943, eq. 3 to 6.
+    Source: Rusch, Rus 2024, arXiv:2410.03943, section 2.
     """
     outputs = hidden if outputs is None else outputs
     checks.sizes(inputs=inputs, hidden=hidden, outputs=outputs)
