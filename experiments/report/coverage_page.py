@@ -33,6 +33,20 @@ QUIET = 0.95
 HELPS, NONE, HARM, UNCLEAR = "resets help", "needs none", "resets do harm", "too little data to say"
 
 
+CHOSEN = (
+    "## What was chosen with a look at these numbers",
+    "**The rate**, 2e-3, is that of the first training. Others were tried on the same test streams (seed 0, "
+    "Fashion-MNIST, passed, gaps ignored; accuracy without resets in %): GRU 84.5 at 5e-4, 85.2 at 1e-3, 85.7 at "
+    "2e-3, 85.6 at 4e-3; tanh RNN 59.8 at 2.5e-4, 48.6 at 5e-4, 67.5 at 1e-3, 66.9 at 2e-3. At 1e-3 the GRU misses "
+    "by 0.4 points the aim that it reaches at 2e-3. Nothing else was tried.",
+    "**The size of the audit** was 300 samples at first. Of the first 14 networks after, it then said of 4 that "
+    "they need none, of 9 that there is too little data, of 1 that resets help; with 3,000 samples, of 13 and of 1, "
+    "the same one. The 3 networks before were found with both.",
+    "**The best kind** is chosen by the accuracy that is shown for it: with one seed, kinds within a point of each "
+    "other are not told apart.",
+)
+
+
 def written(rows: Sequence[Row], folder: Path) -> str:
     """Writes README.md and figure.png into the folder and returns the page."""
     text = page(rows)
@@ -59,7 +73,7 @@ def page(rows: Sequence[Row]) -> str:
     ]
     for dataset in dict.fromkeys(row["dataset"] for row in rows):
         blocks += _of_dataset(dataset, [row for row in rows if row["dataset"] == dataset])
-    return "\n\n".join([*blocks, *_audits(rows)])
+    return "\n\n".join([*blocks, *_audits(rows), *CHOSEN])
 
 
 def _commands(rows: Sequence[Row]) -> list[str]:
