@@ -157,7 +157,7 @@ def _costs(theirs: Sequence[Row], ours: Row) -> str:
     own = ours["cost"]
     both = ", ".join([*said, f"ours {own['32 ms']:,.0f}"])
     return (
-        "Cost on one core that other work shared, in microseconds for a second of sound in chunks of 32 ms: "
+        "Cost in microseconds of CPU time for a second of sound in chunks of 32 ms: "
         f"{both}, features and a Session in Python and JAX included; in chunks of 1 s ours takes {own['1 s']:,.0f}. "
         f"Ours has {ours['parameters']:,} parameters."
     )
@@ -201,4 +201,7 @@ def draw(rows: Sequence[Row], out: Path) -> None:
         ax.set_xticks(range(len(rooms)), [room.replace(" ", "\n", 1) for room in rooms], fontsize=8)
         tidy(ax, "", label, legend=False)
     axes[1, 1].set_yscale("symlog", linthresh=1)
+    axes[1, 1].set_ylim(-0.3, 500)
+    for ax in (axes[0, 0], axes[0, 1], axes[1, 0]):
+        ax.set_ylim(min(ax.get_ylim()[0], 70), 101)
     save(figure, out)

@@ -152,7 +152,8 @@ def along(said: Said, policy: str, threshold: float, parts: int = 10) -> list[fl
     there = scores.events(np.where(said.speech, 0, -1), said.starts)
     late = scores.delays(there, np.where(said.outputs[policy] > threshold, 0, -1))
     place = there.start * parts // said.speech.shape[1]
-    return [float(np.isfinite(late[place == k]).mean()) for k in range(parts)]
+    found = [np.isfinite(late[place == k]) for k in range(parts)]
+    return [float(each.mean()) if len(each) else float("nan") for each in found]
 
 
 def by_room(said: Said, policy: str, threshold: float) -> dict[str, dict[str, float]]:
@@ -174,17 +175,17 @@ def threshold_for(said: Said, policy: str, alarms: float, candidates: np.ndarray
 
 
 def cost(push: Callable[[np.ndarray], Any], size: int, seconds: float = 20.0, repeats: int = 5) -> float:
-    """Microseconds of one core for a second of sound that comes in chunks of so many samples, the least of repeats."""
+    """Microseconds of CPU time for a second of sound that comes in chunks of so many samples, the least of repeats."""
     number = max(2, round(seconds * RATE / size))
     chunks = np.random.default_rng(0).normal(scale=0.01, size=(number, size)).astype(np.float32)
     for chunk in chunks[:10]:
         push(chunk)
     found = []
     for _ in range(repeats):
-        begin = time.perf_counter()
+        begin = time.process_time()
         for chunk in chunks:
             push(chunk)
-        found.append((time.perf_counter() - begin) / (number * size / RATE))
+        found.append((time.process_time() - begin) / (number * size / RATE))
     return 1e6 * min(found)
 
 

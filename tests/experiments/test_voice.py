@@ -99,12 +99,12 @@ def test_the_command_trains_measures_and_goes_on(folder, tmp_path, capsys):
     from experiments.__main__ import main
 
     flags = ["voice", "--data-dir", str(folder), "--out", str(tmp_path / "run"), "--unseen", "bob", "--hidden", "4"]
-    flags += ["--steps", "2", "--seconds", "60", "--length", "60", "--seeds", "1", "--recipes", "reset-free"]
-    assert main(flags) == 0
+    flags += ["--seconds", "60", "--length", "60", "--seeds", "1", "--recipes", "reset-free", "--steps"]
+    assert main([*flags, "2"]) == 0
     said = capsys.readouterr().out
     file = tmp_path / "run" / "reset-free-0.safetensors"
     before = file.read_bytes()
-    assert main(flags) == 0
+    assert main([*flags, "2"]) == 0
     assert "ours: state coverage and the objective" in said
     assert file.read_bytes() == before
     model, _, card = pretrained.load(file)
@@ -113,5 +113,5 @@ def test_the_command_trains_measures_and_goes_on(folder, tmp_path, capsys):
         ["ann"],
         {"words", "found", "delay", "alarms", "recall"},
     )
-    assert main([*flags, "--steps", "3"]) == 2
+    assert main([*flags, "3"]) == 2
     assert "made with other settings" in capsys.readouterr().err
