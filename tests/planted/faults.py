@@ -133,7 +133,7 @@ FAULTS = [
         "audit/recordings.py",
         "table.stream.codes == code",
         "table.stream.codes >= code",
-        "tests/audit/test_files.py::test_the_command_on_a_table",
+        "tests/audit/test_files.py::test_a_table_is_its_streams_in_order_of_time",
     ),
     Fault(
         "audit/sources.py",
