@@ -133,7 +133,7 @@ FAULTS = [
         "audit/recordings.py",
         "table.stream.codes == code",
         "table.stream.codes >= code",
-        "tests/audit/test_files.py::test_the_command_on_a_table",
+        "tests/audit/test_files.py::test_a_table_is_its_streams_in_order_of_time",
     ),
     Fault(
         "audit/sources.py",
@@ -455,7 +455,7 @@ FAULTS = [
         "loop/masks.py",
         "return new if mask is None else where(mask, new, old)",
         "return new",
-        "tests/test_laws.py::test_step_by_step_equals_run",
+        equation("tanh_rnn"),
     ),
     Fault("losses/arguments.py", "np.asarray(values)[~np.asarray(good)][0]", "np.asarray(values)[0]", "tests/losses"),
     Fault(
