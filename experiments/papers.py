@@ -167,7 +167,7 @@ def _sensitivity() -> dict[str, Config]:
 STABLE: dict[str, Stability] = {
     "no penalty": Stability(),
     "12 Lyapunov exponents": Stability(lyapunov_penalty=1.0, lyapunov_exponents=12),
-    "the same, every 10th step": Stability(lyapunov_penalty=1.0, lyapunov_exponents=12, penalty_every=10),
+    "12 Lyapunov exponents, every 10th step": Stability(lyapunov_penalty=1.0, lyapunov_exponents=12, penalty_every=10),
     "singular values": Stability(jacobian_penalty=1.0),
 }
 

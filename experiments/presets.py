@@ -149,7 +149,7 @@ def _rmsprop(lr: float, decay: float, clip: float | None) -> Optimizer:
     return Optimizer("rmsprop", lr=lr, lr_orthogonal=lr / 10, decay=decay, clip=clip)
 
 
-def _stable(permute: bool, size: str, hidden: int, lr: float) -> dict[str, Preset]:
+def _stable(permute: bool, size: str, hidden: int, lr: float, ours: str) -> dict[str, Preset]:
     """asRNN that does not blow up: kappa is bounded, the angles fit the task, the rate ends at 0, weights are averaged.
 
     Pixels in their order change slowly, and want small angles; permuted ones want wide ones.
@@ -168,7 +168,7 @@ def _stable(permute: bool, size: str, hidden: int, lr: float) -> dict[str, Prese
         optim=Optimizer("rmsprop", lr=lr, lr_orthogonal=lr / 10, decay=0.99, clip=10.0, schedule="cosine", ema=0.999),
         training=Training(batch=128, log_every=50),
     )
-    about = f"30 epochs, not the paper's recipe: python -m experiments pixels --preset {name} --data-dir FOLDER"
+    about = f"30 epochs, not the paper's recipe; {ours}: python -m experiments pixels --preset {name} --data-dir FOLDER"
     return {name: Preset(config, about)}
 
 
@@ -206,10 +206,10 @@ PRESETS: dict[str, Preset] = {
     **_copy(1000, 22, "; here below it from 240 on, 3e-5 at 1,500"),
     **_copy(2000, 43),
     **_peers(),
-    **_stable(False, "16k", 122, 7e-4),
-    **_stable(True, "16k", 122, 1e-3),
-    **_stable(False, "69k", 257, 5e-4),
-    **_stable(True, "69k", 257, 7e-4),
+    **_stable(False, "16k", 122, 7e-4, "here 99.13 % at the best validation (paper 98.89), 98.2 after five epochs"),
+    **_stable(True, "16k", 122, 1e-3, "here 97.34 % at the best validation (paper 95.41)"),
+    **_stable(False, "69k", 257, 5e-4, "not run yet (paper 99.21)"),
+    **_stable(True, "69k", 257, 7e-4, "not run yet (paper 96.88)"),
     **_ptb(150, 1e-4, 1.46),
     **_ptb(300, 1e-3, 1.49),
 }

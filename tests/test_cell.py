@@ -171,7 +171,7 @@ TREATMENTS = {
 }
 
 
-@quickly("row", ("orthogonal-dynamic-scaled", "urnn"), ORTHOGONAL)
+@quickly("row", ["orthogonal-dynamic-scaled"], ORTHOGONAL)
 def test_matrices_stay_orthogonal_whatever_is_done_to_their_numbers(row):
     """To 10 n eps in float32, after optimisers with decay and noise, averages over a rebase, and narrow storage."""
     name, hidden = row.split("-")[0], 12
@@ -200,7 +200,7 @@ def test_matrices_stay_orthogonal_whatever_is_done_to_their_numbers(row):
             assert error <= 10 * hidden * np.finfo(np.float32).eps, (label, error)
 
 
-@pytest.mark.parametrize("row", ["asrnn-dynamic", "dtriv", "scornn"])
+@quickly("row", ("dtriv", "scornn"), ("asrnn-dynamic", "dtriv", "scornn"))
 def test_an_average_is_the_mean_of_what_is_used_wherever_the_base_was(row):
     """Of skew numbers, or with a dynamic base of the matrices themselves, by the debiased weights."""
     name, decay, steps = row.split("-")[0], 0.8, 12
@@ -333,7 +333,8 @@ def test_s5_holds_its_input_without_cancellation():
     assert float(jnp.abs((re + 1j * im) / (wide_re + 1j * wide_im) - 1).max()) < 1e-5  # phases of 200 in float32
 
 
-@pytest.mark.parametrize(("block", "gradient"), [(5, "fused"), pytest.param(None, "autodiff", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("block", "gradient"), [(5, "fused"), (None, "autodiff")])
 def test_unrolled_loops_compute_the_same(block, gradient):
     cell, xs = cells.lstm(3, 4), jax.random.normal(jax.random.key(1), (2, 13, 3), jnp.float64)
     params = CELLS["lstm"](3, 4, dtype=jnp.float64).init(jax.random.key(0))

@@ -232,6 +232,7 @@ def test_nnx_cells(name):
     same_bits(to_flax(name, params, api="nnx"), pure)
 
 
+@pytest.mark.slow
 def test_flax_round_trip_from_our_side():
     for name, ours in FLAX.items():
         cell = cell_of(ours, jnp.float32)

@@ -80,17 +80,9 @@ def composite():
     return asrnn_jax.cells.stack([asrnn_jax.cells.with_trained_start(layers[0], dtype=jnp.float64), layers[1]])
 
 
-QUICK = ("stack", "asrnn")
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
-        pytest.param(cell, marks=() if cell.name in QUICK else pytest.mark.slow, id=cell.name)
-        for cell in (composite(), *(make(row)[0] for row in EACH))
-    ],
-)
-def test_gradients_through_all_adapters_are_equal(cell):
+@quickly("of", ["asrnn"], ("stack", *EACH))
+def test_gradients_through_all_adapters_are_equal(of):
+    cell = composite() if of == "stack" else make(of)[0]
     params, xs = random_params(cell), inputs(2, 6, I)
     expected, *results = (
         jax.jit(jax.grad(lambda p: scalar(f(p, xs))))(params)  # noqa: B023
@@ -325,6 +317,7 @@ class Classifier(nn.Module):
         return nn.Dense(1, param_dtype=xs.dtype)(y)
 
 
+@pytest.mark.slow
 def test_a_model_with_a_head_learns():
     cell, _ = make(ASRNN)
     xs = inputs(16, T, I)

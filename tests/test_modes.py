@@ -105,6 +105,7 @@ def test_shard_map_with_its_checks_equals_unsharded(subject):
     )
 
 
+@pytest.mark.slow
 def test_gradients_within_shard_map_of_an_ensemble():
     """Params that differ from device to device, inputs that do not."""
     cell, _ = make(LOOP_SUBJECTS[0])

@@ -330,6 +330,7 @@ def test_second_call_does_not_compile(caplog):
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 def test_a_flax_without_nnx_for_this_jax_is_named():
     """What flax 0.12.8 beside jax 0.11.1 and later raises; linen works with that pair."""
     program = """

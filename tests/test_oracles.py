@@ -222,6 +222,7 @@ def hold_to_flax(cell, theirs, translate):
     return carry, their_carry
 
 
+@pytest.mark.slow
 def test_lstm_equals_flax():
     def translate(kernels):
         W_xh, W_hh = stacked(kernels, "i", "ifgo"), stacked(kernels, "h", "ifgo")

@@ -93,6 +93,7 @@ def test_weights_prepared_once_serve_many_calls():
     np.testing.assert_array_equal(asrnn_jax.run(CELL, weights, XS)[1], asrnn_jax.run(CELL, PARAMS, XS)[1])
 
 
+@pytest.mark.slow
 def test_the_batch_may_be_spread_over_devices():
     """On a mesh of two devices the same call gives the same numbers, its gradient summed over both."""
     from jax.sharding import AxisType, NamedSharding, PartitionSpec
@@ -163,7 +164,7 @@ def test_frozen_dicts_rebase_and_any_tree_gets_labels():
 @pytest.mark.parametrize(
     ("name", "method", "gradient", "reverse"),
     [
-        ("lru", "associative_scan", "fused", False),
+        pytest.param("lru", "associative_scan", "fused", False, marks=pytest.mark.slow),
         pytest.param("lru", "sequential", "autodiff", False, marks=pytest.mark.slow),
         pytest.param("lstm", "sequential", "fused", False, marks=pytest.mark.slow),
         ("cornn", "sequential", "fused", True),

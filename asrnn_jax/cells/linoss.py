@@ -66,7 +66,7 @@ def linoss(
     Raises:
       ValueError: sizes below 1, an unknown method.
 
-    Source: Rusch, Rus 2024, arXiv:2410.03943, eq. 3 to 6.
+    Source: Rusch, Rus 2024, arXiv:2410.03943, section 2.
     """
     outputs = hidden if outputs is None else outputs
     checks.sizes(inputs=inputs, hidden=hidden, outputs=outputs)
@@ -107,7 +107,7 @@ def linoss(
     cell = diagonal.state_space("linoss", inputs, hidden, outputs, init, prepare)
 
     def to_carry(weights, state):
-        return coordinates(*(per_unit(a, state.y) for a in (weights.p, weights.q)), state)
+        return coordinates(per_unit(weights.p, state.y), per_unit(weights.q, state.y), state)
 
     return cell.replace(coordinates=Coordinates(to_state, to_carry))
 

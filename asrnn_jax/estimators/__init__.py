@@ -15,7 +15,7 @@
     >>> session.push({"t": [600, 601], "x": [0.0, 1.0]}).probabilities.shape
     (2, 2)
 
-With its defaults (asRNN of 64 units, 800 steps, at most 5 minutes) `StreamClassifier` looks for the rate itself, ends
+With its defaults (asRNN of 64 units, 800 steps, 5 minutes at most) `StreamClassifier` looks for the rate itself, ends
 when held-out streams are not answered better any more, and then learns from all. Steps without a label mean "nothing
 happens here", and the network learns to say so; if they only were not labelled, say ``unlabelled="unknown"``.
 `StreamForecaster` forecasts numbers with intervals, and its `anomaly` marks what was surprising. Both have `save`,

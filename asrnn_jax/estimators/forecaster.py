@@ -55,8 +55,8 @@ class StreamForecaster(StreamEstimator):
     Example:
       >>> import numpy as np
       >>> from asrnn_jax.estimators import StreamForecaster
-      >>> data = {"t": np.arange(300), "x": np.sin(np.arange(300) / 5)}
-      >>> model = StreamForecaster(horizon=3, cell="gru", hidden=8, steps=10, window=30, batch=4, rate=0.01)
+      >>> data = {"t": np.arange(128), "x": np.sin(np.arange(128) / 5)}
+      >>> model = StreamForecaster(3, distribution="gaussian", cell="gru", hidden=8, steps=10, window=30, rate=0.01)
       >>> model = model.fit(data, time="t")
       >>> list(model.predict(data))
       ['t', 'x', 'x low', 'x high']

@@ -159,7 +159,7 @@ def contributions(result: dict[str, Any]) -> Figure | None:
 
 def _below(ax: Axes) -> Figure:
     """The figure with its legend below, where it hides nothing."""
-    ax.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    ax.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.25))
     return ax.figure  # pyright: ignore[reportReturnType]
 
 

@@ -64,12 +64,13 @@ def current(model: Mapping[str, Any]) -> dict[str, Any]:
     former = {name: model[name] for name in FORMER if model.get(name) is not None}
     options = others.get("options", {})
     options = former | (options if isinstance(options, dict) else parsed(options))
-    return others | {"options": options | _meant(options) if "kappa" in model else options}
+    return others | {"options": options | _meant(model["cell"], options) if "kappa" in model else options}
 
 
-def _meant(options: dict[str, Any]) -> dict[str, Any]:
+def _meant(cell: str, options: dict[str, Any]) -> dict[str, Any]:
     """What options of run folders with `FORMER` meant where the same words mean something else today."""
-    by_entries = {"init": "exprnn"} if (options.get("map"), options.get("init")) == ("expm", "cayley") else {}
+    by_expm = options.get("map") == "expm" or cell in ("exprnn", "dtriv")
+    by_entries = {"init": "exprnn"} if by_expm and options.get("init") == "cayley" else {}
     bounded = {"kappa": options.get("kappa", 10.0), "gain": 1.0} if options.get("saturation") == "bounded" else {}
     return by_entries | bounded
 

@@ -22,6 +22,8 @@ REGIMES = {
     "separate": "On separate samples again, cross-entropy",
 }
 TITLES = {"fashion_mnist": "Fashion-MNIST by rows", "speech": "Spoken digits"}
+SEEDS, CELLS = 3, 6
+"""What is planned."""
 AIM = 0.01
 """How far below its accuracy with oracle resets a network may be without any."""
 MARGIN = 0.02
@@ -29,6 +31,20 @@ MARGIN = 0.02
 QUIET = 0.95
 """Entropy in gaps from which on a network says nothing there."""
 HELPS, NONE, HARM, UNCLEAR = "resets help", "needs none", "resets do harm", "too little data to say"
+
+
+CHOSEN = (
+    "## What was chosen with a look at these numbers",
+    "**The rate**, 2e-3, is that of the first training. Others were tried on the same test streams (seed 0, "
+    "Fashion-MNIST, passed, gaps ignored; accuracy without resets in %): GRU 84.5 at 5e-4, 85.2 at 1e-3, 85.7 at "
+    "2e-3, 85.6 at 4e-3; tanh RNN 59.8 at 2.5e-4, 48.6 at 5e-4, 67.5 at 1e-3, 66.9 at 2e-3. At 1e-3 the GRU misses "
+    "by 0.4 points the aim that it reaches at 2e-3. Nothing else was tried.",
+    "**The size of the audit** was 300 samples at first. Of the first 14 networks after, it then said of 4 that "
+    "they need none, of 9 that there is too little data, of 1 that resets help; with 3,000 samples, of 13 and of 1, "
+    "the same one. The 3 networks before were found with both.",
+    "**The best kind** is chosen by the accuracy that is shown for it: with one seed, kinds within a point of each "
+    "other are not told apart.",
+)
 
 
 def written(rows: Sequence[Row], folder: Path) -> str:
@@ -57,7 +73,7 @@ def page(rows: Sequence[Row]) -> str:
     ]
     for dataset in dict.fromkeys(row["dataset"] for row in rows):
         blocks += _of_dataset(dataset, [row for row in rows if row["dataset"] == dataset])
-    return "\n\n".join([*blocks, *_audits(rows)])
+    return "\n\n".join([*blocks, *_audits(rows), *CHOSEN])
 
 
 def _commands(rows: Sequence[Row]) -> list[str]:
@@ -106,6 +122,7 @@ def _of_dataset(dataset: str, rows: Sequence[Row]) -> list[str]:
     base_steps = rows[0]["settings"]["base_steps"]
     blocks = [
         f"## {TITLES.get(dataset, dataset)}: which remedy for which cell",
+        *_unfinished(rows),
         f"First {base_steps:,} steps on separate samples. Of each way to go on: the best kind of start by accuracy "
         "without resets, and all kinds within one point of what the network had with oracle resets.",
         "\n".join(f"- {_sentence(rows, cell)}" for cell in _cells(rows)),
@@ -117,6 +134,14 @@ def _of_dataset(dataset: str, rows: Sequence[Row]) -> list[str]:
             blocks += [f"### {title}", "Accuracy without any reset:", _accuracies(dataset, rows, regime)]
             blocks += ["Entropy in gaps:", _entropies(dataset, rows, regime)]
     return blocks
+
+
+def _unfinished(rows: Sequence[Row]) -> list[str]:
+    """What is missing of the networks that are planned: before, and after every kind of start, in three ways."""
+    done = len({row["name"] for row in rows if row["starts"] != "package"})
+    planned = SEEDS * CELLS * (1 + len(REGIMES) * len(STARTS) - 1)  # shuffled is passed where samples are separate
+    missing = f"{done} of {planned} networks are measured so far; a dash stands for what is missing."
+    return [missing] if done < planned else []
 
 
 def _together(rows: Sequence[Row]) -> str:

@@ -70,7 +70,9 @@ def mnist(runs: dict[str, Run], folder: Path) -> list[str]:
         'at the best validation"; "best test" is the paper\'s way to choose. The last column is the best test accuracy '
         f"up to epoch {EPOCHS}, for a comparison at equal epochs. asrnn and asrnn-1 are two seeds of the paper's "
         "recipe. bounded: the same, with a D_f whose condition number is bounded. cosine: bounded, with a rate that "
-        "falls to 0. lstm is the paper's, with four times the params; lstm-16k has a recipe of today (Adam, a falling "
+        "falls to 0. stable: the recipe asrnn-stable, with what keeps asRNN from blowing up, and training images moved "
+        "by up to a pixel, which the paper's recipe does not do. lstm is the paper's, with four times the params; "
+        "lstm-16k has a recipe of today (Adam, a falling "
         "rate). " + command_of("[sp]mnist-*"),
         table(rows),
         *_errors(runs, folder),

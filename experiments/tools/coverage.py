@@ -40,8 +40,8 @@ class Coverage:
     """Train networks on separate samples, which fail without resets; go on for some steps with every kind of start.
 
     Each network is measured with and without resets, and audited, before and after. A line of the file coverage.jsonl
-    is one network; what has a line is not done again, so that the command continues where it was stopped. The page is
-    made of all lines of the file, also those of other data sets and seeds.
+    is one network; what has a line is not done again, so that the command continues where it was stopped, also with
+    nothing but this file in the folder. The page is made of all its lines, also those of other data sets and seeds.
     """
 
     out: str = "runs/coverage"
@@ -86,6 +86,8 @@ class Job(NamedTuple):
     starts: str
     seed: int
     run: Stream
+    first: Stream
+    """The training on separate samples."""
 
 
 def _never_reset(config: Coverage) -> NeverReset:
@@ -111,13 +113,13 @@ def jobs(config: Coverage) -> list[Job]:
         for cell in config.cells:
             first = recipe(base, cell, "separate", seed)
             folder = Path(first.training.out or "")
-            found.append(Job(folder.name, cell, "separate", BEFORE, seed, first))
+            found.append(Job(folder.name, cell, "separate", BEFORE, seed, first, first))
             for regime in config.regimes:
                 for kind in config.starts:
                     if regime == "separate" and kind == "shuffled":
                         continue  # a separate sample goes on from another one already when states are passed
                     run = _after(config, recipe(base, cell, regime, seed, kind), kind, folder / "best.safetensors")
-                    found.append(Job(Path(run.training.out or "").name, cell, regime, kind, seed, run))
+                    found.append(Job(Path(run.training.out or "").name, cell, regime, kind, seed, run, first))
     return found
 
 
@@ -154,7 +156,11 @@ def coverage(config: Coverage) -> str:
         about = {"dataset": config.dataset, **job._asdict(), "settings": settings}
         seconds = round(time.perf_counter() - begin, 1)
         _keep(
-            file, rows, {name: value for name, value in about.items() if name != "run"} | found | {"seconds": seconds}
+            file,
+            rows,
+            {name: value for name, value in about.items() if name not in ("run", "first")}
+            | found
+            | {"seconds": seconds},
         )
     for name in NEED_NONE.get(config.dataset, ()):
         if name not in rows:
@@ -192,12 +198,18 @@ def _same(row: dict[str, Any], settings: dict[str, Any], file: Path) -> None:
 
 def _carried_out(config: Coverage, job: Job) -> dict[str, Any]:
     """Trains what is not trained yet, measures it, audits it."""
-    folder = Path(job.run.training.out or "")
-    resume = begun(folder, job.run)
-    if not (folder / "result.json").exists():
-        train(replace(job.run, training=replace(job.run.training, resume=resume)))
+    if job.run.network and not Path(job.run.network).exists():
+        _train(job.first)  # it has a line, but its folder is gone
+    _train(job.run)
     cell, params = trained(job.run)
     return _measured(config, job.run, cell, params)
+
+
+def _train(run: Stream) -> None:
+    folder = Path(run.training.out or "")
+    resume = begun(folder, run)
+    if not (folder / "result.json").exists():
+        train(replace(run, training=replace(run.training, resume=resume)))
 
 
 def _of_the_package(config: Coverage, name: str) -> dict[str, Any]:

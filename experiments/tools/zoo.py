@@ -33,7 +33,8 @@ def list_cells() -> str:
     for name, factory in CELLS.items():
         cell = factory(1, 128)
         params = jax.eval_shape(cell.init, jax.random.key(0))
-        way = "sequential, parallel" if cell.elements else "sequential"
+        ways = {"sequential": True, "parallel": cell.elements, "chunked": cell.chunk}
+        way = ", ".join(name for name, there in ways.items() if there)
         rows.append((name, family(name), f"{asrnn_jax.optim.count(params):,}", way, source(name)))
     return table(rows) + "\n\nparameters: n = 128, one input, no output layer"
 

@@ -14,6 +14,7 @@ from asrnn_jax import audit, cells, export, pretrained, streaming
 from asrnn_jax.__main__ import main
 from asrnn_jax.audit import Settings
 from asrnn_jax.audit.models import of_cell
+from asrnn_jax.audit.recordings import from_table
 from experiments.__main__ import main as experiments
 
 onnx = pytest.importorskip("onnx")
@@ -178,6 +179,17 @@ def test_the_command_on_a_network_of_the_package(name, score, tmp_path, capsys):
     flags = ["--data", str(folder), "--streams", "2", "--steps", "60", "--every", "20", "--out", str(tmp_path / "out")]
     assert experiments(["audit", name, *flags]) == 0
     assert score in capsys.readouterr().out
+
+
+def test_a_table_is_its_streams_in_order_of_time(tmp_path):
+    rng = np.random.default_rng(0)
+    xs, labels = rng.normal(size=(2, 9, 2)).astype("float32"), rng.integers(-1, 3, size=(2, 9))
+    rows = [(b, t, *map(float, xs[b, t]), "" if labels[b, t] < 0 else labels[b, t]) for b in (0, 1) for t in range(9)]
+    lines = ["machine,t,u,v,state", *(",".join(map(str, rows[i])) for i in rng.permutation(18))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    found = from_table(tmp_path / "rows.csv", label="state", stream="machine", time="t", detector=False)
+    np.testing.assert_array_equal(np.stack(found.streams), xs)
+    np.testing.assert_array_equal(np.stack(found.labels), labels)
 
 
 @pytest.mark.slow

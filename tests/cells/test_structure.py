@@ -65,6 +65,13 @@ def test_lru_starts_on_its_ring_and_never_leaves_the_disc():
     assert np.abs(np.asarray(small.prepare(moved(small, 5.0)).decay)).max() <= 1
 
 
+def test_s5_forgets_whatever_is_learned():
+    cell = cells.s5(3, 6, dtype=F64)
+    params = cell.init(jax.random.key(0))
+    params["Lambda_re"] = jnp.linspace(-2.0, 3.0, 6)
+    assert np.abs(np.asarray(cell.prepare(params).decay)).max() < 1
+
+
 def test_s5_starts_at_the_spectrum_of_hippo():
     """HiPPO-LegS as its authors write it, plus its rank-one term."""
     n = 10

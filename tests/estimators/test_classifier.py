@@ -84,9 +84,9 @@ def test_answers_are_in_the_order_of_the_rows(model):
     assert set(model.predict(twice)[without]) == {None}
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 1000])
+@pytest.mark.parametrize("chunk", [1, 7, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_session_gives_what_the_whole_gives(model, chunk, tmp_path):
-    one = NEW[NEW.who == "s2"].drop(columns="state").reset_index(drop=True)
+    one = NEW[NEW.who == "s2"].drop(columns="state").reset_index(drop=True)[: 20 * chunk + 44]
     one.loc[20:25, ["x", "y"]] = np.nan  # whole steps are missing
     session, parts, labels = model.session(), [], []
     for start in range(0, len(one), chunk):
@@ -180,7 +180,7 @@ def test_series_with_one_label_each():
     rng = np.random.default_rng(0)
     kinds = rng.integers(2, size=40)
     series = [np.sin(np.arange(n)[:, None] * (0.3, 1.6)[k]) for n, k in zip(rng.integers(10, 30, 40), kinds)]
-    found = StreamClassifier(**SMALL).fit(series, ["ab"[k] for k in kinds])
+    found = StreamClassifier(**SMALL, refit=False).fit(series, ["ab"[k] for k in kinds])
     assert found.per_ == "stream"
     assert found.predict_proba(series).shape == (40, 2)
     assert found.score(series, ["ab"[k] for k in kinds]) > 0.9

@@ -117,6 +117,13 @@ def test_the_command_trains_measures_and_goes_on(tmp_path):
     assert coverage(config) == text  # of the lines that are there; nothing is trained again
     assert (tmp_path / "coverage.jsonl").read_bytes() == kept
     assert not (tmp_path / "digits-gru-noise-ignored-0").exists()
+    one, two = rows.values()
+    (tmp_path / "coverage.jsonl").write_text(json.dumps(one) + "\n")
+    for folder in tmp_path.glob("digits-*"):
+        shutil.rmtree(folder)
+    assert coverage(config) == text  # of the same network, made again to go on from it
+    again = read_rows(tmp_path / "coverage.jsonl")[two["name"]]
+    assert again | {"seconds": 0} == two | {"seconds": 0}
     with pytest.raises(UsageError, match=r"other settings \(samples 30 -> 31\)"):
         coverage(replace(config, samples=31))
 

@@ -219,6 +219,7 @@ def test_report_prints_an_aligned_table_and_draws_a_figure(straight, cli, tmp_pa
         assert "its result is damaged" in done.stderr
 
 
+@pytest.mark.slow
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(cli, tmp_path):
     done = cli(
         "adding",
@@ -315,6 +316,7 @@ def test_lost_metrics_are_not_passed_over(straight, cli, tmp_path):
     assert "lines have been lost" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_preset_with_another_cell_leaves_the_cell_options_behind(cli, tmp_path):
     done = cli(
         "copy-memory",

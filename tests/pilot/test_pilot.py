@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asrnn_jax import __main__
 from asrnn_jax.pilot import numbers, whole
 from asrnn_jax.pilot.command import main
 from asrnn_jax.pilot.page import page
@@ -67,12 +68,15 @@ def test_files_that_are_not_there_end_in_one_line(tmp_path, capsys):
     assert "no such file" in capsys.readouterr().err
 
 
-def test_the_command_says_what_there_is():
-    done = called("-m", "asrnn_jax", "--help")
-    assert done.returncode == 0
-    assert "pilot" in done.stdout
-    assert called("-m", "asrnn_jax", "pilott").returncode == 2
-    assert "--horizon" in called("-m", "asrnn_jax", "pilot", "--help").stdout
+def test_the_command_says_what_there_is(capsys, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    assert __main__.main(["--help"]) == 0
+    assert "pilot" in capsys.readouterr().out
+    assert __main__.main(["pilott"]) == 2
+    assert "unknown: choose pilot or audit" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="0"):
+        __main__.main(["pilot", "--help"])
+    assert "--horizon" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------- the whole of it

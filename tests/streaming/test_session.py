@@ -99,6 +99,7 @@ def calls(s):
     return found
 
 
+@pytest.mark.slow
 def test_what_one_session_has_seen_costs_another_nothing():
     """A chunk of 1,000 is one program, not six, for every new session; and for one that has settled to it."""
     spent, chunk = session(), samples(1000)
@@ -185,7 +186,7 @@ def test_policies_reset_when_they_say(name, sizes):
     np.testing.assert_allclose(ys, whole, atol=1e-6)
 
 
-@pytest.mark.parametrize("signal", ["entropy", "saturated"])
+@quickly("signal", ["saturated"], ("entropy", "saturated"))
 def test_policies_that_look_back_reset_by_what_came_out(signal):
     """Against a loop of single steps that watches outputs and units itself."""
     cell = cells.with_output(cells.tanh_rnn(I, 5), C)
@@ -352,6 +353,7 @@ def test_without_a_fallback_a_new_policy_is_alone():
     assert streaming.on_energy(jnp.float32(-2.0), 50).name == "on_energy(-2.0, 50)"
 
 
+@pytest.mark.slow
 def test_gap_entropy_is_that_of_quiet_steps():
     xs, quiet = samples(1, 600), np.repeat([True, False] * 30, 10)
     xs[0, quiet] *= 1e-3
