@@ -83,7 +83,7 @@ def fit(
         x, y = xs[:, at : at + WINDOW].astype(np.float32), labels[:, at : at + WINDOW]
         params, state, memory, last, weight, value = step(params, state, memory, last, weight, keys[i], x, y)
         found.append(float(value))
-    return jax.device_get(params), found
+    return params, found
 
 
 def shifted(params: Any, threshold: float) -> Any:
