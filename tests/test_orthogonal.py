@@ -144,7 +144,9 @@ def log_uniform(a):
 
 @pytest.mark.parametrize("map", ["cayley", "expm"])
 @pytest.mark.parametrize(
-    ("init", "cdf"), [("cayley", quarter_circle), ("exprnn", of_tangents), ("log", log_uniform)], ids=str
+    ("init", "cdf"),
+    [("cayley", quarter_circle), ("exprnn", of_tangents), ("log", log_uniform)],
+    ids=["cayley", "exprnn", "log"],
 )
 def test_a_name_of_a_start_means_the_same_angles_for_every_map(map, init, cdf):
     """Angles read off the eigenvalues against the distribution of their name, and scaled."""

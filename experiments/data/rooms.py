@@ -110,7 +110,7 @@ def heard(
     starts, at, order, room, left = speech.copy(), 0, [], rooms[0], np.inf if stay is None else 0.0
     while True:
         if left <= 0 and stay is not None:
-            room, left = rooms[rng.integers(len(rooms))], rng.exponential(stay)
+            room, left = rooms[int(rng.integers(len(rooms)))], rng.exponential(stay)
             level, tilt = _drawn(rng, room)
         elif at == 0:
             level, tilt = _drawn(rng, room)
@@ -155,7 +155,7 @@ def _noise(rng: np.random.Generator, sound: np.ndarray, level: float, tilt: floa
 def _other(rng: np.random.Generator, gap: np.ndarray, kinds: Sequence[str]) -> None:
     """Adds a sound that is no speech, as loud as speech, somewhere in a gap."""
     length = min(len(gap), int(rng.uniform(0.1, 1.0) * RATE))
-    made = SOUNDS[kinds[rng.integers(len(kinds))]](rng, length)
+    made = SOUNDS[kinds[int(rng.integers(len(kinds)))]](rng, length)
     at = rng.integers(len(gap) - length + 1)
     power = np.square(made).mean() if length else 0.0
     if power > 0:
@@ -231,6 +231,6 @@ def chunked(heard: Heard) -> Heard:
     pairs = GRID // STEP
     return Heard(
         heard.sound.reshape(-1, GRID),
-        heard.speech.reshape(-1, pairs).any(-1),
-        heard.starts.reshape(-1, pairs).any(-1),
+        np.asarray(heard.speech.reshape(-1, pairs).any(-1)),
+        np.asarray(heard.starts.reshape(-1, pairs).any(-1)),
     )

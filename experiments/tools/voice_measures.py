@@ -58,12 +58,14 @@ def streams(recordings: Sequence[np.ndarray], seconds: float, seed: int, rooms: 
 def by_features(sound: Sequence[Heard]) -> Steps:
     """Streams as features, 16 ms a step."""
     xs = np.stack([featured(each.sound) for each in sound])
-    return Steps(xs, *(np.stack([each[i] for each in sound]) for i in (1, 2)), STEP / RATE)
+    speech, starts = (np.stack([each[i] for each in sound]) for i in (1, 2))
+    return Steps(xs, speech, starts, STEP / RATE)
 
 
 def by_chunks(sound: Sequence[Heard]) -> Steps:
     """Streams in chunks of 32 ms."""
-    return Steps(*(np.stack(leaves) for leaves in zip(*map(chunked, sound))), GRID / RATE)
+    xs, speech, starts = (np.stack(leaves) for leaves in zip(*map(chunked, sound)))
+    return Steps(xs, speech, starts, GRID / RATE)
 
 
 class Said(NamedTuple):
@@ -81,7 +83,8 @@ class Said(NamedTuple):
     def save(self, path: Path) -> None:
         """Writes a file, whole or not at all."""
         with replacing(path) as file:
-            np.savez_compressed(file, **self.outputs, speech=self.speech, starts=self.starts, seconds=self.seconds)
+            about: dict[str, Any] = {"speech": self.speech, "starts": self.starts, "seconds": self.seconds}
+            np.savez_compressed(file, **self.outputs, **about)
 
     @staticmethod
     def load(path: Path) -> Said:
