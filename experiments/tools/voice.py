@@ -67,7 +67,7 @@ class Voice:
     seconds: int = 600
     """Length of each of the 32 training streams, and of the ten streams of an audit."""
     length: int = 3600
-    """Seconds of the ten streams that are run without a reset."""
+    """Seconds of the ten streams that ours runs through without a reset."""
     seeds: int = 3
     """Networks of each recipe, with seeds 0, 1, ..."""
     recipes: tuple[training.Recipe, ...] = ("reset-free", "usual")
@@ -139,13 +139,11 @@ def _theirs(config: Voice, sounds: _Sounds, out: Path) -> dict[str, Any]:
     chosen = _said(
         out / "detector-choose.npz", lambda: measures.running(model, sounds.of("choose", measures.by_chunks))
     )
-    row = _measured(model, sounds, out / "detector", measures.by_chunks, 0.5)
-    hour = Said.load(out / "detector-hour.npz")
+    row, said = _measured(model, sounds, out / "detector", measures.by_chunks, 0.5)
+    row["chosen"] = {}
     for policy in chosen.outputs:
         threshold = _threshold(chosen, policy)
-        row["chosen"] = row.get("chosen", {}) | {
-            policy: {"threshold": threshold, **measures.scored(hour, policy, threshold)}
-        }
+        row["chosen"][policy] = {"threshold": threshold, **measures.scored(said, policy, threshold)}
     return {"name": Path(config.detector or "").stem, "threshold": 0.5, **row, "cost": measures.their_cost(model)}
 
 
@@ -156,7 +154,10 @@ def _ours(config: Voice, sounds: _Sounds, out: Path, recipe: training.Recipe, se
     if not file.exists():
         _train(config, sounds, file, recipe, seed)
     cell, params, card = pretrained.load(file)
-    row = _measured(of_cell(cell, params, name), sounds, out / name, measures.by_features, 0.0)
+    model = of_cell(cell, params, name)
+    row, _ = _measured(model, sounds, out / name, measures.by_features, 0.0)
+    hour = _said(out / f"{name}-hour.npz", lambda: measures.running(model, sounds.of("hour", measures.by_features)))
+    row["hour"] = {policy: _placed(hour, policy, 0.0) for policy in hour.outputs}
     row = {"name": name, "recipe": recipe, "seed": seed, "parameters": count(params), "threshold": 0.0, **row}
     row |= {"seconds": card["seconds"], "cost": measures.our_cost(cell, params) if seed == 0 else None}
     if not card.get("result"):
@@ -217,24 +218,25 @@ def _said(file: Path, make: Callable[[], Said]) -> Said:
     return Said.load(file)
 
 
-def _measured(model: audit.Model, sounds: _Sounds, path: Path, how: Callable[..., Steps], threshold: float) -> Any:
-    """The audit on streams of unseen speakers, and the hour without resets and with one every 5 s."""
+def _measured(
+    model: audit.Model, sounds: _Sounds, path: Path, how: Callable[..., Steps], threshold: float
+) -> tuple[dict[str, Any], Said]:
+    """The audit on streams of unseen speakers."""
     stored = path.with_name(f"{path.name}-audit.json")
     if not stored.exists():
         found, said = measures.audited(model, sounds.of("audit", how), threshold)
         said.save(stored.with_suffix(".npz"))
         write_json(stored, found.as_json())
     found, said = read_json(stored), Said.load(stored.with_suffix(".npz"))
-    hour = _said(path.with_name(f"{path.name}-hour.npz"), lambda: measures.running(model, sounds.of("hour", how)))
-    return {
+    row = {
         "audit": {name: found[name] for name in ("verdict", "policies", "fresh", "after_gaps")},
         "policies": {name: measures.scored(said, name, threshold) for name in said.outputs},
-        "hour": {
-            name: {
-                "all": measures.scored(hour, name, threshold),
-                "rooms": measures.by_room(hour, name, threshold),
-                "along": measures.along(hour, name, threshold),
-            }
-            for name in hour.outputs
-        },
+        "minutes": {name: _placed(said, name, threshold) for name in ("never", "every 5 s")},
     }
+    return row, said
+
+
+def _placed(said: Said, policy: str, threshold: float) -> dict[str, Any]:
+    """All together, by room and along the streams."""
+    given = (said, policy, threshold)
+    return {"all": measures.scored(*given), "rooms": measures.by_room(*given), "along": measures.along(*given)}
