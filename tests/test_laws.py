@@ -71,9 +71,9 @@ FIRST_ROWS = list({row.cell: row for row in reversed(TABLE)}.values())
 LOOP_ROWS = list({row.step: row for row in reversed(FIRST_ROWS)}.values())
 SUBJECTS = [*map(of, FIRST_ROWS), *COMPOSITES]
 LOOP_SUBJECTS = [*map(of, LOOP_ROWS), *COMPOSITES]
-# One row a cell, that with most of its equation, and both ways that asRNN keeps D_f positive.
+# One row a cell, that with most of its equation, and two that have functions of their own.
 MORE = {"antisymmetric": "antisymmetric-gated", "min_gru": "min_gru-positive", "min_lstm": "min_lstm-positive"}
-ROWS = quickly("row", [*(MORE.get(row.id, row.id) for row in FIRST_ROWS), "asrnn-bounded"], TABLE)
+ROWS = quickly("row", [*(MORE.get(row.id, row.id) for row in FIRST_ROWS), "asrnn-bounded", "orthogonal-linear"], TABLE)
 # Laws about the loop hold for all once they hold for one of each kind, for a law above holds every cell's step and
 # derivative to its equation: own pullback, `keep`, neither, complex, spiking, other coordinates, deep, both directions,
 # a start that is learned.

@@ -232,7 +232,7 @@ FAULTS = [
         "cells/orthogonal.py",
         "mix=lambda weights, h: h @ weights.W_hh,",
         "mix=lambda weights, h: h @ weights.W_hh.T,",
-        equation("orthogonal"),
+        equation("orthogonal-linear"),
     ),
     Fault(
         "cells/s5.py",
@@ -407,7 +407,7 @@ FAULTS = [
     Fault(
         "hashes.py", "for name, array in sorted(arrays.items()):", "for name, array in ():", "tests/test_pretrained.py"
     ),
-    Fault("interop/flax.py", 'tree["if_"] = tree.pop("if")', "pass", "tests/test_interop.py::test_linen_cells"),
+    Fault("interop/flax.py", 'tree["if_"] = tree.pop("if")', "pass", "tests/test_interop.py::test_nnx_cells"),
     Fault(
         "interop/ours.py",
         'params["W_hh"].shape[0]',
