@@ -1,4 +1,7 @@
-"""Which cases of a test run before each commit (`make test`); the others are for `make test-slow`, CI runs both."""
+"""Which cases of a test run before each commit (`make test`); the others are for `make test-slow`.
+
+CI runs both, of the other cases a third at a time, another one after each commit.
+"""
 
 import pytest
 
@@ -20,7 +23,6 @@ def quickly(argument, names, among, **options):
     unknown = set(names) - {name_of(case) for case in among}
     if unknown:
         raise ValueError(f"names has {sorted(unknown)}: the cases are {', '.join(map(name_of, among))}.")
-    cases = [
-        pytest.param(case, marks=() if name_of(case) in names else pytest.mark.slow, id=name_of(case)) for case in among
-    ]
+    other = (pytest.mark.slow, pytest.mark.other)
+    cases = [pytest.param(case, marks=() if name_of(case) in names else other, id=name_of(case)) for case in among]
     return pytest.mark.parametrize(argument, cases, **options)
