@@ -97,6 +97,7 @@ def test_names_that_only_look_alike_are_other():
     assert optim.labels({"W_hh": {"skew": {"value": jnp.ones(3)}}}) == {"W_hh": {"skew": {"value": "other"}}}
 
 
+@pytest.mark.slow
 def test_a_model_of_nnx_trains_its_orthogonal_matrices_at_their_rate():
     cell = cells.asrnn(I, H)
     model = asrnn_jax.nnx.RNN(cell, rngs=nnx.Rngs(0), return_carry=False)

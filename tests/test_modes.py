@@ -236,6 +236,7 @@ def test_cells_can_be_pickled(subject):
     close(asrnn_jax.run(again, params, xs), asrnn_jax.run(cell, params, xs))
 
 
+@pytest.mark.slow
 def test_modules_can_be_pickled():
     cell = cells.stack([cells.gru(I, 4), cells.lru(4, 3)])
     xs = jnp.ones((2, 5, I))

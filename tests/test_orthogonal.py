@@ -172,6 +172,7 @@ def test_haar_has_the_moments_of_uniform_rotations(map):
     np.testing.assert_allclose(jnp.linalg.det(matrices), 1.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_haar_through_the_logarithm_gives_back_the_rotation():
     for n in (2, 11):
         key = jax.random.key(n)

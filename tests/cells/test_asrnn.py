@@ -95,6 +95,7 @@ def test_small_saturation_is_the_linear_orthogonal_rnn():
     chex.assert_trees_all_close(asrnn_jax.run(cell, params, xs)[1], expected, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_jacobian_spectrum_lies_within_the_bounds():
     """sigma_max <= kappa max(1 - g^2) and sigma_min >= min(1 - g^2) / kappa, at random states (PAPERS, section 1)."""
     cell = asrnn(2, 9, dtype=jnp.float64)

@@ -164,6 +164,7 @@ def test_resuming_a_finished_run_repeats_its_result(straight, cli, tmp_path):
     same(tmp_path / "run", straight)
 
 
+@pytest.mark.slow
 def test_an_unreadable_newest_checkpoint_costs_only_its_steps(straight, cli, tmp_path):
     shutil.copytree(straight, tmp_path / "run")
     newest = max((tmp_path / "run" / "checkpoints").iterdir(), key=lambda p: int(p.name))
