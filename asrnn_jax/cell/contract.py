@@ -153,7 +153,8 @@ class Cell(Made):
     chunk: Callable[..., tuple[Carry, jax.Array]] | None = None
     """``(weights, carry, fresh, xs (T, *B, I), steps) -> (carry, ys (T, *B, O))``: many steps as a few products.
 
-    For cells whose state is large beside what goes in; `steps` are `asrnn_jax.loop.Steps`. `None`: step by step.
+    For cells whose state is large beside what goes in, and whose initial carry is 0; `steps` are
+    `asrnn_jax.loop.Steps`. `None`: step by step.
     """
     chunk_size: int = 64
     """Steps that `chunk` takes at once."""

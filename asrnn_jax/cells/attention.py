@@ -80,13 +80,13 @@ def attention(
         """Vectors ``(..., heads, d)`` turned by their places ``(...)``, in which two of them differ from their age."""
         first, second = jnp.split(vectors, 2, axis=-1)
         speed = jnp.asarray(speeds, at_least_float32(vectors.dtype))
-        angles = places[..., None, None] * jnp.broadcast_to(speed, (*places.shape, 1, d // 2))
+        angles = places[..., None, None].astype(speed.dtype) * jnp.broadcast_to(speed, (*places.shape, 1, d // 2))
         cos, sin = (jnp.broadcast_to(f(angles), first.shape).astype(vectors.dtype) for f in (jnp.cos, jnp.sin))
         return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
     def readout(weights, carries, xs):
         q = split(xs @ weights.W_q) / math.sqrt(d)
-        ages = jnp.broadcast_to(jnp.arange(1 - window, 1), carries.seen.shape)
+        ages = jnp.broadcast_to(jnp.arange(1 - window, 1, dtype=jnp.int32), carries.seen.shape)
         scores = (turned(carries.keys, ages) * q[..., None, :, :]).sum(-1)  # (..., W, heads)
         most = jax.lax.stop_gradient(scores.max(-2, keepdims=True))
         e = jnp.exp(scores - most) * carries.seen[..., None]
@@ -108,7 +108,7 @@ def attention(
         q, k, v = (_batch_first(split(xs @ W)) for W in (weights.W_q, weights.W_k, weights.W_v))  # (*B, T, heads, d)
         valid, sequence = (jnp.moveaxis(a, 0, -1) for a in steps)  # (*B, T)
         at = jnp.cumsum(valid.astype(jnp.int32), axis=-1)
-        before = jnp.broadcast_to(jnp.arange(1 - window, 1), (*at.shape[:-1], window))
+        before = jnp.broadcast_to(jnp.arange(1 - window, 1, dtype=jnp.int32), (*at.shape[:-1], window))
         keys, values = (jnp.concatenate(pair, axis=-3) for pair in ((carry.keys, k), (carry.values, v)))
         seen = jnp.concatenate([carry.seen, valid.astype(carry.seen.dtype)], axis=-1)  # (*B, W + T)
         key_at = jnp.concatenate([before, at], axis=-1)
@@ -135,7 +135,7 @@ def attention(
 
         kept, age = entries(at[..., -1:], sequence[..., -1:])  # (*B, 1, W + T)
         age = jnp.broadcast_to(age, (*age.shape[:-2], window, age.shape[-1]))
-        slots = age == jnp.broadcast_to(jnp.arange(window)[::-1, None], age.shape)
+        slots = age == jnp.broadcast_to(jnp.arange(window, dtype=jnp.int32)[::-1, None], age.shape)
         slots = (slots & kept).astype(keys.dtype)  # (*B, W, W + T): one of each row, or none
         exactly = partial(jnp.einsum, precision="highest")
         keys, values = (exactly("...wk,...khd->...whd", slots, a) for a in (keys, values))

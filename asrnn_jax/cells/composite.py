@@ -88,6 +88,7 @@ def within(cell: Cell) -> Cell:
     """A wrapper that does nothing yet: the cell for weights that hold its own as ``weights.cell``, and for params that
     hold its own as ``params["cell"]``. What is left to give is `init`, `prepare` and what the wrapper does."""
     elements: Any = cell.elements
+    chunk: Any = cell.chunk
     own: Any = cell.composition
 
     def apply_parts(run_part, weights, carry, xs, key):
@@ -107,6 +108,7 @@ def within(cell: Cell) -> Cell:
             rebase_within(cell.training.rebase, "cell"),
         ),
         elements=None if elements is None else lambda weights, zs: elements(weights.cell, zs),
+        chunk=None if chunk is None else lambda weights, *given: chunk(weights.cell, *given),
         composition=composed(cell, apply_parts),
     )
 

@@ -65,8 +65,15 @@ def with_output(cell: Cell, outputs: int, *, dtype=jnp.float32) -> Cell:
         return carry, affine(ys, weights.kernel, weights.bias)
 
     inner = within(cell)
+    inner_chunk: Any = inner.chunk
+
+    def chunk(weights, *given):
+        carry, ys = inner_chunk(weights, *given)
+        return carry, affine(ys, weights.kernel, weights.bias)
+
     return inner.replace(
         name=f"{cell.name} with output",
+        chunk=None if inner_chunk is None else chunk,
         outputs=outputs,
         init=init,
         prepare=prepare,
@@ -105,8 +112,14 @@ def with_input(cell: Cell, inputs: int, *, dtype=jnp.float32) -> Cell:
     def apply_parts(run_part, weights, carry, xs, key):
         return run_part(cell, weights.cell, carry, before(weights, xs), key, top=True)
 
+    inner_chunk: Any = cell.chunk
+
+    def chunk(weights, carry, fresh, xs, steps):
+        return inner_chunk(weights.cell, carry, fresh, before(weights, xs), steps)
+
     return within(cell).replace(
         name=f"{cell.name} with input",
+        chunk=None if inner_chunk is None else chunk,
         inputs=inputs,
         init=init,
         prepare=lambda params: Layer(cell.prepare(params["cell"]), params["input"]["kernel"], params["input"]["bias"]),
@@ -165,4 +178,5 @@ def with_trained_start(cell: Cell, *, dtype=jnp.float32) -> Cell:
         init=init,
         prepare=prepare,
         training=dataclasses.replace(inner.training, start=start),
+        chunk=None,  # which starts from nothing
     )

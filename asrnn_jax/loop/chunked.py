@@ -40,7 +40,7 @@ def chunked(cell: Cell, options: Options, weights, carry: PyTree, fresh: PyTree,
 
 def _moderate(tree: PyTree) -> jax.Array:
     """Whether products of four of these numbers are far from an overflow."""
-    found = [jnp.abs(leaf).max(initial=0) < jnp.finfo(leaf.dtype).max ** 0.25 for leaf in jax.tree.leaves(tree)]
+    found = [jnp.abs(leaf).max(initial=0) < float(jnp.finfo(leaf.dtype).max) ** 0.25 for leaf in jax.tree.leaves(tree)]
     return lax.stop_gradient(jnp.stack(found).all())
 
 

@@ -192,3 +192,14 @@ def test_the_last_output_of_a_stack_in_both_directions_is_each_directions_own_en
         expected = (at_end + value * jax.nn.sigmoid(opening)) @ output["kernel"]
     found = asrnn_jax.run(cell, params, xs, lengths=lengths, outputs="last")[1]
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_chunks_of_time_go_through_layers_around_a_cell_but_not_past_a_trained_start():
+    """An attention between an input and an output layer, in chunks and in steps."""
+    inner = cells.attention(3, 4, window=3, dtype=jnp.float64)
+    cell = cells.with_output(cells.with_input(inner, 2, dtype=jnp.float64), 5, dtype=jnp.float64)
+    params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (2, 7, 2), jnp.float64)
+    reset = jnp.zeros((2, 7), bool).at[0, 4].set(True)
+    ways = [asrnn_jax.run(cell, params, xs, reset=reset, method=method) for method in ("chunked", "sequential")]
+    close(*ways)
+    assert cells.with_trained_start(inner, dtype=jnp.float64).chunk is None

@@ -27,7 +27,7 @@ def test_targets_are_what_comes_and_nothing_where_nothing_does(gaps):
 
 @pytest.mark.slow
 def test_the_study_learns_and_its_page_says_what_it_measured(tmp_path):
-    """Test-sized: the error falls below that of the marginal, and the intervals of gaps are as wide as it."""
+    """Test-sized: the error falls below that of the marginal, and intervals are wide in gaps, narrow elsewhere."""
     text = forecast(Forecast(out=str(tmp_path), cells=("gru",), hidden=12, steps=100, length=4000))
     found = json.loads((tmp_path / "forecast.json").read_text())["runs"]
     assert [(run["gaps"], run["policy"]) for run in found] == [(g, p) for g in GAPS for p in ("never", "oracle")]
@@ -36,8 +36,8 @@ def test_the_study_learns_and_its_page_says_what_it_measured(tmp_path):
     never, oracle = found[:2]
     assert never["error"] < 0.8
     assert abs(never["error"] / oracle["error"] - 1) < 0.1
-    assert 0.8 < never["gap_interval"] < 1.2
-    assert never["known_interval"] < 0.9
+    assert 0.5 < never["gap_interval"] < 1.2
+    assert never["known_interval"] < min(0.9, never["gap_interval"])
     assert all((tmp_path / f"{gaps}.png").stat().st_size > 10_000 for gaps in GAPS)
 
 
