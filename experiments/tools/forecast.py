@@ -74,7 +74,7 @@ def forecast(config: Forecast) -> str:
     seconds = time.perf_counter() - begin
     text = page(config, found, seconds)
     (out / "forecast.json").write_text(
-        json.dumps({"config": asdict(config), "seconds": seconds, "runs": found}, indent=1)
+        json.dumps({"config": {**asdict(config), "out": None}, "seconds": seconds, "runs": found}, indent=1)
     )
     (out / "README.md").write_text(text + "\n")
     return text
