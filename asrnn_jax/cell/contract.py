@@ -151,7 +151,7 @@ class Cell(Made):
     An element is ``(decay, drive)``, both like the carry: ``carry = decay * carry + drive``.
     """
     chunk: Callable[..., tuple[Carry, jax.Array]] | None = None
-    """``(weights, carry, fresh, xs (T, *B, I), steps) -> (carry, ys (T, *B, O))``: many steps as a few products.
+    """``(weights, carry, xs (T, *B, I), steps) -> (carry, ys (T, *B, O))``: many steps as a few products.
 
     For cells whose state is large beside what goes in, and whose initial carry is 0; `steps` are
     `asrnn_jax.loop.Steps`. `None`: step by step.

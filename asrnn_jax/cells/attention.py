@@ -103,7 +103,7 @@ def attention(
         now = jnp.ones_like(carry.seen[..., :1])
         return Window(keys, values, jnp.concatenate([carry.seen[..., 1:], now], axis=-1))
 
-    def chunk(weights, carry, fresh, xs, steps):
+    def chunk(weights, carry, xs, steps):
         """Queries of a chunk against the window before it and the chunk itself, positions counted from its start."""
         q, k, v = (_batch_first(split(xs @ W)) for W in (weights.W_q, weights.W_k, weights.W_v))  # (*B, T, heads, d)
         valid, sequence = (jnp.moveaxis(a, 0, -1) for a in steps)  # (*B, T)

@@ -11,14 +11,7 @@ import jax.numpy as jnp
 from asrnn_jax.cell import Cell, Coordinates, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import gates, named, orthogonal_kernels, recurrent, zeros_each
-
-
-class Weights(NamedTuple):
-    """One of each a sum, in the order 1, 2, z, y."""
-
-    W_xh: tuple[jax.Array, ...]  # (I, H)
-    b: tuple[jax.Array, ...]  # (H,)
-    W_hh: tuple[jax.Array, ...]  # (H, H)
+from asrnn_jax.cells.lstm import Weights
 
 
 class State(NamedTuple):

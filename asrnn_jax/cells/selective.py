@@ -9,14 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from asrnn_jax.cell import Cell, Gradient, factory
-from asrnn_jax.cells import checks
+from asrnn_jax.cell import Cell, factory
+from asrnn_jax.cells import checks, diagonal
 from asrnn_jax.cells.dense import affine, per_unit
-from asrnn_jax.cells.diagonal import Element
 from asrnn_jax.cells.lru import exp_complex
 from asrnn_jax.cells.s5 import held
 from asrnn_jax.dtypes import at_least_float32, complex_of
-from asrnn_jax.placement import sharded_as
 
 
 def _steps(key, hidden: int, dt_min: float, dt_max: float, dtype) -> jax.Array:
@@ -34,11 +32,6 @@ def _zeros(hidden: int, states: int, kind=None):
         return jnp.zeros((*batch_shape, hidden, states), dtype if kind is None else complex_of(dtype))
 
     return initial_carry
-
-
-def _spread(a: jax.Array, like: jax.Array) -> jax.Array:
-    """Numbers ``(H, N)`` for every row of ``like (..., H, N)``."""
-    return sharded_as(jnp.broadcast_to(a, like.shape), like)
 
 
 class S4DWeights(NamedTuple):
@@ -117,29 +110,16 @@ def s4d(
     def project(weights, xs):
         u = affine(xs, weights.W_xh, weights.b)
         u = jnp.broadcast_to(u[..., None], (*u.shape, states))
-        return u.astype(weights.into.dtype) * _spread(weights.into, u)
+        return u.astype(weights.into.dtype) * per_unit(weights.into, u)
 
     def readout(weights, hs, xs):
         u = affine(xs, weights.W_xh, weights.b)
         parts = zip((hs.real, hs.imag), weights.C)
-        y = sum((h.astype(C.dtype) * _spread(C, h)).sum(-1) for h, C in parts)
+        y = sum((h.astype(C.dtype) * per_unit(C, h)).sum(-1) for h, C in parts)
         return y + u * per_unit(weights.D, u)
 
-    return Cell(
-        name="s4d",
-        inputs=inputs,
-        hidden=hidden,
-        outputs=hidden,
-        init=init,
-        prepare=prepare,
-        initial_carry=_zeros(hidden, states, complex),
-        project=project,
-        mix=lambda weights, h: _spread(weights.decay, h),
-        update=lambda h, z, a: a * h + z,
-        readout=readout,
-        gradient=Gradient(pullback=lambda prev, h, kept, ct: (ct * kept[1], ct, ct * prev)),
-        elements=lambda weights, zs: (_spread(weights.decay, zs), zs),
-    )
+    cell = diagonal.state_space("s4d", inputs, hidden, hidden, init, prepare)
+    return cell.replace(initial_carry=_zeros(hidden, states, complex), project=project, readout=readout)
 
 
 class S6Weights(NamedTuple):
@@ -228,24 +208,11 @@ def s6(
         down, up = weights.W_step
         step = jax.nn.softplus(affine(u @ down, up, weights.b_step))
         drive = (step * u)[..., None] * (u @ weights.W_B)[..., None, :]
-        return Element(jnp.exp(step[..., None] * _spread(weights.A, drive)), drive)
+        return diagonal.Element(jnp.exp(step[..., None] * per_unit(weights.A, drive)), drive)
 
     def readout(weights, hs, xs):
         u = affine(xs, weights.W_xh, weights.b)
         return (hs * (u @ weights.W_C)[..., None, :]).sum(-1) + u * per_unit(weights.D, u)
 
-    return Cell(
-        name="s6",
-        inputs=inputs,
-        hidden=hidden,
-        outputs=hidden,
-        init=init,
-        prepare=prepare,
-        initial_carry=_zeros(hidden, states),
-        project=project,
-        mix=lambda weights, h: (),
-        update=lambda h, z, a: z.decay * h + z.drive,
-        readout=readout,
-        gradient=Gradient(pullback=lambda prev, h, kept, ct: (ct * kept[0].decay, Element(ct * prev, ct), ())),
-        elements=lambda weights, zs: tuple(zs),
-    )
+    cell = diagonal.gated_diagonal("s6", inputs, hidden, init, prepare, project)
+    return cell.replace(initial_carry=_zeros(hidden, states), readout=readout, activity=None)

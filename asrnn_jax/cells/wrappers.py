@@ -114,8 +114,8 @@ def with_input(cell: Cell, inputs: int, *, dtype=jnp.float32) -> Cell:
 
     inner_chunk: Any = cell.chunk
 
-    def chunk(weights, carry, fresh, xs, steps):
-        return inner_chunk(weights.cell, carry, fresh, before(weights, xs), steps)
+    def chunk(weights, carry, xs, steps):
+        return inner_chunk(weights.cell, carry, before(weights, xs), steps)
 
     return within(cell).replace(
         name=f"{cell.name} with input",

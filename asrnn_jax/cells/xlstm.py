@@ -13,17 +13,10 @@ import jax.numpy as jnp
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import affine, gates, named, orthogonal_kernels, recurrent
+from asrnn_jax.cells.lstm import Weights
 
 EMPTY = -1000.0
 """The logarithm of the scale of a state that holds nothing yet: below any gate's."""
-
-
-class Weights(NamedTuple):
-    """One of each a gate, in the order i, f, z, o."""
-
-    W_xh: tuple[jax.Array, ...]  # (I, H)
-    b: tuple[jax.Array, ...]  # (H,)
-    W_hh: tuple[jax.Array, ...]  # (H, H)
 
 
 class Carry(NamedTuple):
@@ -203,7 +196,7 @@ def mlstm(
         h = read / jnp.maximum(jnp.abs(norm), 1)[..., None]
         return o * h.reshape(o.shape)
 
-    def chunk(weights, carry, fresh, xs, steps):
+    def chunk(weights, carry, xs, steps):
         """What each step finds: what the steps before it in the chunk wrote, faded, and the faded carry."""
         z, log_f = written(weights, xs)
         q, o = queries(weights, xs)

@@ -29,13 +29,13 @@ def chunked(cell: Cell, options: Options, weights, carry: PyTree, fresh: PyTree,
     In a product over many steps an overflow before a reset would reach what comes after it, as 0 times infinity. With
     resets, numbers so large that this could be are taken step by step.
     """
-    given = (weights, carry, fresh, xs, mask, reset)
-    at_once = partial(_chunked, cell, options)
     if reset is None:
-        return at_once(*given)
+        return _chunked(cell, options, weights, carry, fresh, xs, mask, reset)
     block = choose_block(cell, weights, fresh, xs)
+    at_once = partial(_chunked, cell, options)
     one_by_one = partial(autodiff, cell, options._replace(block=block, contain=True))
-    return lax.cond(_moderate((carry, xs, cell.project(weights, xs))), at_once, one_by_one, *given)
+    moderate = _moderate((carry, xs, cell.project(weights, xs)))
+    return lax.cond(moderate, at_once, one_by_one, weights, carry, fresh, xs, mask, reset)
 
 
 def _moderate(tree: PyTree) -> jax.Array:
@@ -54,7 +54,7 @@ def _chunked(cell: Cell, options: Options, weights, carry, fresh, xs, mask, rese
 
     def over_chunk(carry, inputs):
         xs, valid, reset = inputs
-        end, ys = chunk(weights, carry, fresh, xs, Steps(valid, jnp.cumsum(reset.astype(jnp.int32), axis=0)))
+        end, ys = chunk(weights, carry, xs, Steps(valid, jnp.cumsum(reset.astype(jnp.int32), axis=0)))
         return jax.tree.map(lambda e, c: e.astype(c.dtype), end, carry), ys if options.readout else None
 
     end, ys = scan_blocks(over_chunk, carry, (xs, valid, reset), options.block, False)
