@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.config import Config, CopyMemory, Model, Optimizer, Option, Pixels, Schedule, Stability, Text, Training
 from experiments.errors import DivergedError, UsageError
 from experiments.folder import begun
 from experiments.presets import CAYLEY, PRESETS
 from experiments.report.tables import table
+
+if TYPE_CHECKING:
+    from experiments.training.steps import MakeStep
 
 BOUNDED: dict[str, Option] = {"saturation": "bounded", "kappa": 10.0, "gain": 1.0}  # before D_f had a gain
 LSTM_16K = Model("lstm", 61, {"forget_bias": 1.0})  # as many params as the papers' other cells have, not 69,000
@@ -40,6 +44,9 @@ class Papers:
     """With --workers: the number of this process, from 0."""
     workers: int = 1
     """Number of processes that share the runs. Start each of them, on cores of its own."""
+    together: bool = False
+    """Carry out all chosen runs at the same time; those that differ in seeds, starts or rates alone take their steps in
+    one program. For an accelerator, which small networks leave idle: ten take about as long as one."""
 
     def __post_init__(self):
         if not 0 <= self.worker < self.workers:
@@ -66,14 +73,41 @@ def runs() -> dict[str, Config]:
     found["smnist-asrnn-bounded"] = replace(asrnn, preset=None, model=bounded)
     cosine = replace(asrnn.optim, schedule="cosine")
     found["smnist-asrnn-cosine"] = replace(asrnn, preset=None, model=bounded, epochs=EPOCHS, optim=cosine)
-    for task in ("smnist", "pmnist"):
-        stable = PRESETS[f"asrnn-stable-{task}-16k"].config
-        for seed in range(3):
-            found[f"{task}-stable-{seed}"] = replace(stable, training=replace(stable.training, seed=seed))
-        found[f"{task}-stable-69k"] = PRESETS[f"asrnn-stable-{task}-69k"].config
     found["copy-2000-asrnn"] = PRESETS["paper-copy-2000"].config
     found["copy-2000-dtriv"] = PRESETS["paper-copy-2000-dtriv"].config
-    return found | _text() | _ablation() | _sensitivity() | _distillation() | _stability()
+    return found | _recommended() | _text() | _ablation() | _sensitivity() | _distillation() | _stability()
+
+
+ANGLES: dict[str, dict[str, Option]] = {
+    "small": {"init": "exprnn", "angle_scale": 0.3},
+    "exprnn": {"init": "exprnn"},
+    "wide": {"init": "cayley"},
+    "log": {"init": "log"},
+}
+PEERS = {"exprnn": Model("exprnn", 170, {"init": "exprnn"}), "scornn": Model("scornn", 170), "lstm": LSTM_16K}
+PEERS["lem"] = Model("lem", 62)
+
+
+def _recommended() -> dict[str, Config]:
+    """The recipes asrnn-stable in three sizes, from other angles, and for other cells with as many params."""
+    found: dict[str, Config] = {}
+    for task in ("smnist", "pmnist"):
+        for size, seeds in (("16k", 5), ("69k", 2), ("137k", 1)):
+            stable = PRESETS[f"asrnn-stable-{task}-{size}"].config
+            for seed in range(seeds):
+                name = f"{task}-stable-{seed}" if size == "16k" else f"{task}-stable-{size}-{seed}"
+                found[name] = replace(stable, training=replace(stable.training, seed=seed))
+        stable = replace(PRESETS[f"asrnn-stable-{task}-16k"].config, preset=None)
+        for about, angles in ANGLES.items():
+            kept = {name: stable.model.options[name] for name in ("map", "saturation")}
+            if kept | angles != stable.model.options:
+                found[f"{task}-angles-{about}"] = replace(stable, model=replace(stable.model, options=kept | angles))
+        for about, model in PEERS.items():
+            options: dict[str, Option] = {"rho": 0.5 if task == "pmnist" else 0.1} if about == "scornn" else {}
+            optim = replace(ADAM, ema=stable.optim.ema) if about in ("lstm", "lem") else stable.optim
+            model = replace(model, options=model.options | options)
+            found[f"{task}-peer-{about}"] = replace(stable, model=model, optim=optim)
+    return found
 
 
 def _pixels(preset: str, epochs: int) -> Config:
@@ -223,13 +257,18 @@ def papers(settings: Papers) -> str:
     chosen = {n: c for n, c in runs().items() if any(fnmatch(n, pattern) for pattern in settings.only)}
     if not chosen:
         raise UsageError(f"--only {' '.join(settings.only)}: no run has such a name; --list shows them.")
-    if not settings.list:
-        for name in list(chosen)[settings.worker :: settings.workers]:
-            _carry_out(placed(chosen[name], name, settings))
+    mine = [placed(chosen[name], name, settings) for name in list(chosen)[settings.worker :: settings.workers]]
+    if settings.together and not settings.list:
+        from experiments.training.together import together
+
+        together([partial(_carry_out, config) for config in mine])
+    elif not settings.list:
+        for config in mine:
+            _carry_out(config)
     return table([("run", "state"), *((name, _state(Path(settings.out) / name)) for name in chosen)])
 
 
-def _carry_out(config: Config) -> None:
+def _carry_out(config: Config, make_step: MakeStep | None = None) -> None:
     from experiments.training.train import train  # jax is imported only for work that needs it
 
     folder = Path(config.training.out or "")
@@ -241,7 +280,7 @@ def _carry_out(config: Config) -> None:
         print(f"{folder}: left for later, its teacher {Path(teacher).parent} is not finished", file=sys.stderr)
         return
     try:
-        train(replace(config, training=replace(config.training, resume=resume)))
+        train(replace(config, training=replace(config.training, resume=resume)), *([make_step] if make_step else []))
     except DivergedError as e:  # a result too: it is told in the report
         (folder / "diverged.txt").write_text(f"{e}\n")
         print(f"{folder}: {e}", file=sys.stderr)

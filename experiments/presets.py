@@ -210,6 +210,8 @@ PRESETS: dict[str, Preset] = {
     **_stable(True, "16k", 122, 1e-3, "here 97.34 % at the best validation (paper 95.41)"),
     **_stable(False, "69k", 257, 5e-4, "not run yet (paper 99.21)"),
     **_stable(True, "69k", 257, 7e-4, "not run yet (paper 96.88)"),
+    **_stable(False, "137k", 364, 4e-4, "not run yet (paper 99.30)"),
+    **_stable(True, "137k", 364, 6e-4, "not run yet (paper 96.96)"),
     **_ptb(150, 1e-4, 1.46),
     **_ptb(300, 1e-3, 1.49),
 }

@@ -28,7 +28,11 @@ def pixels_task(config: Pixels) -> Task:
     height, width = images.train_images.shape[1:]
     permutation = features.PAPERS_PERMUTATION if config.permute else None
     settings = {"kind": "pixels", "rows": config.rows, "permutation": permutation, "scale": 255.0}
-    make = features.of({"features": settings})
+    # Batches have their pixels in this order already, so that both orders are one program (`training.together`).
+    make = features.of({"features": settings | {"permutation": None}})
+    order = np.arange(height * width)
+    if permutation is not None:
+        order = np.random.RandomState(permutation).permutation(height * width)
     size, total = config.training.batch, len(images.train_labels)
     if config.shift >= min(height, width):
         raise UsageError(f"--shift {config.shift}: images have {height} x {width} pixels; give less.")
@@ -47,13 +51,19 @@ def pixels_task(config: Pixels) -> Task:
         return np.random.default_rng([config.training.seed, number]).permutation(train)
 
     def batch(step):
-        order = shuffled(step // epoch)
-        chosen = kept[np.sort(order[(step % epoch) * size : (step % epoch + 1) * size])]
+        mine = shuffled(step // epoch)[(step % epoch) * size : (step % epoch + 1) * size]
+        chosen = kept[np.sort(mine)]
         seed = [config.training.seed, 1, step]
-        return moved(images.train_images[chosen], config.shift, seed), images.train_labels[chosen]
+        return ordered(moved(images.train_images[chosen], config.shift, seed)), images.train_labels[chosen]
+
+    def ordered(images):
+        return images if permutation is None else images.reshape(len(images), -1)[:, order].reshape(images.shape)
+
+    def all_of(images, labels):
+        return (((ordered(rows), some), weights) for (rows, some), weights in _in_order(images, labels))
 
     def valid():
-        return _in_order(images.train_images[held_out], images.train_labels[held_out])
+        return all_of(images.train_images[held_out], images.train_labels[held_out])
 
     def xs(batch):
         return make(batch[0])
@@ -77,7 +87,7 @@ def pixels_task(config: Pixels) -> Task:
         steps=config.epochs * epoch,
         epoch=epoch,
         batch=batch,
-        tests=lambda: _in_order(images.test_images, images.test_labels),
+        tests=lambda: all_of(images.test_images, images.test_labels),
         valid=valid if config.validation else None,
         xs=xs,
         loss=loss,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,15 @@ class State(NamedTuple):
     control: Any = ()  # what follows the metrics
     average: Any = ()  # of the params over steps, with --ema
     recovery: Any = ()  # of --on-divergence skip and rollback
+
+
+Step = Callable[[State, Any], tuple[State, dict[str, jax.Array]]]
+
+
+class MakeStep(Protocol):
+    """How a run makes its training step; `make_step` is one."""
+
+    def __call__(self, config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation, /) -> Step: ...
 
 
 class Begun(NamedTuple):

@@ -26,7 +26,16 @@ from experiments.training.model import make_model
 from experiments.training.optimizer import make_optimizer
 from experiments.training.outcome import finish
 from experiments.training.probes import Probes
-from experiments.training.steps import State, exchanged, initial, make_evaluate, make_result, make_step, shards
+from experiments.training.steps import (
+    MakeStep,
+    State,
+    exchanged,
+    initial,
+    make_evaluate,
+    make_result,
+    make_step,
+    shards,
+)
 from experiments.training.watch import Watch
 
 
@@ -34,8 +43,12 @@ def default_folder(config: Config) -> str:
     return f"runs/{command(config)}-{config.model.cell}-{config.model.hidden}-seed{config.training.seed}"
 
 
-def train(config: Config) -> dict[str, Any]:
+def train(config: Config, make_step: MakeStep = make_step) -> dict[str, Any]:
     """Carries out a run and returns its result.
+
+    Args:
+      config: all that the run depends on.
+      make_step: makes its training step; see `experiments.training.together`.
 
     Raises:
       UsageError: the folder, data, names or values cannot be used; nothing was changed then.
@@ -53,18 +66,18 @@ def train(config: Config) -> dict[str, Any]:
     if not machine.first():  # this process only computes: what it writes goes into a folder that is thrown away
         with tempfile.TemporaryDirectory() as folder:
             training = replace(config.training, out=str(Path(folder) / "run"), resume=False)
-            return _train(replace(config, training=training), task, cell, optimizer)
-    return _train(config, task, cell, optimizer)
+            return _train(replace(config, training=training), task, cell, optimizer, make_step)
+    return _train(config, task, cell, optimizer, make_step)
 
 
-def _train(config: Config, task: Task, cell: Cell, optimizer) -> dict[str, Any]:
+def _train(config: Config, task: Task, cell: Cell, optimizer, make_step: MakeStep) -> dict[str, Any]:
     folder = _folder(config)
     with alone(folder):
         _begin(config, folder)
-        return _carry_out(config, task, cell, optimizer, folder)
+        return _carry_out(config, task, cell, optimizer, folder, make_step)
 
 
-def _carry_out(config: Config, task: Task, cell: Cell, optimizer, folder: Path) -> dict[str, Any]:
+def _carry_out(config: Config, task: Task, cell: Cell, optimizer, folder: Path, make_step: MakeStep) -> dict[str, Any]:
     checkpoints = Checkpoints(folder / "checkpoints", config)
     programs = make_step(config, task, cell, optimizer), make_evaluate(task, cell), make_result(config, cell)
     run = Run(config, task, cell, optimizer, folder, checkpoints, *programs)

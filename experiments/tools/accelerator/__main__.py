@@ -28,7 +28,7 @@ from experiments.tools.accelerator.page import facts, page
 SHAPES = ("784x128x122", "784x128x256", "1024x16x256", "16384x16x256")
 STUDIED = ("784x128x122", "1024x16x256")
 STUDY_CELLS = ("asrnn", "lstm")
-CELLS = tuple(dict.fromkeys((*contenders.CELLS, *laws.CELLS, *laws.LINEAR)))
+CELLS = tuple(dict.fromkeys((*contenders.CELLS, *laws.CELLS, *laws.OTHER_WAYS)))
 LAWS_SHARE = 0.4  # of the budget, at most
 GRACE = 30.0  # seconds past the budget after which a call that does not come back is given up
 

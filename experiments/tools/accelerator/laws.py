@@ -25,7 +25,9 @@ from experiments.tools.accelerator.budget import Budget
 
 ROOT = Path(__file__).parents[3]
 CELLS = ("tanh_rnn", "asrnn", "gru", "lstm", "lru", "s5", "rg_lru", "urnn")
-LINEAR = ("lru", "s5", "rg_lru", "min_gru")
+CELLS += ("s6", "linoss", "s4d", "lem", "slstm", "mlstm", "gated_delta", "attention")
+OTHER_WAYS = dict.fromkeys(("lru", "s5", "rg_lru", "min_gru", "s6", "linoss", "s4d"), "associative_scan")
+OTHER_WAYS |= dict.fromkeys(("mlstm", "attention"), "chunked")
 STEPS, BATCH, INPUTS, HIDDEN = 48, 4, 3, 32
 SIZES = (32, 122, 256)  # of orthogonal matrices
 OUTPUTS, GRADIENTS = 2e-5, 2e-4  # relative errors that float32 may have; TF32 has about 1e-3
@@ -36,10 +38,9 @@ def check(rows: list[dict[str, Any]], budget: Budget, cells: Sequence[str] = CEL
     """Adds one row a law: its error, the limit (None: none is set), and "passed", "FAILED" or why it was left out."""
     names = [name for name in CELLS if name in cells]
     with tempfile.TemporaryDirectory() as folder, _reference(Path(folder), budget, names) as wanted:
-        for name in (name for name in LINEAR if name in cells):
-            rows += _row(
-                budget, f"{name}: associative scan = sequential", GRADIENTS, lambda name=name: _both_ways(name)
-            )
+        for name in (name for name in OTHER_WAYS if name in cells):
+            law = f"{name}: {OTHER_WAYS[name].replace('_', ' ')} = sequential"
+            rows += _row(budget, law, GRADIENTS, lambda name=name: _both_ways(name))
         for map in ("cayley", "scaled_cayley", "expm", "dynamic base, decayed"):
             for n in SIZES:
                 limit = 10 * n * float(np.finfo(np.float32).eps)
@@ -125,7 +126,7 @@ def _default(name: str, wanted: dict[str, np.ndarray]) -> float:
 
 def _both_ways(name: str) -> float:
     with jax.default_matmul_precision("highest"):
-        one, other = (results(name, _params(name), _data(), method) for method in ("associative_scan", "sequential"))
+        one, other = (results(name, _params(name), _data(), method) for method in (OTHER_WAYS[name], "sequential"))
     return _difference(one, other)
 
 
