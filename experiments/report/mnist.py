@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.catalogue import EPOCHS
 from experiments.packed import Run
-from experiments.papers import EPOCHS
 from experiments.report.drawing import pyplot, save
 from experiments.report.readings import command_of, curve_of, header, percent, time_of
 from experiments.report.tables import table

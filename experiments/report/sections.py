@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.catalogue import ABLATION, EPOCHS, OWN, STABLE, TEXT_RATES, stable_name
 from experiments.packed import Run
-from experiments.papers import ABLATION, EPOCHS, OWN, STABLE, TEXT_RATES, stable_name
 from experiments.report.curves import learning_curves
 from experiments.report.readings import command_of, crossing, curve_of, header, honest_accuracy, of_seeds, time_of
 from experiments.report.tables import spread, table

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.catalogue import RATES, STARTS
 from experiments.packed import Run
-from experiments.papers import RATES, STARTS
 from experiments.report.drawing import pyplot, save
 from experiments.report.readings import command_of
 

@@ -11,9 +11,9 @@ import pytest
 import tyro
 from matplotlib.pyplot import imread
 
+from experiments.catalogue import runs
 from experiments.config import differences
 from experiments.packed import read_runs, write_runs
-from experiments.papers import runs
 from experiments.report import coverage_page
 from experiments.report.summary import summary
 from experiments.tools import robustness, scaling

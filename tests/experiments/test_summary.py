@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from experiments.catalogue import runs
 from experiments.config import CopyMemory, Model, Pixels, Training, to_json
 from experiments.errors import UsageError
 from experiments.folder import placeless, read_metrics
 from experiments.packed import portable, read_run, read_runs, write_runs
-from experiments.papers import runs
 from experiments.report.report import Report, report
 from experiments.report.summary import collect, summary
 
