@@ -87,11 +87,15 @@ def made(out: str, flag: str = "--out") -> Path:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, *, waits: bool = False) -> Iterator[None]:
     """Locks the folder against other processes of this machine. The system takes the lock away with the process.
 
+    Args:
+      folder: an existing folder.
+      waits: for another process that has locked it, until it is done.
+
     Raises:
-      UsageError: another process has locked it.
+      UsageError: another process has locked it, and this one does not wait.
     """
     if fcntl is None:  # Windows
         yield
@@ -99,7 +103,7 @@ def alone(folder: Path) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         except BlockingIOError as e:
             raise UsageError(f"--out {folder}: another process is at work in it; wait, or give another folder.") from e
         except OSError:  # a file system without locks

@@ -122,11 +122,12 @@ def resets(
         raise ValueError(f"streams have {first.xs.shape[-1]} inputs, {known.name} takes {known.inputs}.")
     _, ys = known.advance(known.start(data.streams), first.xs[:, :1], np.zeros((data.streams, 1), bool))
     scores, scale = _scores(score, settings.threshold, ys.shape[-1], bool(((first.labels < 0) & first.there).any()))
+    lower = settings.lower_is_better or score == "false alarms"
+    scale, better = scale._replace(lower_is_better=lower), -1 if lower else 1
     chosen = _policies(known, data, ys.shape[-1], settings) if policies is None else list(policies)
     chosen = [never(), *(policy for policy in chosen if policy != never())]
     name = next(iter(scores))
     asked = probes(data) if settings.pasts else None
-    better = -1 if settings.lower_is_better or score == "false alarms" else 1
     total = data.steps * len(chosen) + 3 * max(settings.pasts, default=0)
     points = tuple(data.steps * i // 4 for i in (1, 2, 3))
     watch = Watch(known, data, settings.first, settings.parts, points)

@@ -65,7 +65,8 @@ class Found:
         head = ("policy", "resets / 1,000 steps", self.scale.name, "95 %", "over never", "95 %", *others)
         lines: list[tuple[str, ...]] = [head]
         for row in self.rows:
-            gain = ("", "") if row is self.rows[0] else (self._signed(row.gain.value), self._between(row.gain))
+            over = self.scale.difference(row.gain)
+            gain = ("", "") if row is self.rows[0] else (self._signed(over.value), self._between(over))
             more = (show(row.others[name]) for name in others)
             lines.append((row.policy, f"{row.resets:.1f}", show(row.score.value), self._plain(row.score), *gain, *more))
         blocks = [_table(lines), f"{self.scale.name} along the streams, by stretch:"]

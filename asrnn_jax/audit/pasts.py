@@ -44,7 +44,8 @@ class AfterGap(NamedTuple):
     collapses: int | None
     """The shortest past of this kind after which the score is worse, by more than chance; None: it is for none."""
     breaks: bool = False
-    """Whether it loses a fifth of the fresh score or more, a collapse rather than a decline."""
+    """Whether it loses a fifth of the fresh score or more, or an error at least doubles: a collapse rather than a
+    decline."""
 
 
 def shortest_gap(source: Source) -> int:
@@ -131,7 +132,8 @@ def after_gaps(
                 _, worse = lost_after(walk, middle)
                 low, high = (low, middle) if worse.value >= loss[onset].value / 2 else (middle, high)
             collapses = high
-        breaks = collapses is not None and loss[-1].value >= 0.2 * abs(float(fresh.mean()[0]))
+        much = (0.2 if better > 0 else 1.0) * abs(float(fresh.mean()[0]))
+        breaks = collapses is not None and loss[-1].value >= much
         found.append(AfterGap(kind, np.array(lengths), np.array(scores), loss, collapses, breaks))
     return found
 

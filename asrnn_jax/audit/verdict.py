@@ -56,18 +56,26 @@ class Scale(NamedTuple):
 
     name: str
     share: bool
+    lower_is_better: bool = False
+
+    @property
+    def worse(self) -> str:
+        """How a worse score compares with a better one."""
+        return "higher" if self.lower_is_better else "lower"
+
+    def difference(self, gain: Interval) -> Interval:
+        """Of the score itself: an error falls where there is a gain."""
+        return _negative(gain) if self.lower_is_better else gain
 
     def value(self, number: float) -> str:
         """A score."""
         return f"{100 * number:.1f} %" if self.share else f"{number:.4g}"
 
-    def span(self, gain: Interval, sign: int = 1) -> str:
+    def span(self, found: Interval) -> str:
         """A difference with its interval."""
-        low, value, high = sorted((sign * gain.low, sign * gain.value, sign * gain.high)) if sign < 0 else (
-            gain.low, gain.value, gain.high)  # fmt: skip
         if self.share:
-            return f"{100 * value:.1f} points ({100 * low:.1f} to {100 * high:.1f})"
-        return f"{value:.4g} ({low:.4g} to {high:.4g})"
+            return f"{100 * found.value:.1f} points ({100 * found.low:.1f} to {100 * found.high:.1f})"
+        return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
 
 
 def judge(
@@ -110,14 +118,15 @@ def judge(
             f"on these streams it needs no reset ({_change(judged[0], scale)}), but{_after(gaps).removeprefix(':')}: "
         )
         text += (
-            f"{scale.name} {scale.span(worst.loss[-1])} lower than from a fresh state after {worst.lengths[-1]} steps."
+            f"{scale.name} {scale.span(worst.loss[-1])} {scale.worse} than from a fresh state "
+            f"after {worst.lengths[-1]} steps."
         )
         return Verdict(Need.HELPS, text, rests)
     harmed = [row for row in judged if row.gain.value <= -margin and row.gain.high < 0]
     if len(harmed) == len(judged):
         least = max(harmed, key=lambda row: row.gain.value)
         text = f"resets do harm: {scale.name} {scale.value(never.score.value)} never reset, worse by "
-        text += f"{scale.span(least.gain, -1)} with {least.policy}{_memory(memory)}."
+        text += f"{scale.span(_negative(least.gain))} with {least.policy}{_memory(memory)}."
         return Verdict(Need.HARM, text, rests)
     if all(row.gain.high < margin for row in judged):
         best = max(judged, key=lambda row: row.gain.value)
@@ -128,8 +137,12 @@ def judge(
     return Verdict(Need.UNCLEAR, text, rests)
 
 
+def _negative(gain: Interval) -> Interval:
+    return Interval(-gain.value, -gain.high, -gain.low)
+
+
 def _change(row: Row, scale: Scale) -> str:
-    return f"with {row.policy} it changes by {scale.span(row.gain)}"
+    return f"with {row.policy} it changes by {scale.span(scale.difference(row.gain))}"
 
 
 def _after(gaps: Sequence[AfterGap]) -> str:
@@ -172,9 +185,12 @@ def _memory(memory: Remembrance | None) -> str:
 
 def _rests(rows, gaps, memory, scale: Scale, streams: int, counted: float) -> tuple[str, ...]:
     lines = [f"{scale.name} of {counted:.0f} steps in {streams} streams; intervals by bootstrap over streams"]
-    lines += [f"{row.policy}: {scale.value(row.score.value)}, {scale.span(row.gain)} over never" for row in rows[1:]]
+    for row in rows[1:]:
+        over = scale.span(scale.difference(row.gain))
+        lines.append(f"{row.policy}: {scale.value(row.score.value)}, {over} over never")
+    verb = "rises by" if scale.lower_is_better else "loses"
     for gap in gaps:
         lost = "no collapse" if gap.collapses is None else f"collapse after {_steps(gap)}"
-        last = f"loses {scale.span(gap.loss[-1])} after {gap.lengths[-1]} steps"
+        last = f"{verb} {scale.span(gap.loss[-1])} after {gap.lengths[-1]} steps"
         lines.append(f"samples after {gap.kind}: {lost}; {last}")
     return (*lines, *([_memory(memory).removeprefix("; ")] if memory is not None else []))

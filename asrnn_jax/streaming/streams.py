@@ -102,6 +102,7 @@ class Stream:
         self._noise, self._drift, self._missing, self._seed = noise, drift, missing, seed
         self._ends = [0]  # where each segment (gap, then sample) ends; grows as it is asked for
         self._shuffled = (-1, np.zeros(0, int))  # the order of one pass over the samples, and which pass it is
+        self._last = (-1, (np.zeros((0, 0), np.float32), 0, 0))  # the segment made last: the next window begins in it
         self._wander = self._rng(2).uniform(size=(2, 4, samples.shape[2]))
 
     def _rng(self, *what: int) -> np.random.Generator:
@@ -116,6 +117,8 @@ class Stream:
 
     def _segment(self, segment: int) -> tuple[np.ndarray, int, int]:
         """``(xs (gap + sample, I), gap, sample)``"""
+        if segment == self._last[0]:
+            return self._last[1]
         rng, inputs = self._rng(0, segment), self._samples.shape[2]
         gap = int(rng.integers(self._gaps.shortest, self._gaps.longest + 1))
         chosen = self._sample_of(segment)
@@ -131,6 +134,7 @@ class Stream:
         else:
             between = NOISES[kind](rng, gap, inputs, level)
         xs = np.concatenate([between, self._samples[chosen, : self._lengths[chosen]]]).astype(np.float32)
+        self._last = (segment, (xs, gap, chosen))
         return xs, gap, chosen
 
     def _reach(self, end: int) -> None:

@@ -63,6 +63,35 @@ def stream_of(samples: Samples, seed: int, gaps: streaming.Gaps, **disturbances:
     return streaming.Stream(xs, labels, lengths=lengths, gaps=gaps, background=background, seed=seed, **disturbances)
 
 
+class Streams(NamedTuple):
+    """What the training streams of a run follow from. Runs that have the same can share them."""
+
+    data: tuple[str, str | None, bool, str]
+    """What `load_samples` goes by."""
+    gaps: streaming.Gaps
+    batch: int
+    seed: int
+
+
+def streams_of(config: Stream) -> Streams:
+    """The training streams of a run."""
+    data = (config.dataset, config.data_dir, config.download, config.by)
+    return Streams(data, gaps_of(config, _load(*data)[0]), config.training.batch, config.training.seed)
+
+
+@lru_cache(maxsize=1)
+def training_streams(streams: Streams) -> list[streaming.Stream]:
+    """Each with a seed of its own, so that no two runs with different seeds have one in common."""
+    train = _load(*streams.data)[0]
+    return [stream_of(train, 1 + streams.batch * streams.seed + i, streams.gaps) for i in range(streams.batch)]
+
+
+@lru_cache(maxsize=512)
+def kept_window(streams: Streams, start: int, steps: int) -> streaming.Window:
+    """A window of the training streams, kept for short runs on the same streams one after another."""
+    return streaming.windows(training_streams(streams), start, steps)
+
+
 def gaps_of(config: Stream, samples: Samples) -> streaming.Gaps:
     """The gaps of training; recorded noise is one of their kinds where there is some.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 from typing import Any, cast
 
 import jax
@@ -14,7 +14,7 @@ from asrnn_jax.cell import Cell
 from asrnn_jax.streaming.starts import STARTS
 from experiments import machine
 from experiments.config import Stream
-from experiments.data.samples import Samples, gaps_of, load_samples, stream_of
+from experiments.data.samples import Samples, kept_window, load_samples, streams_of, training_streams
 from experiments.errors import UsageError
 from experiments.tasks.scores import measure
 from experiments.tasks.task import Control, Task, afresh
@@ -26,9 +26,10 @@ def stream_task(config: Stream) -> Task:
     if machine.processes() > 1:
         raise UsageError("stream trains in one process: leave out --coordinator.")
     train, test, classes = load_samples(config)
-    gaps = gaps_of(config, train)
     size, seed, inputs = config.training.batch, config.training.seed, train.xs.shape[2]
-    streams = cache(lambda: [stream_of(train, 1 + size * seed + i, gaps) for i in range(size)])
+    short = config.network is not None  # post-trainings: several of them on the same streams, see `coverage`
+    streams = streams_of(config)
+    gaps = streams.gaps
     separate = config.regime == "separate"
     starts = ("zero" if separate else "passed") if config.starts == "auto" else config.starts
     carried = starts != "zero"
@@ -43,7 +44,8 @@ def stream_task(config: Stream) -> Task:
             there = np.arange(train.xs.shape[1]) < train.lengths[chosen, None]
             labels = np.where(there, train.labels[chosen, None], -1).astype(np.int32)
             return train.xs[chosen], labels, *begins
-        window = streaming.windows(streams(), step * config.window, config.window)
+        place = (step * config.window, config.window)
+        window = kept_window(streams, *place) if short else streaming.windows(training_streams(streams), *place)
         return window.xs, window.labels, *begins
 
     def loss(apply, params, batch, memory=(), control=()):

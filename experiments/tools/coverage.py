@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from asrnn_jax import audit, pretrained, streaming
-from asrnn_jax.saved import replacing
 from experiments.choices import check_choices
-from experiments.config import Regime, Stream, from_json
-from experiments.config.checks import counts
+from experiments.config import Regime, Stream
+from experiments.config.checks import above_zero, counts
 from experiments.config.commands import Samples, Start
-from experiments.data.samples import gaps_of, load_samples, stream_of
 from experiments.errors import DivergedError, UsageError
 from experiments.folder import begun
 from experiments.report.coverage_page import written
-from experiments.tasks.scores import TEST_STREAMS, measure
+from experiments.report.coverage_rows import BEFORE, NAMED, REGIMES, STARTS
+from experiments.tools.coverage_measures import measured, of_the_package
+from experiments.tools.lines import Lines
 from experiments.tools.never_reset import GRID_CELLS, NeverReset, recipe
 from experiments.training.train import train, trained
 
@@ -32,7 +32,6 @@ NEED_NONE = {
     "speech": ("keyword-asrnn", "keyword-gru", "keyword-lstm"),
 }
 """Networks of the package that were trained on streams: an audit must not accuse them."""
-BEFORE, NAMED = "before", "package"
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class Coverage:
     Each network is measured with and without resets, and audited, before and after. A line of the file coverage.jsonl
     is one network; what has a line is not done again, so that the command continues where it was stopped, also with
     nothing but this file in the folder. The page is made of all its lines, also those of other data sets and seeds.
+
+    Started several times at once, on cores of their own (taskset), these processes share the work.
     """
 
     out: str = "runs/coverage"
@@ -68,11 +69,14 @@ class Coverage:
     """Number of unseen samples in the stream that each network is measured on."""
     audited: int = 3000
     """Number of unseen samples in the streams of an audit."""
+    lr: float = 2e-3
+    """Learning rate of the further steps; orthogonal matrices have a fifth of it."""
 
     def __post_init__(self):
         check_choices(self)
         _never_reset(self)  # checks cells and numbers
         counts(self, "base_steps", "audited")
+        above_zero(self, "lr")
         if "auto" in self.starts or not self.starts:
             raise UsageError(f"--starts {' '.join(self.starts)}: name the kinds of start, for example passed.")
 
@@ -88,6 +92,16 @@ class Job(NamedTuple):
     run: Stream
     first: Stream
     """The training on separate samples."""
+
+    @property
+    def first_name(self) -> str:
+        """The name of the network that it goes on from."""
+        return Path(self.first.training.out or "").name
+
+    @property
+    def lacks_first(self) -> bool:
+        """Whether there is no file of it."""
+        return self.run.network is not None and not Path(self.run.network).exists()
 
 
 def _never_reset(config: Coverage) -> NeverReset:
@@ -124,9 +138,9 @@ def jobs(config: Coverage) -> list[Job]:
 
 
 def _after(config: Coverage, run: Stream, kind: Start, network: Path) -> Stream:
-    """The run that goes on, at the rate of the first training, which begins low because Adam knows no gradient yet."""
+    """The run that goes on. Its rate begins low because Adam knows no gradient yet."""
     steps = config.steps
-    optim = replace(run.optim, warmup=steps // 20)
+    optim = replace(run.optim, lr=config.lr, lr_orthogonal=config.lr / 5, warmup=steps // 20)
     training = replace(run.training, eval_every=steps, checkpoint_every=steps)
     samples = min(config.samples, 50)  # they are measured on more, below
     return replace(run, starts=kind, network=str(network), steps=steps, optim=optim, training=training, samples=samples)
@@ -138,71 +152,92 @@ def coverage(config: Coverage) -> str:
     Raises:
       UsageError: data that are missing, a folder with runs or lines of other settings.
     """
-    file = Path(config.out, "coverage.jsonl")
-    rows = read_rows(file)
-    settings = {name: getattr(config, name) for name in ("hidden", "steps", "samples", "audited")}
+    lines = Lines(Path(config.out, "coverage.jsonl"), _place)
+    settings = {name: getattr(config, name) for name in ("hidden", "steps", "samples", "audited", "lr")}
     settings["base_steps"] = _never_reset(config).steps
     every = 0.5 if sys.stderr.isatty() else 30
-    for job in tqdm(jobs(config), desc="coverage", unit="network", mininterval=every):
-        if job.name in rows:
-            _same(rows[job.name], settings, file)
-            continue
-        begin = time.perf_counter()
-        try:
-            found = _carried_out(config, job)
-        except DivergedError as e:
-            print(e, file=sys.stderr)
-            found = {"diverged": str(e).split(";")[0]}
-        about = {"dataset": config.dataset, **job._asdict(), "settings": settings}
-        seconds = round(time.perf_counter() - begin, 1)
-        _keep(
-            file,
-            rows,
-            {name: value for name, value in about.items() if name not in ("run", "first")}
-            | found
-            | {"seconds": seconds},
-        )
+    planned = jobs(config)
+    for row in map(lines.read().get, (job.name for job in planned)):
+        if row is not None:
+            _same(row, settings, lines.file)
+    with tqdm(total=len(planned), desc="coverage", unit="network", mininterval=every) as bar:
+        _work(config, planned, lines, settings, bar)
     for name in NEED_NONE.get(config.dataset, ()):
-        if name not in rows:
-            _keep(file, rows, _of_the_package(config, name) | {"settings": settings})
+        with lines.free(name) as mine:
+            if mine and name not in lines.read():
+                found = of_the_package(name, config.data_dir, config.samples, config.audited)
+                lines.add({"dataset": config.dataset, "starts": NAMED, **found, "settings": settings})
+    rows = lines.read()
+    elsewhere = {job.name for job in planned} - rows.keys()
+    if elsewhere:
+        return f"other processes are at work on {', '.join(sorted(elsewhere))}; the last of them writes the page"
     return written(list(rows.values()), Path(config.out))
 
 
-def read_rows(file: Path) -> dict[str, dict[str, Any]]:
-    """The lines of the file by name. No file, no lines.
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Where a line stands: first the data; networks of the package last; a network before those that go on from it."""
 
-    Raises:
-      UsageError: a damaged line.
-    """
+    def place(order: Iterable[str], name: str) -> int:
+        return list(order).index(row[name]) if row[name] in order else 0
+
+    kind = (row["starts"] == NAMED, row["seed"], place(GRID_CELLS, "cell"), row["cell"], row["starts"] != BEFORE)
+    return (place(BASE, "dataset"), *kind, place(REGIMES, "regime"), place(STARTS, "starts"), row["name"])
+
+
+def _work(config: Coverage, planned: list[Job], lines: Lines, settings: dict[str, Any], bar: tqdm) -> None:
+    """Makes rows until all are made, or other processes are at work on the last ones."""
+    group = None
+    while True:
+        rows = lines.read()
+        bar.update(sum(job.name in rows for job in planned) - bar.n)
+        left = [job for job in planned if job.name not in rows]
+        ready = [job for job in left if job.starts == BEFORE or job.first_name in rows]
+        # What others wait for, then what goes on from the network at hand: its programs are compiled.
+        ready.sort(key=lambda job: (job.starts != BEFORE, job.seed, (job.seed, job.cell) != group))
+        for job in ready:
+            with ExitStack() as held:
+                if _claimed(job, lines, held):
+                    lines.add(_row(config, job, settings))
+                    group = job.seed, job.cell
+                    break
+        else:
+            if all(job.first_name in rows and not job.lacks_first for job in left if job.starts != BEFORE):
+                return
+            time.sleep(1)  # until another process has trained what these go on from
+
+
+def _claimed(job: Job, lines: Lines, held: ExitStack) -> bool:
+    """Whether the job is for this process to do, which then has it until `held` ends."""
+    names = [job.name, *([job.first_name] if job.lacks_first else [])]
+    return all(held.enter_context(lines.free(name)) for name in names) and job.name not in lines.read()
+
+
+def _row(config: Coverage, job: Job, settings: dict[str, Any]) -> dict[str, Any]:
+    begin = time.perf_counter()
     try:
-        found = map(json.loads, file.read_text().splitlines() if file.exists() else [])
-        return {row["name"]: row for row in found}
-    except (ValueError, TypeError, KeyError) as e:
-        raise UsageError(f"{file} is damaged ({e}): restore it, or give another --out.") from e
-
-
-def _keep(file: Path, rows: dict[str, dict[str, Any]], row: dict[str, Any]) -> None:
-    """Adds a line; the whole file is written or nothing."""
-    rows[row["name"]] = row
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file, "w") as lines:
-        lines.writelines(json.dumps(each) + "\n" for each in rows.values())
+        found = _carried_out(config, job)
+    except DivergedError as e:
+        print(e, file=sys.stderr)
+        found = {"diverged": str(e).split(";")[0]}
+    about = {"dataset": config.dataset, "name": job.name, "cell": job.cell, "regime": job.regime}
+    about |= {"starts": job.starts, "seed": job.seed, "settings": settings}
+    return about | found | {"seconds": round(time.perf_counter() - begin, 1)}
 
 
 def _same(row: dict[str, Any], settings: dict[str, Any], file: Path) -> None:
-    differ = [f"{name} {row['settings'][name]} -> {value}" for name, value in settings.items()]
-    differ = [each for each, (name, value) in zip(differ, settings.items()) if row["settings"][name] != value]
+    then = row["settings"]
+    differ = [f"{name} {then.get(name)} -> {value}" for name, value in settings.items() if then.get(name) != value]
     if differ:
         raise UsageError(f"{file} has {row['name']} with other settings ({', '.join(differ)}): give another --out.")
 
 
 def _carried_out(config: Coverage, job: Job) -> dict[str, Any]:
     """Trains what is not trained yet, measures it, audits it."""
-    if job.run.network and not Path(job.run.network).exists():
+    if job.lacks_first:
         _train(job.first)  # it has a line, but its folder is gone
     _train(job.run)
     cell, params = trained(job.run)
-    return _measured(config, job.run, cell, params)
+    return measured(job.run, cell, params, config.samples, config.audited)
 
 
 def _train(run: Stream) -> None:
@@ -210,48 +245,3 @@ def _train(run: Stream) -> None:
     resume = begun(folder, run)
     if not (folder / "result.json").exists():
         train(replace(run, training=replace(run.training, resume=resume)))
-
-
-def _of_the_package(config: Coverage, name: str) -> dict[str, Any]:
-    cell, params, card = pretrained.load(name)
-    run = from_json(card["config"] | {"data_dir": config.data_dir})
-    assert isinstance(run, Stream)
-    about = {"dataset": config.dataset, "name": name, "cell": run.model.cell, "regime": run.regime, "starts": NAMED}
-    return about | {"seed": run.training.seed} | _measured(config, run, cell, params)
-
-
-def _measured(config: Coverage, run: Stream, cell: Any, params: Any) -> dict[str, Any]:
-    train_samples, test, _ = load_samples(run)
-    gaps = gaps_of(run, train_samples)
-    quiet = replace(gaps, kinds=("silence",))
-    scores = {
-        policy.name: _rounded(measure(cell, params, test, gaps, config.samples, policy))
-        for policy in (streaming.never(), streaming.oracle())
-    }
-    silence = _rounded(measure(cell, params, test, quiet, config.samples, streaming.never()))
-    silence = {name: silence[name] for name in ("accuracy", "gap_entropy")}
-    streams = [stream_of(test, 10**6 + i, gaps) for i in range(TEST_STREAMS)]
-    policies = [streaming.never(), streaming.oracle()]
-    found = audit.resets(
-        cell, params, streams, steps=_steps(streams, config.audited), policies=policies, settings=_SETTINGS
-    )
-    verdict = {"need": found.verdict.need.value, "text": found.verdict.text}
-    verdict |= {"collapses": {gap.kind: gap.collapses for gap in found.gaps}, "agrees": found.memory.agrees}
-    return {"scores": scores, "silence": silence, "audit": verdict}
-
-
-_SETTINGS = audit.Settings(progress=False)
-
-
-def _steps(streams: list[streaming.Stream], number: int) -> int:
-    """So many steps that so many samples end in them."""
-    steps = ended = 0
-    while ended < number:
-        ended += int(streaming.windows(streams, steps, 500).ends.sum())
-        steps += 500
-    return steps
-
-
-def _rounded(scores: dict[str, float]) -> dict[str, float | None]:
-    """None is a mean of nothing, which JSON has no number for."""
-    return {name: None if value != value else round(value, 5) for name, value in scores.items()}

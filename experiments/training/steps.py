@@ -97,9 +97,24 @@ def exchanged(state: State, devices: int) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves((state.params, state.sums))) if devices > 1 else 0
 
 
+class Step(NamedTuple):
+    """A jitted training step. Its random key is an argument, so that one program, once compiled, serves all seeds."""
+
+    program: Any
+    """``(state, batch, key) -> (state, metrics of the batch)``"""
+    key: jax.Array
+
+    def __call__(self, state: State, batch: Any) -> tuple[State, dict[str, jax.Array]]:
+        return self.program(state, batch, self.key)
+
+    def lower(self, state: State, batch: Any) -> Any:
+        """As of a function of `jax.jit`."""
+        return self.program.lower(state, batch, self.key)
+
+
 def make_step(
     config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation, devices: int | None = None
-):
+) -> Step:
     """The jitted training step ``(state, batch) -> (state, metrics of the batch)``; devices: None, as many as pay."""
     root, begins = (jax.random.fold_in(jax.random.key(config.training.seed), number) for number in (3, 4))
     devices = devices or shards(config.training.batch, task, cell)
@@ -124,7 +139,7 @@ def make_step(
     gradients = parallel.carried(value_and_gradient, devices)
     averages, penalty = averaging(config, cell), make_penalty(config, task, cell)
 
-    def begun(state: State) -> Begun:
+    def begun(state: State, begins: jax.Array) -> Begun:
         """What the batch begins from, over all its rows, before devices share them."""
         if task.starts is None or task.memory is None:
             return Begun(state.memory, ())
@@ -132,8 +147,8 @@ def make_step(
         return Begun(*task.starts.draw(state.memory.starts, key, state.memory.last, fresh))
 
     @partial(jax.jit, donate_argnums=0)
-    def step(state: State, batch) -> tuple[State, dict[str, jax.Array]]:
-        first, starts = begun(state)
+    def step(state: State, batch, begins) -> tuple[State, dict[str, jax.Array]]:
+        first, starts = begun(state, begins)
         (metrics, gradient), memory = gradients(state.params, batch, first, state.step, state.control)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         if config.stability.on_divergence == "rollback":
@@ -152,7 +167,7 @@ def make_step(
             metrics = metrics | {"skipped": skipped}
         return new, metrics | {"gradient_norm": norm}
 
-    return step
+    return Step(step, begins)
 
 
 def of_shares(means: dict[str, float], task: Task) -> dict[str, float]:

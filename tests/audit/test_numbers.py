@@ -195,6 +195,33 @@ def test_a_score_of_ones_own():
     assert found.rows[1].score.value == pytest.approx(((xs[..., 0] > 0) != labels).mean())
     assert found.rows[1].gain.value == pytest.approx(-found.rows[1].score.value)
     assert found.verdict.need is audit.Need.HARM
+    worse = f"{found.rows[1].score.value:.4g}"
+    assert f"worse by {worse} (" in found.verdict.text
+    assert f": {worse}, {worse} (" in found.verdict.rests_on[1]  # an error that is 0 without resets, this over it
+    assert f"+{worse}" in found.table()
+
+
+def test_an_error_that_rises_after_silence_is_called_higher():
+    """It counts quiet steps and is worse off for many; these streams have few of them."""
+    labels = np.tile([0] * 8 + [-1] * 2, (8, 20))
+    xs = (labels >= 0)[..., None].astype("float32")
+
+    def error(labels, outputs, ends):
+        return np.where(labels >= 0, outputs[..., 0], np.nan)
+
+    def step(h, x):  # the error is 1, and more for the steps of a long silence before
+        quiet = np.where(x > 0, 0.7 * h, h + 1)
+        return quiet, 1 + 0.1 * np.maximum(quiet - 3, 0)
+
+    settings = Settings(lower_is_better=True, pasts=(0, 4, 9), noise=0.0, first=50)
+    found = audit.resets(step, np.zeros(1), xs, labels, score=error, policies=[streaming.oracle()], settings=settings)
+    said = found.verdict.text
+    assert found.gaps[0].collapses is not None
+    assert not found.gaps[0].breaks
+    assert " higher than from a fresh state after 9 steps" in said, said
+    assert "gets worse after" in said
+    assert "lower" not in said
+    assert any("rises by" in line for line in found.verdict.rests_on)
 
 
 def test_fewer_false_alarms_are_better():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import jax
@@ -13,7 +14,8 @@ from asrnn_jax import pretrained
 from experiments.config import Model, Optimizer, Stream, Training
 from experiments.errors import UsageError
 from experiments.tasks import make_task
-from experiments.tools.coverage import Coverage, coverage, jobs, read_rows
+from experiments.tools.coverage import Coverage, coverage, jobs
+from experiments.tools.lines import Lines, read_rows
 from experiments.training.model import make_model, network
 from experiments.training.optimizer import make_optimizer
 from experiments.training.steps import initial, make_step
@@ -128,9 +130,30 @@ def test_the_command_trains_measures_and_goes_on(tmp_path):
         coverage(replace(config, samples=31))
 
 
+def test_several_writers_lose_no_line_and_share_the_work(tmp_path):
+    writers = [Lines(tmp_path / "lines.jsonl", lambda row: -row["number"]) for _ in range(3)]
+
+    def write(i):
+        for number in range(i, 60, 3):
+            writers[i].add({"name": f"row {number}", "number": number})
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, range(3)))
+    assert [row["number"] for row in writers[0].read().values()] == list(range(59, -1, -1))
+    with writers[0].free("a") as one, writers[1].free("a") as other, writers[1].free("b") as third:
+        assert (one, other, third) == (True, False, True)
+    with writers[1].free("a") as again:
+        assert again
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"starts": ("auto",)}, "--starts auto"), ({"base_steps": 0}, "--base-steps 0"), ({"cells": ("gruu",)}, "gru")],
+    [
+        ({"starts": ("auto",)}, "--starts auto"),
+        ({"base_steps": 0}, "--base-steps 0"),
+        ({"cells": ("gruu",)}, "gru"),
+        ({"lr": 0.0}, "--lr 0"),
+    ],
 )
 def test_wrong_flags_are_named(wrong, message):
     with pytest.raises(UsageError, match=message):

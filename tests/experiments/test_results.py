@@ -19,7 +19,7 @@ from experiments.report.summary import summary
 from experiments.tools import robustness, scaling
 from experiments.tools.accelerator.page import page
 from experiments.tools.bench import comparison
-from experiments.tools.coverage import read_rows
+from experiments.tools.lines import read_rows
 from experiments.tools.never_reset import NeverReset, never_reset
 
 RESULTS = Path(__file__).parents[2] / "experiments" / "results"
