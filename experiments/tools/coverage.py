@@ -11,17 +11,18 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from asrnn_jax import audit, pretrained, streaming
+from asrnn_jax import pretrained, streaming
 from asrnn_jax.saved import replacing
 from experiments.choices import check_choices
 from experiments.config import Regime, Stream, from_json
 from experiments.config.checks import counts
 from experiments.config.commands import Samples, Start
-from experiments.data.samples import gaps_of, load_samples, stream_of
+from experiments.data.samples import gaps_of, load_samples
 from experiments.errors import DivergedError, UsageError
 from experiments.folder import begun
 from experiments.report.coverage_page import written
-from experiments.tasks.scores import TEST_STREAMS, measure
+from experiments.tasks.scores import measure
+from experiments.tools.audited import audited
 from experiments.tools.never_reset import GRID_CELLS, NeverReset, recipe
 from experiments.training.train import train, trained
 
@@ -230,26 +231,8 @@ def _measured(config: Coverage, run: Stream, cell: Any, params: Any) -> dict[str
     }
     silence = _rounded(measure(cell, params, test, quiet, config.samples, streaming.never()))
     silence = {name: silence[name] for name in ("accuracy", "gap_entropy")}
-    streams = [stream_of(test, 10**6 + i, gaps) for i in range(TEST_STREAMS)]
-    policies = [streaming.never(), streaming.oracle()]
-    found = audit.resets(
-        cell, params, streams, steps=_steps(streams, config.audited), policies=policies, settings=_SETTINGS
-    )
-    verdict = {"need": found.verdict.need.value, "text": found.verdict.text}
-    verdict |= {"collapses": {gap.kind: gap.collapses for gap in found.gaps}, "agrees": found.memory.agrees}
+    verdict = audited(run, cell, params, config.audited)
     return {"scores": scores, "silence": silence, "audit": verdict}
-
-
-_SETTINGS = audit.Settings(progress=False)
-
-
-def _steps(streams: list[streaming.Stream], number: int) -> int:
-    """So many steps that so many samples end in them."""
-    steps = ended = 0
-    while ended < number:
-        ended += int(streaming.windows(streams, steps, 500).ends.sum())
-        steps += 500
-    return steps
 
 
 def _rounded(scores: dict[str, float]) -> dict[str, float | None]:
