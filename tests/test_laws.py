@@ -596,3 +596,10 @@ def test_lowers_for_every_platform(subject):
         run = jax.jit(lambda p, x: asrnn_jax.run(cell, p, x, method=method)[1])  # noqa: B023
         exported = jax.export.export(run, platforms=("cpu", "cuda", "tpu"))
         assert set(exported(params, xs).platforms) == {"cpu", "cuda", "tpu"}
+
+
+def test_a_training_step_may_take_over_the_memory_of_a_fresh_carry():
+    """`jax.jit` with donated arguments refuses an array that is there twice."""
+    for name in cells.CELLS:
+        where = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(cells.make(name, I, H).initial_carry((B,)))]
+        assert len(set(where)) == len(where), name

@@ -33,6 +33,7 @@ def file(tmp_path):
         pytest.param({}, marks=pytest.mark.slow),
         {"layers": 2, "trained_start": True},
         {"residual": True, "layers": 2, "dropout": 0.1},
+        {"hidden": 4, "residual": True, "layers": 2, "convolution": 3, "attention_every": 2, "trained_start": True},
         pytest.param({"embedding": 4, "options": {}}, marks=pytest.mark.slow),
     ],
 )

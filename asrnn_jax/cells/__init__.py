@@ -175,6 +175,8 @@ def network(
     residual: bool = False,
     dropout: float = 0.0,
     trained_start: bool = False,
+    convolution: int = 0,
+    attention_every: int = 0,
 ) -> Cell:
     """A usual network by the name of its cell: layers of it and a linear output layer; again a cell.
 
@@ -189,6 +191,8 @@ def network(
       residual: each layer in a residual block, see `residual`.
       dropout: of the residual blocks.
       trained_start: train the states that sequences start from.
+      convolution: steps of a `short_conv` before the cell of each layer, as in Mamba's and xLSTM's blocks; 0: none.
+      attention_every: a hybrid: each so many-th layer is `attention` in place of the cell; 0: none.
 
     Raises:
       ValueError: an unknown name, sizes below 1, an embedding with residual blocks, or what the factories raise.
@@ -197,15 +201,29 @@ def network(
       >>> import asrnn_jax
       >>> asrnn_jax.cells.network("asrnn", 1, 122, 10, options={"a": 0.02, "b": 0.02}).outputs
       10
+      >>> griffin = {"layers": 3, "residual": True, "convolution": 4, "attention_every": 3}
+      >>> hybrid = asrnn_jax.cells.network("rg_lru", 1, 64, 10, **griffin)
+      >>> hybrid.name.count("rg_lru"), hybrid.name.count("attention")
+      (2, 1)
     """
     checks.sizes(layers=layers)
+    for name, value in (("convolution", convolution), ("attention_every", attention_every)):
+        if value < 0:
+            raise ValueError(f"{name}={value}: give at least 1, or 0 for none.")
     if residual and embedding is not None:
         raise ValueError(f"embedding={embedding}: residual blocks have an input layer of width {hidden}; leave it out.")
     started = with_trained_start if trained_start else lambda one: one
     width = hidden if residual else embedding or inputs
     parts = []
     while len(parts) < layers:
-        one = started(make(cell, parts[-1].outputs if parts else width, hidden, **(options or {})))
+        size = parts[-1].outputs if parts else width
+        if attention_every and (len(parts) + 1) % attention_every == 0:
+            one = started(attention(size, hidden))
+        elif convolution:
+            before = short_conv(size, hidden, width=convolution)
+            one = stack([started(before), started(make(cell, hidden, hidden, **(options or {})))])
+        else:
+            one = started(make(cell, size, hidden, **(options or {})))
         parts.append(_residual(one, dropout=dropout) if residual else one)
     body = stack(parts) if layers > 1 or residual else parts[0]
     return with_output(with_input(body, inputs) if residual or embedding else body, outputs)

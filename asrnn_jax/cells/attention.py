@@ -142,8 +142,8 @@ def attention(
         return Window(keys, values, exactly("...wk,...k->...w", slots, seen)), ys
 
     def initial_carry(batch_shape=(), dtype=jnp.float32):
-        empty = jnp.zeros((*batch_shape, window, heads, d), dtype)
-        return Window(empty, empty, jnp.zeros((*batch_shape, window), dtype))
+        keys, values = (jnp.zeros((*batch_shape, window, heads, d), dtype) for _ in range(2))
+        return Window(keys, values, jnp.zeros((*batch_shape, window), dtype))
 
     return Cell(
         name="attention",

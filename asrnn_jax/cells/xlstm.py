@@ -63,8 +63,8 @@ def slstm(inputs: int, hidden: int, *, forget_bias: float = 3.0, dtype=jnp.float
         }
 
     def initial_carry(batch_shape=(), dtype=jnp.float32):
-        zero = jnp.zeros((*batch_shape, hidden), dtype)
-        return Carry(zero, zero, zero, jnp.full_like(zero, EMPTY))
+        h, c, n = (jnp.zeros((*batch_shape, hidden), dtype) for _ in range(3))
+        return Carry(h, c, n, jnp.full_like(h, EMPTY))
 
     def update(carry, z, a):
         log_i, f, candidate, o = jax.tree.map(jnp.add, z, a)

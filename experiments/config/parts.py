@@ -42,8 +42,13 @@ class Model:
     trained_start: bool = False
     """Train the state that sequences start from; it is 0 otherwise. A text starts once an epoch. A stream never ends,
     so in each window one stream of the batch, in turn, starts anew."""
+    convolution: int = 0
+    """Steps of a short convolution before the cell of each layer, as in Mamba's and xLSTM's blocks. 0: none."""
+    attention_every: int = 0
+    """A hybrid: each so many-th layer is attention to the last steps in place of the cell. 0: none."""
 
     def __post_init__(self):
+        not_negative(self, "convolution", "attention_every")
         counts(self, "hidden", "layers", "embedding")
         check(not (self.residual and self.embedding), "embedding", self.embedding, "--residual has an input layer")
         for word, value in zip(words(self.options), self.options.values()):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from asrnn_jax import audit, pretrained, streaming
+from asrnn_jax import pretrained, streaming
 from experiments.config import Stream, from_json
-from experiments.data.samples import gaps_of, load_samples, stream_of
-from experiments.tasks.scores import TEST_STREAMS, measure
+from experiments.data.samples import gaps_of, load_samples
+from experiments.tasks.scores import measure
+from experiments.tools.audited import audited as audit_of
 
 
 def of_the_package(name: str, data_dir: str | None, samples: int, audited: int) -> dict[str, Any]:
@@ -31,24 +32,8 @@ def measured(run: Stream, cell: Any, params: Any, samples: int, audited: int) ->
     }
     silence = _rounded(measure(cell, params, test, quiet, samples, streaming.never()))
     silence = {name: silence[name] for name in ("accuracy", "gap_entropy")}
-    streams = [stream_of(test, 10**6 + i, gaps) for i in range(TEST_STREAMS)]
-    policies = [streaming.never(), streaming.oracle()]
-    found = audit.resets(cell, params, streams, steps=_steps(streams, audited), policies=policies, settings=_SETTINGS)
-    verdict = {"need": found.verdict.need.value, "text": found.verdict.text}
-    verdict |= {"collapses": {gap.kind: gap.collapses for gap in found.gaps}, "agrees": found.memory.agrees}
+    verdict = audit_of(run, cell, params, audited)
     return {"scores": scores, "silence": silence, "audit": verdict}
-
-
-_SETTINGS = audit.Settings(progress=False)
-
-
-def _steps(streams: list[streaming.Stream], number: int) -> int:
-    """So many steps that so many samples end in them."""
-    steps = ended = 0
-    while ended < number:
-        ended += int(streaming.windows(streams, steps, 500).ends.sum())
-        steps += 500
-    return steps
 
 
 def _rounded(scores: dict[str, float]) -> dict[str, float | None]:

@@ -34,11 +34,13 @@ def network(model: Model, inputs: int, outputs: int) -> dict[str, Any]:
       UsageError: as `cell_options`.
     """
     own = ("cell", "hidden", "embedding", "layers", "residual", "dropout", "trained_start")
+    later = {name: getattr(model, name) for name in ("convolution", "attention_every")}
     return {
         "inputs": inputs,
         "outputs": outputs,
         "options": cell_options(model),
         **{name: getattr(model, name) for name in own},
+        **{name: value for name, value in later.items() if value},  # earlier versions read a network without them
     }
 
 

@@ -33,13 +33,15 @@ class State(NamedTuple):
     recovery: Any = ()  # of --on-divergence skip and rollback
 
 
-Step = Callable[[State, Any], tuple[State, dict[str, jax.Array]]]
+TrainStep = Callable[[State, Any], tuple[State, dict[str, jax.Array]]]
 
 
 class MakeStep(Protocol):
     """How a run makes its training step; `make_step` is one."""
 
-    def __call__(self, config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation, /) -> Step: ...
+    def __call__(
+        self, config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation, /
+    ) -> TrainStep: ...
 
 
 class Begun(NamedTuple):

@@ -25,7 +25,7 @@ from experiments.config import Config, Optimizer
 from experiments.tasks.task import Task
 from experiments.training.optimizer import make_optimizer
 from experiments.training.signals import caught_signals
-from experiments.training.steps import MakeStep, State, Step, make_step
+from experiments.training.steps import MakeStep, State, TrainStep, make_step
 
 
 def together(runs: Sequence[Callable[[MakeStep], Any]]) -> None:
@@ -62,13 +62,13 @@ class _Member:
     def __init__(self, meeting: _Meeting):
         self._meeting, self._group, self._left = meeting, None, False
 
-    def make_step(self, config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> Step:
-        stepped, rates = _with_rates(config, task, cell)
+    def make_step(self, config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> TrainStep:
+        stepped, varied = _with_rates(config, task, cell, optimizer)
 
         def step(state: State, batch: Any) -> tuple[State, dict[str, jax.Array]]:
             if self._group is None:
-                self._group = self._meeting.join(self, stepped, (rates, state, batch))
-            return self._group.step(self, (rates, state, batch))
+                self._group = self._meeting.join(self, stepped, (varied, state, batch))
+            return self._group.step(self, (varied, state, batch))
 
         return step
 
@@ -78,17 +78,23 @@ class _Member:
             self._meeting.leave(self, self._group)
 
 
-def _with_rates(config: Config, task: Task, cell: Cell) -> tuple[Callable[..., Any], tuple[float, float]]:
-    """``(rates, state, batch) -> (state, metrics)``, so that runs with other learning rates are the same program."""
+def _with_rates(
+    config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation
+) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """``((rate, rate of orthogonal params, key), state, batch) -> (state, metrics)`` and these three: runs with other
+    learning rates and seeds are the same program."""
 
-    def stepped(rates: tuple[jax.Array, jax.Array], state: State, batch: Any):
+    def stepped(varied: tuple[jax.Array, ...], state: State, batch: Any):
+        *rates, key = varied
         optim: Optimizer = copy(config.optim)
         for name, rate in zip(("lr", "lr_orthogonal"), rates, strict=True):
             object.__setattr__(optim, name, rate)  # a new config would check it, and here it has no value yet
-        return make_step(config, task, cell, make_optimizer(optim, task.steps), devices=1)(state, batch)
+        made = make_step(config, task, cell, make_optimizer(optim, task.steps), devices=1)
+        return made.program(state, batch, key)
 
+    key = make_step(config, task, cell, optimizer, devices=1).key
     slow = config.optim.lr_orthogonal
-    return stepped, (config.optim.lr, config.optim.lr / 10 if slow is None else slow)
+    return stepped, (config.optim.lr, config.optim.lr / 10 if slow is None else slow, key)
 
 
 class _Meeting:

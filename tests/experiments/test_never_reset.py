@@ -1,7 +1,10 @@
 """The grid of cells, regimes and policies: what it trains it keeps, what it measures it writes."""
 
+import re
 import shutil
+from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,6 +17,8 @@ from experiments.packed import read_runs, write_runs
 from experiments.report.stream_report import conditions
 from experiments.tasks.scores import measure
 from experiments.tools.never_reset import NeverReset, jobs, never_reset, recipe
+from experiments.tools.stream_networks import MODERN, RECIPES, SAID, model
+from experiments.training.model import make_model
 from experiments.training.train import trained
 
 TINY = {"cells": ("gru",), "regimes": ("full",), "seeds": 1, "hidden": 8, "steps": 20, "samples": 30}
@@ -21,8 +26,15 @@ TINY = {"cells": ("gru",), "regimes": ("full",), "seeds": 1, "hidden": 8, "steps
 
 @pytest.mark.slow
 def test_it_trains_measures_goes_on_and_writes_its_tables(tmp_path):
-    config = NeverReset(out=str(tmp_path), **TINY)
-    text = never_reset(config)
+    config = NeverReset(out=str(tmp_path), audited=30, **TINY)
+    with pytest.raises(UsageError, match="no run is finished"):
+        never_reset(replace(config, finished=True))
+    said = [never_reset(replace(config, workers=2, worker=worker)) for worker in (0, 1)]
+    assert [each.split(" runs")[0] for each in said] == ["1 of 1", "0 of 0"]
+    assert not (tmp_path / "digits.md").exists()
+    text = never_reset(replace(config, finished=True))
+    assert text == never_reset(config)
+    assert re.search(r"## The reset audit.*\| gru  \| full ", text, re.DOTALL)
     assert (tmp_path / "digits.md").read_text() == text + "\n"
     run = recipe(config, "gru", "full", 0)
     found = read_json(tmp_path / "digits-gru-full-0" / "streams.json")
@@ -93,6 +105,16 @@ def test_a_long_run_says_how_each_tenth_went(tmp_path):
     assert "outputs all finite" in text
 
 
+def test_modern_networks_are_about_as_large_as_the_others():
+    sizes = {}
+    for name in ("tanh_rnn", "lstm", *MODERN):
+        cell = make_model(model(name, 128), 28, 10)
+        sizes[name] = asrnn_jax.optim.count(jax.eval_shape(cell.init, jax.random.key(0)))
+    assert sizes["tanh_rnn"] < min(sizes[name] for name in MODERN)
+    assert max(sizes[name] for name in MODERN) < sizes["lstm"]
+    assert RECIPES.keys() == SAID.keys()
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -101,6 +123,7 @@ def test_a_long_run_says_how_each_tenth_went(tmp_path):
         ({"cells": ("gruu",)}, "perhaps you meant gru"),
         ({"regimes": ("none",)}, "--regimes"),
         ({"seeds": 0}, "--seeds 0"),
+        ({"workers": 2, "worker": 2}, "--worker 2"),
     ],
 )
 def test_wrong_flags_are_named(wrong, message):
