@@ -13,6 +13,7 @@ from experiments.catalogue import EPOCHS
 from experiments.packed import Run
 from experiments.report.drawing import pyplot, save
 from experiments.report.readings import command_of, curve_of, header, percent, time_of
+from experiments.report.recommended import RUNS
 from experiments.report.tables import table
 
 PAPER = {  # best test accuracy over 70 epochs, in %
@@ -31,7 +32,7 @@ def mnist(runs: dict[str, Run], folder: Path) -> list[str]:
     """Sequential and permuted MNIST by pixels, beside the paper, with the figure of test errors. No runs, no parts."""
     rows = header(f"run|n|params|seed|paper|best test|test at the best validation|epochs|time|by epoch {EPOCHS}")
     for name, run in runs.items():
-        if not re.match(r"[sp]mnist-", name):
+        if not re.match(r"[sp]mnist-", name) or re.match(RUNS, name):
             continue
         of_paper = name.removesuffix("-1")  # another seed
         paper = f"{PAPER[of_paper]:.2f}" if of_paper in PAPER else "-"
@@ -70,8 +71,7 @@ def mnist(runs: dict[str, Run], folder: Path) -> list[str]:
         'at the best validation"; "best test" is the paper\'s way to choose. The last column is the best test accuracy '
         f"up to epoch {EPOCHS}, for a comparison at equal epochs. asrnn and asrnn-1 are two seeds of the paper's "
         "recipe. bounded: the same, with a D_f whose condition number is bounded. cosine: bounded, with a rate that "
-        "falls to 0. stable: the recipe asrnn-stable, with what keeps asRNN from blowing up, and training images moved "
-        "by up to a pixel, which the paper's recipe does not do. lstm is the paper's, with four times the params; "
+        "falls to 0. lstm is the paper's, with four times the params; "
         "lstm-16k has a recipe of today (Adam, a falling "
         "rate). " + command_of("[sp]mnist-*"),
         table(rows),
@@ -82,7 +82,11 @@ def mnist(runs: dict[str, Run], folder: Path) -> list[str]:
 def _errors(runs: dict[str, Run], folder: Path) -> list[str]:
     tasks, paper = {}, {}
     for task, about in (("smnist", "sequential MNIST"), ("pmnist", "permuted MNIST")):
-        chosen = {name.removeprefix(f"{task}-"): run for name, run in runs.items() if name.startswith(f"{task}-")}
+        chosen = {
+            name.removeprefix(f"{task}-"): run
+            for name, run in runs.items()
+            if name.startswith(f"{task}-") and (name.endswith(("-stable-0", "-69k-0")) or not re.match(RUNS, name))
+        }
         found = {name: curve_of(run, "test_accuracy") for name, run in chosen.items()}
         curves = {name: [100 - 100 * score for _, score in curve] for name, curve in found.items() if curve}
         if curves:

@@ -8,7 +8,7 @@ from pathlib import Path
 from experiments.errors import UsageError
 from experiments.folder import made
 from experiments.packed import portable, read_run, read_runs, write_runs
-from experiments.report import mnist, sections, sensitivity
+from experiments.report import mnist, recommended, sections, sensitivity
 
 RUNS, REMARKS = "runs.jsonl", "remarks.md"
 
@@ -45,6 +45,7 @@ def summary(folder: Path) -> str:
     found = {
         "copying": sections.copying(runs, folder),
         "mnist": mnist.mnist(runs, folder),
+        "recommended": recommended.recommended(runs),
         "ablation": sections.ablation(runs),
         "sensitivity": sensitivity.sensitivity(runs, folder),
         "stability": sections.stability(runs),

@@ -26,7 +26,9 @@ from experiments.tools.accelerator.budget import Budget
 ROOT = Path(__file__).parents[3]
 CELLS = ("tanh_rnn", "asrnn", "gru", "lstm", "lru", "s5", "rg_lru", "urnn")
 CELLS += ("s6", "linoss", "s4d", "lem", "slstm", "mlstm", "gated_delta", "attention")
-OTHER_WAYS: dict[str, str] = dict.fromkeys(("lru", "s5", "rg_lru", "min_gru", "s6", "linoss", "s4d"), "associative_scan")
+OTHER_WAYS: dict[str, str] = dict.fromkeys(
+    ("lru", "s5", "rg_lru", "min_gru", "s6", "linoss", "s4d"), "associative_scan"
+)
 OTHER_WAYS |= dict.fromkeys(("mlstm", "attention"), "chunked")
 STEPS, BATCH, INPUTS, HIDDEN = 48, 4, 3, 32
 SIZES = (32, 122, 256)  # of orthogonal matrices
