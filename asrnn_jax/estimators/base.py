@@ -73,11 +73,13 @@ class StreamEstimator(_Fitted):
     minutes: float | None = 5.0
     seed: int = 0
     verbose: int = 0
+    _noticed = 0
+    """Steps after which a network is to have noticed that a gap has begun."""
 
     # ------------------------------------------------------------------------------------------ fitting
 
-    def _fit_network(self, series: Sequence[Series], clock: fitting.Clock) -> list[Series]:
-        """Trains on prepared streams; returns those that were held out."""
+    def _fit_network(self, series: Sequence[Series], clock: fitting.Clock) -> tuple[list[Series], list[Series]]:
+        """Trains on prepared streams; returns those that `_measured` was trained on and those that were held out."""
         self._check()
         learned, held, how = splits.split(series, self.hold_out, self.seed)
         cell = self.network = self._cell(self._outputs())
@@ -85,25 +87,27 @@ class StreamEstimator(_Fitted):
         every = [self._record(one) for one in series]
         some = [self._record(one) for one in learned] if held else every
         plan = self._plan(self.steps, self.rate)
-        found = fitting.fit(cell, self._loop(), every, some, self._mixing(series), look, plan, clock)
+        mixing = self._mixing(series)
+        found = fitting.fit(cell, self._loop(mixing.settle), every, some, mixing, look, plan, clock)
         self.params, self.history, self.rate_ = found.params, found.history, found.rate
         self._measured, self.n_steps_ = found.measured, found.steps
         self.findings = tuple(Finding("training", "info", None, 1, note) for note in (how, *found.notes))
-        return held
+        return learned, held
 
     def _go_on(self, series: Sequence[Series], steps: int) -> None:
         """Trains on new streams from where it was, at a third of the rate."""
         records, clock = [self._record(one) for one in series], fitting.Clock(self.minutes)
         plan, mixing = self._plan(steps, self.rate_ / 3), self._mixing(series)
-        found = fitting.fit(self.network, self._loop(), records, records, mixing, None, plan, clock, self.params)
+        loop = self._loop(mixing.settle)
+        found = fitting.fit(self.network, loop, records, records, mixing, None, plan, clock, self.params)
         last = max(self.history["step"], default=0)
         found.history["step"] = [step + last for step in found.history["step"]]
         self.history = {name: values + found.history[name] for name, values in self.history.items()}
         self.params, self.n_steps_ = found.params, self.n_steps_ + found.steps
         self.findings += tuple(Finding("training", "info", None, 1, note) for note in found.notes)
 
-    def _loop(self) -> Loop:
-        options = {"batch": self.batch, "clip": self.clip, "target": self.target}
+    def _loop(self, settle: int) -> Loop:
+        options = {"batch": self.batch, "clip": self.clip, "target": self.target, "settle": settle}
         return make_loop(self.network, self._objective(), **options, starts=STARTS[self.starts](), seed=self.seed)
 
     def _plan(self, steps: int, rate: float | None) -> fitting.Plan:
@@ -145,6 +149,7 @@ class StreamEstimator(_Fitted):
             channels=len(rule.median),
             flags=tuple(rule.flags.tolist()),
             gaps=(int(gaps[0]), int(gaps[1])),
+            settle=min(self._noticed, int(gaps[1]) // 2),
             piece=3 * self.window // 2,
             **self._augmented(),
         )

@@ -123,7 +123,7 @@ class StreamClassifier(StreamEstimator):
         class_answers.weights_of(preparation.fitted.classes, self.class_weight)  # wrong ones are said before training
         series = preparation.apply(table)
         self.per_ = class_answers.per_of(series) if self.per == "auto" else self.per
-        held = self._fit_network(series, clock)
+        _, held = self._fit_network(series, clock)
         if self.per_ == "stream":
             self.sure_ = class_answers.NEVER
         elif not held or self.unlabelled == "unknown":

@@ -56,6 +56,8 @@ class Mixing(NamedTuple):
     """Standard deviation of white noise on the channels, of a random part of it on each piece."""
     gain: float
     """Standard deviation of the logarithm of a factor on all channels, drawn for each piece."""
+    settle: int = 0
+    """So many steps at the beginning of a gap say nothing about how gaps are answered: it has to be noticed first."""
 
 
 def streams(

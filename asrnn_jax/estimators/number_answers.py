@@ -1,4 +1,4 @@
-"""From the outputs of a forecaster to distributions, intervals and surprises: what is learned, how it is calibrated."""
+"""From the outputs of a forecaster to distributions, intervals and surprises: what is learned, what is said."""
 
 from __future__ import annotations
 
@@ -56,6 +56,12 @@ class Reader(NamedTuple):
     """Which input is the present value of each target, -1: none."""
     horizon: int
     level: float
+
+    @property
+    def marginal(self) -> np.ndarray:
+        """(K,): half of the width of the marginal distribution's interval."""
+        low, high = losses.interval(self.around, self.level)
+        return np.broadcast_to(np.asarray(high - low) / 2, (len(self.now),))
 
     @property
     def outputs(self) -> int:
@@ -139,48 +145,6 @@ class Reader(NamedTuple):
         return self.read(self.start(), outputs, one.xs, one.targets)[1]
 
 
-class Calibration(NamedTuple):
-    """What is true of the answers on data that the network has not seen."""
-
-    marginal: np.ndarray
-    """(K,): half of the width of the marginal interval, which stays as it is."""
-    odds: np.ndarray
-    """(K,): factor on ``r / (1 - r)``, r an interval's width over the marginal one's, with which intervals hold what
-    they say. So narrow ones are scaled, and "don't know" stays "don't know"."""
-    surprises: np.ndarray
-    """(N,), from the least on."""
-    levels: np.ndarray
-    """(N,): -log10 of the share of steps that reach each."""
-
-    def half(self, raw: np.ndarray) -> np.ndarray:
-        """Half of the calibrated width, (..., K); what is wider than the marginal interval stays as it is."""
-        share = raw / self.marginal
-        return np.where(share < 1, raw * self.odds / np.maximum(1 - share + share * self.odds, 1e-9), raw)
-
-    def surprise(self, raw: np.ndarray) -> np.ndarray:
-        """From what the distributions say to what was seen; beyond the largest that was seen it goes on by itself."""
-        return np.interp(raw, self.surprises, self.levels) + np.maximum(raw - self.surprises[-1], 0)
-
-    def of(self, said: Said) -> Said:
-        """What was said, calibrated."""
-        return Said(said.mean, self.half(said.half), self.surprise(said.surprise))
-
-
-def calibrate(reader: Reader, series: Sequence[Series], outputs: Sequence[np.ndarray]) -> Calibration:
-    """Measures streams."""
-    said = [reader.said(one, ys) for one, ys in zip(series, outputs)]
-    low, high = losses.interval(reader.around, reader.level)
-    marginal = np.broadcast_to(np.asarray(high - low) / 2, (len(reader.now),))
-    errors = np.concatenate([np.abs(reader.ahead(one) - found.mean) for one, found in zip(series, said)])
-    halves = np.concatenate([found.half for found in said])
-    odds = [_odds(*each, reader.level) for each in zip(errors.T / marginal[:, None], halves.T / marginal[:, None])]
-    found = np.concatenate([one.surprise for one in said])
-    found = np.sort(found[np.isfinite(found)])
-    reach = np.arange(len(found), 0, -1)  # so many steps reach each
-    levels = np.log10((len(found) + 1) / reach)
-    return Calibration(*(np.asarray(values, np.float32) for values in (marginal, odds, found, levels)))
-
-
 def measured(
     y: np.ndarray, now: np.ndarray, mean: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> dict[str, float] | None:
@@ -196,17 +160,6 @@ def measured(
         "width": float((high - low).mean()),
         "skill": float(1 - error / persistence) if persistence else float("nan"),
     }
-
-
-def _odds(errors: np.ndarray, halves: np.ndarray, level: float) -> float:
-    """The factor with which a share `level` of errors lies within half an interval, all over the marginal half."""
-    there = np.isfinite(errors)
-    errors, halves = errors[there], halves[there]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        needed = errors / (1 - errors) * (1 - halves) / halves
-    needed = np.where(errors >= 1, np.inf, needed)
-    needed = np.where(halves >= 1, np.where(errors <= halves, 0.0, np.inf), needed)
-    return float(np.clip(np.quantile(needed, level, method="higher"), 1e-3, 1e3)) if len(needed) else 1.0
 
 
 def _more(steps: int) -> int:

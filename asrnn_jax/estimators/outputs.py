@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from asrnn_jax.cell import Cell, Params, as_weights
+from asrnn_jax.estimators.endless import Recording
 from asrnn_jax.estimators.series import Series
 from asrnn_jax.run import run
 
@@ -18,7 +19,7 @@ CHUNK = 512
 BESIDE = 32
 
 
-def outputs_of(cell: Cell, params: Params, series: Sequence[Series]) -> list[np.ndarray]:
+def outputs_of(cell: Cell, params: Params, series: Sequence[Series | Recording]) -> list[np.ndarray]:
     """float32 (T, O) of each stream; a missing step holds the state, and with it the answer."""
     if not series:
         return []

@@ -65,7 +65,15 @@ class Loop(NamedTuple):
 
 
 def make_loop(
-    cell: Cell, objective: Objective, *, batch: int, clip: float, target: float, starts: Starts, seed: int
+    cell: Cell,
+    objective: Objective,
+    *,
+    batch: int,
+    clip: float,
+    target: float,
+    settle: int = 0,
+    starts: Starts,
+    seed: int,
 ) -> Loop:
     """The training step of a network.
 
@@ -75,6 +83,7 @@ def make_loop(
       batch: number of streams.
       clip: largest norm of a gradient.
       target: what the share of "don't know" in gaps is held at, see `asrnn_jax.losses.entropy_target`.
+      settle: so many steps at the beginning of a gap are left out of that share: nobody knows at once that it is one.
       starts: what windows start from.
       seed: of what is random in that.
     """
@@ -97,7 +106,8 @@ def make_loop(
         counted = window.counted
         each = objective.loss(outputs, window, weight)
         loss = jnp.where(counted > 0, counted * each, 0).sum() / jnp.maximum(counted.sum(), 1)
-        share = gap_mean(objective.share(outputs, window), jnp.where(counted > 0, window.informative, 1))
+        gap = (counted > 0) & (_since(window.informative > 0) > settle)
+        share = gap_mean(objective.share(outputs, window), jnp.where(gap, window.informative, 1))
         return loss, (jax.lax.stop_gradient(carry), memory, share, weight)
 
     @partial(jax.jit, donate_argnums=0)
@@ -113,3 +123,9 @@ def make_loop(
         return State(params, moments, carry, memory, following, done), Measured(loss, norm, share, weight)
 
     return Loop(start, step)
+
+
+def _since(event: jax.Array) -> jax.Array:
+    """int (B, T): how many steps ago, at each, something last happened in this window, or before it."""
+    step = jnp.broadcast_to(jnp.arange(1, event.shape[-1] + 1), event.shape)
+    return step - jax.lax.cummax(jnp.where(event, step, 0), axis=event.ndim - 1)

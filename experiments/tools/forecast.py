@@ -1,11 +1,15 @@
-"""Does a forecaster need resets? Errors and intervals on a million steps of oscillations with gaps."""
+"""Does a forecaster need resets? Errors and intervals on a million steps of oscillations with gaps.
+
+Networks and runs are kept, so that processes can share the work, each with some of the cells, gaps and policies: a last
+one with all of them finds what is there and writes the page.
+"""
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -18,20 +22,20 @@ from asrnn_jax.estimators import StreamForecaster
 from asrnn_jax.plot.style import COLOURS, axes, tidy
 from asrnn_jax.streaming import scores
 from experiments.errors import UsageError, unknown
-from experiments.folder import made
-from experiments.report.tables import minutes, shown, table, typed
+from experiments.folder import made, read_json, write_json
+from experiments.tools.forecast_page import POLICIES, page
+from experiments.tools.forecast_streams import (
+    AHEAD,
+    GAPS,
+    LENGTH,
+    SETTLED,
+    make_stream,
+    oscillations,
+    with_targets,
+)
 
-AHEAD = 5  # steps that the target lies ahead
-LENGTH = 100  # steps of an oscillation
-SETTLED = 30  # its steps after which a network has seen a period of it
-NOISE = 0.1  # standard deviation of what nobody can predict
 CHUNK = 10_000
 PARTS = 10
-RECORDINGS = 300
-GAPS = {
-    "missing": streaming.Gaps(20, 100, ("silence",)),
-    "noise": streaming.Gaps(20, 100, ("white", "uniform", "walk", "clicks"), 0.02, 0.5),
-}
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,20 @@ class Forecast:
 
     out: str = "experiments/results/forecast"
     """Folder for the page, its figure and its numbers."""
+    kept: str = "runs/forecast"
+    """Folder for networks and runs: those that are there, by the same settings, are not computed again."""
     cells: tuple[str, ...] = ("gru", "asrnn")
     """Cells, see `python -m experiments list`."""
+    gaps: tuple[str, ...] = tuple(GAPS)
+    """What is between oscillations."""
+    policies: tuple[str, ...] = tuple(POLICIES)
+    """Resets: "never", or "oracle" at the start of each oscillation."""
     hidden: int = 32
     """Units."""
     steps: int = 800
     """Most training steps."""
+    recordings: int = 300
+    """Oscillations to learn from."""
     length: int = 1_000_000
     """Steps of the one test stream."""
     seed: int = 0
@@ -55,57 +67,60 @@ class Forecast:
         for name in self.cells:
             if name not in CELLS:
                 raise unknown("--cells", name, CELLS)
-        for name in ("hidden", "steps", "length"):
+        for flag, names, known in (("--gaps", self.gaps, GAPS), ("--policies", self.policies, POLICIES)):
+            for name in names:
+                if name not in known:
+                    raise unknown(flag, name, known)
+        for name in ("hidden", "steps", "recordings", "length"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name} {getattr(self, name)}: give at least 1.")
 
 
 def forecast(config: Forecast) -> str:
-    """Trains and measures all of it and writes the page."""
-    out, found, begin = made(config.out), [], time.perf_counter()
-    for cell in config.cells:
-        model = StreamForecaster(AHEAD, cell=cell, hidden=config.hidden, steps=config.steps, minutes=None)
-        model = model.set_params(seed=config.seed).fit(oscillations(RECORDINGS, config.seed + 1))
-        for gaps, policy in product(GAPS, ("never", "oracle")):
-            found.append({"cell": cell, "gaps": gaps, "policy": policy} | measure(config, gaps, model, policy))
-            if policy == "never" and cell == config.cells[0]:
-                picture(config, gaps, model).figure.savefig(out / f"{gaps}.png", dpi=130)
-                plt.close("all")
-    seconds = time.perf_counter() - begin
-    text = page(config, found, seconds)
-    (out / "forecast.json").write_text(
-        json.dumps({"config": {**asdict(config), "out": None}, "seconds": seconds, "runs": found}, indent=1)
-    )
+    """Trains and measures what is not there yet, and writes the page."""
+    out, kept = made(config.out), made(config.kept)
+    models = {cell: network(config, cell, kept) for cell in config.cells}
+    parts = product(config.cells, config.gaps, config.policies)
+    found = [part(config, kept, models[cell], gaps, policy) for cell, gaps, policy in parts]
+    for gaps in config.gaps:
+        picture(config, gaps, models[config.cells[0]]).figure.savefig(out / f"{gaps}.png", dpi=130)
+        plt.close("all")
+    trained = [read_json(kept / f"{cell}.json") for cell in config.cells]
+    text = page(config, found, trained)
+    about = {name: getattr(config, name) for name in ("cells", "hidden", "steps", "recordings", "length", "seed")}
+    write_json(out / "forecast.json", {"config": about, "trained": trained, "runs": found})
     (out / "README.md").write_text(text + "\n")
     return text
 
 
-def oscillations(number: int, seed: int) -> np.ndarray:
-    """``(number, LENGTH, 1)``: sines of random period, phase and size, and noise around them that remembers itself."""
-    rng = np.random.default_rng(seed)
-    period, size, phase = rng.uniform(8, 30, number), rng.uniform(0.5, 1.5, number), rng.uniform(0, 1, number)
-    turns = np.arange(LENGTH) / period[:, None] + phase[:, None]
-    noise = rng.normal(scale=NOISE, size=(number, LENGTH))
-    for t in range(1, LENGTH):
-        noise[:, t] += 0.5 * noise[:, t - 1]
-    return (size[:, None] * np.sin(2 * np.pi * turns) + noise)[..., None]
+def network(config: Forecast, cell: str, kept: Path) -> StreamForecaster:
+    """A forecaster that is kept, or one that is trained now."""
+    model = StreamForecaster(AHEAD, cell=cell, hidden=config.hidden, steps=config.steps, minutes=None)
+    model, path = model.set_params(seed=config.seed), kept / f"{cell}.safetensors"
+    asked = {name: getattr(config, name) for name in ("hidden", "steps", "recordings", "seed")}
+    if path.exists() and asked.items() <= read_json(kept / f"{cell}.json").items():
+        return StreamForecaster.load(path)
+    begin = time.perf_counter()
+    model.fit(oscillations(config.recordings, config.seed + 1))
+    about = {"cell": cell, "trained": model.n_steps_, "rate": model.rate_, "seconds": time.perf_counter() - begin}
+    write_json(kept / f"{cell}.json", asked | about)
+    model.save(path)
+    return model
 
 
-def make_stream(gaps: str, seed: int, samples: int) -> streaming.Stream:
-    """Oscillations that follow each other with gaps between them, see `GAPS`."""
-    return streaming.Stream(oscillations(samples, seed), np.zeros(samples, int), gaps=GAPS[gaps], seed=1000 * seed)
-
-
-def with_targets(stream: streaming.Stream, gaps: str, start: int, steps: int) -> tuple[streaming.Window, np.ndarray]:
-    """A window, with NaN where the input is missing, and the value `AHEAD` steps later, ``(T,)``: NaN in gaps and
-    beyond an oscillation's end."""
-    longer = stream.window(start, steps + AHEAD)
-    sample = np.where(longer.labels >= 0, np.cumsum(longer.starts), -1)
-    known = (sample[:steps] >= 0) & (sample[AHEAD:] == sample[:steps])
-    target = np.where(known, longer.xs[AHEAD:, 0], np.nan)
-    window = streaming.Window(*(leaf[:steps] for leaf in longer))
-    missing = (window.labels < 0)[:, None] & (gaps == "missing")
-    return window._replace(xs=np.where(missing, np.nan, window.xs)), target
+def part(config: Forecast, kept: Path, model: StreamForecaster, gaps: str, policy: str) -> dict[str, Any]:
+    """A run that is kept, or one that is made now."""
+    path = kept / f"{model.cell}-{gaps}-{policy}.json"
+    about = {"cell": model.cell, "gaps": gaps, "policy": policy}
+    about |= {name: getattr(config, name) for name in ("hidden", "steps", "recordings", "length", "seed")}
+    if path.exists():
+        there = read_json(path)
+        if about.items() <= there.items():
+            return there
+    begin = time.perf_counter()
+    found = about | measure(config, gaps, model, policy)
+    write_json(path, found | {"seconds": time.perf_counter() - begin})
+    return read_json(path)
 
 
 def unseen(config: Forecast, gaps: str) -> streaming.Stream:
@@ -146,7 +161,6 @@ def measure(config: Forecast, gaps: str, model: StreamForecaster, policy: str) -
         "coverage": float(scores.coverage(low[:, None], high[:, None], target[:, None])[0]),
         "gap_interval": float(np.median(width[gap])),
         "known_interval": float(np.median(width[np.isfinite(target)])),
-        "steps": int(session.steps),
     }
 
 
@@ -166,50 +180,3 @@ def picture(config: Forecast, gaps: str, model: StreamForecaster) -> Any:
     tidy(ax, "step of the stream", "value", legend=False)
     ax.legend(frameon=False, fontsize=9, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.14))
     return ax
-
-
-def page(config: Forecast, found: list[dict[str, Any]], seconds: float) -> str:
-    header = f"cell|gaps|run with|error|from step {SETTLED} on|first tenth|last tenth|in the interval, %|width, known"
-    lines: list[tuple[str, ...]] = [(*header.split("|"), "width, gaps")]
-    policies = {"never": "no reset", "oracle": "oracle resets"}
-    for run in found:
-        errors = (shown(e, ".4f") for e in (run["error"], run["settled"], run["along"][0], run["along"][-1]))
-        widths = (shown(run[name], ".3f") for name in ("known_interval", "gap_interval"))
-        about = run["cell"], run["gaps"], policies[run["policy"]]
-        lines.append((*about, *errors, shown(100 * run["coverage"]), *widths))
-    return "\n\n".join(
-        [
-            "# Forecasts without resets",
-            f"Oscillations of random period, size and phase with noise, {LENGTH} steps each, and gaps of 20 to 100 "
-            "steps between them, in which the input is missing or is noise. `StreamForecaster` with its defaults, but "
-            f"for {config.hidden} units, learned from {RECORDINGS} of them, which were never longer than "
-            f"{LENGTH} steps, and forecasts the value {AHEAD} steps later. One test stream of {config.length:,} steps "
-            f"of unseen oscillations; seed {config.seed}.",
-            f"    {typed('forecast', config)}",
-            f"All of it in {minutes(seconds)} minutes on CPU cores that other work shared.",
-            table(lines),
-            "Error: root mean square over the target's standard deviation; 1 is the error of the marginal. From step "
-            f"{SETTLED} on: the same without the first {SETTLED} steps of each oscillation. Oracle resets tell where "
-            "one begins, which is not in noise: errors of the first steps also differ by what is known. In the "
-            f"interval: of the targets, in their interval of {StreamForecaster().level:.0%}. Width: median width of "
-            "these intervals over the marginal's, where there are targets and in gaps.",
-            _answer(found),
-            *(f"![the end of 20,000 steps without a reset, gaps: {gaps}]({gaps}.png)" for gaps in GAPS),
-        ]
-    )
-
-
-def _answer(found: list[dict[str, Any]]) -> str:
-    """The same network without any reset and with oracle resets."""
-    runs = {(run["cell"], run["gaps"], run["policy"]): run for run in found}
-    lines = []
-    for cell, gaps in dict.fromkeys((run["cell"], run["gaps"]) for run in found):
-        never, oracle = runs[cell, gaps, "never"], runs[cell, gaps, "oracle"]
-        pairs = [(never[name], oracle[name]) for name in ("error", "settled")]
-        more, settled, later = (100 * (a / b - 1) for a, b in (*pairs, (never["along"][-1], never["along"][0])))
-        lines.append(
-            f"- {cell}, gaps {gaps}: without any reset the error is {more:+.1f} % of that of the same network with "
-            f"oracle resets, from step {SETTLED} on {settled:+.1f} %; in the last tenth of the stream it is "
-            f"{later:+.1f} % of that in the first."
-        )
-    return "\n".join(lines)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.estimator_checks import check_class_weight_classifiers, check_estimator
 
 from asrnn_jax.estimators import Series, StreamClassifier, fitting
 from asrnn_jax.estimators.class_answers import record, sure_below, weights_of, whole
@@ -265,7 +265,7 @@ WORDS = "it is refused, in words of our own"
 NAMES = "the arguments have the names of tables: data, label, stream, time"
 NOT_APPLICABLE = {
     "check_array_api_input": "an option of scikit-learn's",
-    "check_class_weight_classifiers": STEPS,
+    "check_class_weight_classifiers": NOTHING,
     "check_classifier_data_not_an_array": NOTHING,
     "check_classifiers_regression_target": "numbers are classes too where they come often enough",
     "check_classifiers_train": STEPS,
@@ -298,3 +298,17 @@ def test_the_checks_of_scikit_learn(without_type_checks):
         results = check_estimator(small, expected_failed_checks=NOT_APPLICABLE, on_fail=None)
     failed = {one["check_name"]: one["exception"] for one in results if one["status"] == "failed"}
     assert not failed, failed
+
+
+class MostLikely(StreamClassifier):
+    """It never says that there is nothing."""
+
+    def predict(self, data):
+        return self.classes_[self.predict_proba(data).argmax(-1)]
+
+
+@pytest.mark.slow
+def test_scikit_learns_check_of_class_weights(without_type_checks):
+    """It applies to the most likely class."""
+    options = {"cell": "gru", "hidden": 4, "steps": 100, "window": 10, "batch": 2, "rate": 0.02}
+    check_class_weight_classifiers("MostLikely", MostLikely(**options, hold_out=0.0, minutes=None))

@@ -7,7 +7,8 @@ import pytest
 
 from asrnn_jax import losses
 from asrnn_jax.estimators import Forecasts, Series, StreamForecaster
-from asrnn_jax.estimators.number_answers import Reader, calibrate
+from asrnn_jax.estimators.calibration import Trial, attempt, calibrate
+from asrnn_jax.estimators.number_answers import Reader
 
 SMALL = {"cell": "gru", "hidden": 8, "steps": 150, "rate": 0.02, "window": 40, "batch": 8, "minutes": None}
 
@@ -40,7 +41,7 @@ def test_it_forecasts_with_intervals_that_hold(model):
     assert found["wave"]["error"] < 6
     assert found["led"]["error"] < 0.5e-3
     for one in found.values():
-        assert 0.75 < one["coverage"] < 0.97
+        assert 0.8 < one["coverage"] < 0.97
         assert one["skill"] > 0.3
     assert model.score(NEW) == pytest.approx(np.mean([one["skill"] for one in found.values()]))
 
@@ -100,12 +101,23 @@ def test_intervals_hold_what_they_say_and_dont_know_stays_as_it_is():
     one = Series(name="", labels=np.full(5000, -1), targets=y, times=None, **steps)
     outputs = np.zeros((5000, 3), np.float32)
     outputs[:-1, 2] = np.log(3 * sigma[1:])  # the interval is three times too wide
-    found = calibrate(reader, [one], [outputs])
-    half = found.half(reader.said(one, outputs).half)
-    inside = np.abs(reader.ahead(one)) <= half
-    assert inside[:-1].mean() == pytest.approx(0.9, abs=0.01)
-    assert 0.25 < np.median(half / reader.said(one, outputs).half) < 0.45
-    np.testing.assert_allclose(found.half(found.marginal), found.marginal)
+    for wide in (1.0, 0.8):
+        found = calibrate(reader, attempt(reader, [one], [outputs], wide))
+        half = found.half(reader.said(one, outputs).half)
+        inside = np.abs(reader.ahead(one)) <= half
+        assert inside[:-1].mean() == pytest.approx(0.9, abs=0.01)
+        assert 0.25 < np.median(half / reader.said(one, outputs).half) < 0.45
+        np.testing.assert_allclose(found.half(wide * found.marginal), found.marginal, rtol=1e-5)
+        np.testing.assert_allclose(found.half(2 * found.marginal), 2 * found.marginal)
+
+
+def test_a_network_trained_again_is_calibrated_by_what_both_say_of_what_they_know():
+    one = np.ones(1)
+    found = Trial(one, 2 * one, np.arange(5.0)).instead(
+        Trial(one, 0.5 * one, np.arange(11.0)), Trial(0.7 * one, 0.25 * one, 3 * np.arange(11.0))
+    )
+    assert (found.wide, found.odds) == (0.7, 1.0)
+    np.testing.assert_allclose(found.surprises, 3 * np.arange(5.0))
 
 
 @pytest.mark.slow

@@ -75,17 +75,23 @@ def test_flags_go_with_channels_that_fail():
 
 
 def test_windows_start_as_they_are_told():
-    """From what draw gives for the carries of the window before, by run; the rate is 0, so that params stay."""
+    """From what draw gives for the carries of the window before, by run; the rate is 0, so that params stay.
+
+    What is said in gaps is read from their third step on.
+    """
     cell = cells.with_output(cells.gru(3, 4), 2)
     params, key = cell.init(jax.random.key(0)), jax.random.key(7)
     one, two = (w for _, w in zip(range(2), streams(some(), PLAIN, batch=3, window=25, seed=0)))
     objective = Objective(2, lambda ys, window, weight: jnp.square(ys).mean(-1), lambda ys, window: ys[..., 0])
-    loop = make_loop(cell, objective, batch=3, clip=1.0, target=0.9, starts=starts.mixture(), seed=7)
+    loop = make_loop(cell, objective, batch=3, clip=1.0, target=0.9, settle=2, starts=starts.mixture(), seed=7)
     state, _ = loop.step(loop.start(params), one, 0.0)
     last, seen, fresh = *jax.device_get((state.carry, state.starts)), cell.initial_carry((3,))
-    state, _ = loop.step(state, two, 0.0)
+    state, measured = loop.step(state, two, 0.0)
     begin, memory = starts.mixture().draw(seen, jax.random.fold_in(key, 1), jnp.asarray(last), fresh)
-    expected, _ = run(cell, params, two.xs, carry=begin, mask=two.valid, reset=two.reset)
+    expected, ys = run(cell, params, two.xs, carry=begin, mask=two.valid, reset=two.reset)
+    gap = np.pad(two.informative == 0, [(0, 0), (2, 0)], constant_values=False)
+    third = gap[:, 2:] & gap[:, 1:-1] & gap[:, :-2] & (two.counted > 0)
+    np.testing.assert_allclose(measured.gap_share, np.asarray(ys)[third][:, 0].mean(), rtol=1e-5)
     np.testing.assert_allclose(state.carry, expected, atol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.starts, memory)
 

@@ -314,6 +314,12 @@ FAULTS = [
         "tests/estimators/test_training.py",
     ),
     Fault(
+        "estimators/calibration.py",
+        "self.odds * now.odds / of.odds",
+        "self.odds * of.odds / now.odds",
+        "tests/estimators/test_forecaster.py",
+    ),
+    Fault(
         "estimators/forecaster.py",
         "return mean, mean - half, mean + half",
         "return mean, mean - half / 4, mean + half / 4",
