@@ -174,6 +174,38 @@ for name, found in exponents.items():
     print(f"{name:12s} largest {found.exponents[0]:8.4f} +- {found.standard_error[0]:.4f}")
 
 # %% [markdown]
+# ## Newer cells
+#
+# The same training and the same questions for four cells that came after asRNN or beside it: LEM, whose two states have
+# learned time steps; sLSTM, an LSTM with exponential gates; LinOSS, oscillators; S4D, a diagonal state space. Cells with a
+# matrix as their state (`mlstm`, `gated_delta`) are linear in it given their gates, and the window of `attention` is a list of
+# what came, not a dynamic: their Jacobians say little.
+
+# %%
+newer = {name: cells.with_output(cells.make(name, 10, HIDDEN), 9) for name in ("lem", "slstm", "linoss", "s4d")}
+newer_before = {name: cell.init(jax.random.key(0)) for name, cell in newer.items()}
+newer_after = {}
+for name, cell in newer.items():
+    newer_after[name], curve = train(cell)
+    print(f"{name:12s} cross-entropy {curve[-10:].mean():.3f}, without memory {baseline:.3f}")
+
+figure, axes = plt.subplots(2, len(newer), figsize=(15, 6), sharex=True, sharey="col", layout="constrained")
+for row, params in zip(axes, (newer_before, newer_after)):
+    for ax, (name, cell) in zip(row, newer.items()):
+        plot.spectrum(analysis.jacobian_spectrum(cell, params[name], xs[:2]), ax=ax).set_title(name)
+        ax.get_legend().remove()
+for ax in axes[:, 1:].flat:
+    ax.set_ylabel("")
+
+# %%
+newer_exponents = {
+    name: analysis.lyapunov_spectrum(cell, newer_after[name], blanks, k=16) for name, cell in newer.items()
+}
+plot.lyapunov({"asrnn": exponents["asrnn"]} | newer_exponents if "asrnn" in exponents else newer_exponents)
+for name, found in newer_exponents.items():
+    print(f"{name:12s} largest {found.exponents[0]:8.4f} +- {found.standard_error[0]:.4f}")
+
+# %% [markdown]
 # ## Who learned, and why
 #
 # * **tanh RNN**: before training a thousandth of the gradient reaches the symbols it is about, and training makes that

@@ -54,9 +54,9 @@ class Forecast:
     """Resets: "never", or "oracle" at the start of each oscillation."""
     hidden: int = 32
     """Units."""
-    steps: int = 800
+    steps: int = 3200
     """Most training steps."""
-    recordings: int = 300
+    recordings: int = 2000
     """Oscillations to learn from."""
     length: int = 1_000_000
     """Steps of the one test stream."""

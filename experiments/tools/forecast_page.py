@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from asrnn_jax.estimators import StreamForecaster
@@ -37,7 +38,7 @@ def page(config: Forecast, found: list[dict[str, Any]], trained: list[dict[str, 
             f"for {config.hidden} units, learned from {config.recordings} of them, which were never longer than "
             f"{LENGTH} steps, and forecasts the value {AHEAD} steps later. One test stream of {config.length:,} steps "
             f"of unseen oscillations; seed {config.seed}.",
-            f"    {typed('forecast', config)}",
+            f"    {typed('forecast', replace(config, kept=type(config).kept))}",
             f"Trained: {_trainings(trained)}. The runs took {minutes(sum(run['seconds'] for run in found))} minutes. "
             "All on one CPU core each.",
             table(lines),
