@@ -49,6 +49,17 @@ margin. Resets do harm if even the oracle's make the score worse. An interval of
 - A function ``(state, x) -> (state, y)`` of NumPy, JAX or torch: see `function`.
 - An ONNX file with explicit states: its path, or `onnx` where names have to be told. Needs the extra ``[onnx]``.
 
+A network of torch is such a function. Here the start says that it takes B streams at once; call ``eval()`` of modules
+with dropout or batch normalisation first. No gradients are kept:
+
+    gru, head = torch.nn.GRU(3, 64), torch.nn.Linear(64, 4)  # with their trained weights
+
+    def step(h, x):  # tensors h (1, B, 64), x (B, 3)
+        ys, h = gru(x[None], h)
+        return h, head(ys[0])
+
+    found = audit.resets(step, lambda B: torch.zeros(1, B, 64), streams, labels)
+
 A million steps take bounded memory: streams of `join` are made as they are needed, scores are added up.
 
     python -m asrnn_jax audit detector.onnx --data recordings --chunk 256 --constants sr=8000 --context 32

@@ -101,18 +101,21 @@ def after_gaps(
       between: steps of silence behind each sample of a past of samples.
       margin: loss that matters.
       better: 1 where a higher score is better, -1 where a lower one is.
+
+    Raises:
+      ValueError: outputs that are not finite: in which past, since when.
     """
     fresh = asked_fresh(model, asked, score)
     warm = _warm(model, asked)
     walks = {
-        "silence": _Walk(model, warm, lambda length: _quiet(asked, quiet), True),
-        "noise": _Walk(model, warm, lambda length: _noise(asked, level, seed), True),
-        "samples": _Walk(model, model.start(len(asked.xs)), _samples(asked, quiet, between, seed), False),
+        "silence": _Walk(model, "silence", warm, lambda length: _quiet(asked, quiet), True),
+        "noise": _Walk(model, "noise", warm, lambda length: _noise(asked, level, seed), True),
+        "samples": _Walk(model, "samples", model.start(len(asked.xs)), _samples(asked, quiet, between, seed), False),
     }
     confidence = 1 - 0.05 / (len(walks) * len(lengths))  # so that all intervals together err in one of 20 audits
 
     def lost_after(walk: _Walk, length: int) -> tuple[Sums, Interval]:
-        sums = _asked(model, walk.to(length), asked, score)
+        sums = _asked(model, walk.to(length), asked, score, f"after {length} steps of {walk.kind}")
         return sums, interval(_signed(fresh, better), _signed(sums, better), level=confidence, seed=seed)
 
     found = []
@@ -141,13 +144,14 @@ def after_gaps(
 class _Walk:
     """States after pasts of one kind. Where a longer past begins as a shorter one does, it goes on from there."""
 
-    def __init__(self, model: Model, start: Any, past: Callable[[int], Past], goes_on: bool):
+    def __init__(self, model: Model, kind: str, start: Any, past: Callable[[int], Past], goes_on: bool):
+        self.kind = kind
         self._model, self._past, self._goes_on, self._states = model, past, goes_on, {0: start}
 
     def to(self, length: int) -> Any:
         """The state after so many steps."""
         at = max(known for known in self._states if known <= length) if self._goes_on else 0
-        state = _on(self._model, self._states[at], self._past(length), at, length - at)
+        state = _on(self._model, self._states[at], self._past(length), at, length - at, self.kind)
         if self._goes_on:
             self._states[length] = state
         return state
@@ -155,7 +159,7 @@ class _Walk:
 
 def asked_fresh(model: Model, asked: Probes, score: Measure) -> Sums:
     """The score of single samples, each from a fresh state."""
-    return _asked(model, model.start(len(asked.xs)), asked, score)
+    return _asked(model, model.start(len(asked.xs)), asked, score, "from a fresh state")
 
 
 def _onset(lost: list[bool]) -> int | None:
@@ -169,12 +173,12 @@ def _signed(sums: Sums, better: int) -> Sums:
     return Sums(better * sums.part, sums.whole)
 
 
-def _asked(model: Model, state: Any, asked: Probes, score: Measure) -> Sums:
+def _asked(model: Model, state: Any, asked: Probes, score: Measure, when: str) -> Sums:
     ends = np.arange(asked.xs.shape[1]) == asked.lengths[:, None] - 1
     there = np.arange(asked.xs.shape[1]) < asked.lengths[:, None]
     _, ys = model.advance(state, asked.xs, np.zeros(there.shape, bool))
     if not np.isfinite(ys[there]).all():
-        raise ValueError(f"model {model.name!r}: outputs are not finite after a gap.")
+        raise ValueError(f"model {model.name!r}: outputs are not finite in samples {when}.")
     part, whole = measured(score, asked.labels, ys, ends, there)
     return Sums(part.sum(1, keepdims=True), whole.sum(1, keepdims=True))
 
@@ -189,11 +193,14 @@ def _warm(model: Model, asked: Probes) -> Any:
     return model.advance(state, np.take_along_axis(xs, index[..., None], 1), np.zeros(xs.shape[:2], bool))[0]
 
 
-def _on(model: Model, state: Any, past: Past, at: int, steps: int) -> Any:
+def _on(model: Model, state: Any, past: Past, at: int, steps: int, kind: str) -> Any:
     while steps > 0:
         number = 1 << (min(steps, BLOCK - at % BLOCK).bit_length() - 1)  # powers of 2: few programs to compile
         xs = past(at, number)
-        state = model.advance(state, xs, np.zeros(xs.shape[:2], bool))[0]
+        state, ys = model.advance(state, xs, np.zeros(xs.shape[:2], bool))
+        bad = ~np.isfinite(ys).all((0, 2))
+        if bad.any():
+            raise ValueError(f"model {model.name!r}: outputs are not finite since step {at + bad.argmax()} of {kind}.")
         at, steps = at + number, steps - number
     return state
 

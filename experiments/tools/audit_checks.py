@@ -146,8 +146,8 @@ def page(found: dict[str, Any]) -> str:
             table(lines),
             *(f"- {row['name']}: {row['verdict']}" for row in found["networks"]),
             "## A voice detector that nobody here made",
-            "silero_vad 6.2.3 (MIT licence), 250 recordings of spoken digits (60 where gaps are long) joined with "
-            "gaps of 0.3 to 2 s, chunks of 32 ms. Speech found in %, in brackets false alarms in % of the gaps.",
+            "silero_vad 6.2.3 (MIT licence), 250 recordings of spoken digits joined with gaps of 0.3 to 2 s (60, and 5 "
+            "to 15 s, in the last row), chunks of 32 ms. Speech found in %, in brackets false alarms in % of the gaps.",
             table(rows),
             *(f"- {row['gaps'].replace('--', '')}: {row['verdict']}" for row in found["detector"]),
             "![score by policy, along the streams, by time since a reset; after gaps; the state](detector.png)",

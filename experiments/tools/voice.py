@@ -67,7 +67,7 @@ class Voice:
     seconds: int = 600
     """Length of each of the 32 training streams, and of the ten streams of an audit."""
     length: int = 3600
-    """Seconds of the ten streams that ours runs through without a reset."""
+    """Seconds of the ten streams that all run through without a reset."""
     seeds: int = 3
     """Networks of each recipe, with seeds 0, 1, ..."""
     recipes: tuple[training.Recipe, ...] = ("reset-free", "usual")
@@ -136,14 +136,14 @@ def _theirs(config: Voice, sounds: _Sounds, out: Path) -> dict[str, Any]:
         model = audit.onnx(config.detector or "", **THEIRS)
     except (ValueError, ImportError) as e:
         raise UsageError(f"--detector: {e}") from e
-    chosen = _said(
-        out / "detector-choose.npz", lambda: measures.running(model, sounds.of("choose", measures.by_chunks))
-    )
+    chosen = _ran(model, sounds, "choose", out / "detector", measures.by_chunks)
     row, said = _measured(model, sounds, out / "detector", measures.by_chunks, 0.5)
-    row["chosen"] = {}
+    hour = _ran(model, sounds, "hour", out / "detector", measures.by_chunks)
+    row["hour"], row["chosen"] = _each(hour, 0.5), {}
     for policy in chosen.outputs:
-        threshold = _threshold(chosen, policy)
-        row["chosen"][policy] = {"threshold": threshold, **measures.scored(said, policy, threshold)}
+        at = _threshold(chosen, policy)
+        found = {"threshold": at, **measures.scored(said, policy, at), "hour": measures.scored(hour, policy, at)}
+        row["chosen"][policy] = found
     return {"name": Path(config.detector or "").stem, "threshold": 0.5, **row, "cost": measures.their_cost(model)}
 
 
@@ -156,8 +156,7 @@ def _ours(config: Voice, sounds: _Sounds, out: Path, recipe: training.Recipe, se
     cell, params, card = pretrained.load(file)
     model = of_cell(cell, params, name)
     row, _ = _measured(model, sounds, out / name, measures.by_features, 0.0)
-    hour = _said(out / f"{name}-hour.npz", lambda: measures.running(model, sounds.of("hour", measures.by_features)))
-    row["hour"] = {policy: _placed(hour, policy, 0.0) for policy in hour.outputs}
+    row["hour"] = _each(_ran(model, sounds, "hour", out / name, measures.by_features), 0.0)
     row = {"name": name, "recipe": recipe, "seed": seed, "parameters": count(params), "threshold": 0.0, **row}
     row |= {"seconds": card["seconds"], "cost": measures.our_cost(cell, params) if seed == 0 else None}
     if not card.get("result"):
@@ -211,10 +210,11 @@ def _threshold(said: Said, policy: str) -> float:
     return measures.threshold_for(said, policy, ALARMS, candidates)
 
 
-def _said(file: Path, make: Callable[[], Said]) -> Said:
-    """What a detector said, from its file if there is one."""
+def _ran(model: audit.Model, sounds: _Sounds, which: str, path: Path, how: Callable[..., Steps]) -> Said:
+    """What a detector says, never reset and reset every 5 s, from its file if there is one."""
+    file = path.with_name(f"{path.name}-{which}.npz")
     if not file.exists():
-        make().save(file)
+        measures.running(model, sounds.of(which, how)).save(file)
     return Said.load(file)
 
 
@@ -234,6 +234,10 @@ def _measured(
         "minutes": {name: _placed(said, name, threshold) for name in ("never", "every 5 s")},
     }
     return row, said
+
+
+def _each(said: Said, threshold: float) -> dict[str, Any]:
+    return {policy: _placed(said, policy, threshold) for policy in said.outputs}
 
 
 def _placed(said: Said, policy: str, threshold: float) -> dict[str, Any]:

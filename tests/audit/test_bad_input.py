@@ -65,6 +65,20 @@ def test_a_nan_behind_a_reset_is_of_its_policy():
         audit.resets(*breaks(30, lambda s, at: s), XS, Y, policies=[periodic(10)])
 
 
+def test_a_nan_in_a_past_says_since_when():
+    """The streams have samples of 6 steps and gaps of 3, so that only a longer past breaks it."""
+    labels = np.tile([0] * 6 + [-1] * 3, (4, 8))
+    xs = (labels >= 0)[..., None].astype("float32")
+
+    def step(quiet, x):  # counts quiet steps; the sixth is too much for it
+        quiet = np.where(x > 0.5, 0, quiet + 1)
+        return quiet, np.where(quiet > 5, np.nan, x)
+
+    given = {"policies": [], "settings": Settings(pasts=(0, 4, 20))}
+    with pytest.raises(ValueError, match="outputs are not finite since step 5 of silence"):
+        audit.resets(step, np.zeros(1), xs, labels, **given)
+
+
 def test_streams_need_steps_and_no_labels():
     streams = toys.streams(0, number=2)
     with pytest.raises(ValueError, match="Streams never end"):

@@ -116,6 +116,15 @@ def test_a_function_gives_what_its_cell_gives(form):
         np.testing.assert_allclose(a.score, b.score, atol=1e-6)
 
 
+def test_a_function_of_one_stream_is_never_given_several():
+    """It adds up all inputs that it is given: with one stream along a new axis the numbers are still the same."""
+    model = audit.function(lambda h, x: (0.5 * h + x.sum(), h + x.sum()), np.zeros(2, "float32"))
+    xs = np.random.default_rng(0).normal(size=(3, 5, 4)).astype("float32")
+    no = np.zeros((3, 5), bool)
+    alone = [model.advance(model.start(1), xs[b : b + 1], no[:1])[1] for b in range(3)]
+    np.testing.assert_allclose(model.advance(model.start(3), xs, no)[1], np.concatenate(alone), rtol=1e-5)
+
+
 def test_streams_of_several_lengths_are_as_if_alone():
     cell, params, xs, labels = cell_and_data()
     lengths = (90, 33, 50)
@@ -255,26 +264,3 @@ def test_endless_streams_are_as_their_arrays():
     cut = int((window.labels[:, -1] >= 0).sum() - window.ends[:, -1].sum())  # of arrays the end is an end
     assert abs(one.rows[1].score.value * ends - other.rows[1].score.value * (ends + cut)) <= cut + 1e-9
     assert float(np.median(losses.energy(window.xs)[window.labels >= 0])) > -2
-
-
-@pytest.mark.parametrize("form", ["one stream", "several streams"])
-def test_a_module_of_torch_is_as_its_equation(form):
-    torch = pytest.importorskip("torch")
-    module = torch.nn.RNNCell(3, 4)
-    w_x, w_h, b_x, b_h = (p.detach().numpy() for p in module.parameters())
-
-    def step(h, x):
-        h = module(x, h)
-        return h, h
-
-    def equation(h, x):
-        h = np.tanh(x @ w_x.T + b_x + h @ w_h.T + b_h)
-        return h, h
-
-    _, _, xs, labels = cell_and_data()
-    start = torch.zeros(4) if form == "one stream" else lambda batch: torch.zeros(batch, 4)
-    options = {"policies": [streaming.periodic(7)], "settings": Settings(pasts=(0, 4)), "score": "accuracy"}
-    ours = audit.resets(step, start, xs, labels, **options)
-    theirs = audit.resets(equation, np.zeros(4), xs, labels, **options)
-    np.testing.assert_allclose(ours.by_part, theirs.by_part, atol=1e-6)
-    np.testing.assert_allclose(ours.memory.fresh, theirs.memory.fresh, atol=1e-5)

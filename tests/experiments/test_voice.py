@@ -83,6 +83,16 @@ def test_words_delays_and_alarms_are_those_that_were_planted():
     assert measures.threshold_for(said, "never", 0.0, np.array([0.5, 0.9, 1.0, 2.0])) == 1.0
 
 
+def test_all_detectors_heard_the_same_hour():
+    rows = json.loads((audit_checks.OUT / "audit.json").read_text())["voice"]["rows"]
+    found = [row["hour"][policy]["all"]["words"] for row in rows for policy in ("never", "every 5 s")]
+    assert found == [8866] * len(found)
+    assert [name for name in rows[0]["chosen"] if rows[0]["chosen"][name]["hour"]["words"] == 8866] == [
+        "never",
+        "every 5 s",
+    ]
+
+
 def test_a_network_and_its_card():
     _, _, card = pretrained.load("voice-gru")
     rows = json.loads((audit_checks.OUT / "audit.json").read_text())["voice"]["rows"]
