@@ -176,20 +176,20 @@ for name, found in exponents.items():
 # %% [markdown]
 # ## Newer cells
 #
-# The same training and the same questions for four cells that came after asRNN or beside it: LEM, whose two states have
-# learned time steps; sLSTM, an LSTM with exponential gates; LinOSS, oscillators; S4D, a diagonal state space. Cells with a
-# matrix as their state (`mlstm`, `gated_delta`) are linear in it given their gates, and the window of `attention` is a list of
-# what came, not a dynamic: their Jacobians say little.
+# The same training and the same questions for three cells that came after asRNN or beside it: LEM, whose two states have
+# learned time steps; sLSTM, an LSTM with exponential gates; LinOSS, oscillators. Cells with a matrix as their state
+# (`s4d`, `s6`, `mlstm`, `gated_delta`) are linear in it given their gates, with thousands of coordinates; the window of
+# `attention` is a list of what came, whose Jacobian is that of a shift.
 
 # %%
-newer = {name: cells.with_output(cells.make(name, 10, HIDDEN), 9) for name in ("lem", "slstm", "linoss", "s4d")}
+newer = {name: cells.with_output(cells.make(name, 10, HIDDEN), 9) for name in ("lem", "slstm", "linoss")}
 newer_before = {name: cell.init(jax.random.key(0)) for name, cell in newer.items()}
 newer_after = {}
 for name, cell in newer.items():
     newer_after[name], curve = train(cell)
     print(f"{name:12s} cross-entropy {curve[-10:].mean():.3f}, without memory {baseline:.3f}")
 
-figure, axes = plt.subplots(2, len(newer), figsize=(15, 6), sharex=True, sharey="col", layout="constrained")
+figure, axes = plt.subplots(2, len(newer), figsize=(11, 6), sharex=True, sharey="col", layout="constrained")
 for row, params in zip(axes, (newer_before, newer_after)):
     for ax, (name, cell) in zip(row, newer.items()):
         plot.spectrum(analysis.jacobian_spectrum(cell, params[name], xs[:2]), ax=ax).set_title(name)

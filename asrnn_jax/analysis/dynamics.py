@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from asrnn_jax.cell import Carry, Cell, Params, PyTree, Weights, as_inputs, as_weights, check_carry
@@ -117,7 +118,7 @@ def _dynamics(cell: Cell, weights: Weights, dtype: Any, coordinates: Coordinates
     like = jax.eval_shape(lambda: to_state(weights, cell.start(weights, (), dtype)))
 
     def flat(carry):
-        return flatten(to_state(weights, carry))
+        return flatten(to_state(weights, carry), like)
 
     def advance(s, x):
         return flat(cell.step(weights, to_carry(weights, unflatten(s, like)), cell.project(weights, x)))
@@ -137,20 +138,26 @@ def _dynamics(cell: Cell, weights: Weights, dtype: Any, coordinates: Coordinates
 
 
 def _width(leaf: Any) -> int:
-    return leaf.shape[-1] * (2 if is_complex(leaf) else 1)
+    return math.prod(leaf.shape) * (2 if is_complex(leaf) else 1)
 
 
-def flatten(state: PyTree) -> Float[Array, "*B D"]:
-    """All leaves ``(..., k)`` side by side, ``(..., D)``."""
-    return jnp.concatenate([part for leaf in jax.tree.leaves(state) for part in parts(leaf)], axis=-1)
+def flatten(state: PyTree, like: PyTree) -> Float[Array, "*B D"]:
+    """All numbers of a state ``(*B, ...)`` side by side, ``(*B, D)``; `like` has the shapes without batch axes."""
+
+    def flat(leaf, one):
+        return [part.reshape(*leaf.shape[: leaf.ndim - len(one.shape)], -1) for part in parts(leaf)]
+
+    found = jax.tree.map(flat, state, like)
+    return jnp.concatenate(jax.tree.leaves(found), axis=-1)
 
 
 def unflatten(s: Float[Array, "*B D"], like: PyTree) -> PyTree:
     """Inverse of `flatten`."""
     leaves, structure = jax.tree.flatten(like)
-    widths = [leaf.shape[-1] for leaf in leaves for _ in range(2 if is_complex(leaf) else 1)]
-    pieces = iter(jnp.split(s, list(itertools.accumulate(widths))[:-1], axis=-1))
-    return jax.tree.unflatten(structure, [joined(leaf, pieces) for leaf in leaves])
+    shapes = [leaf.shape for leaf in leaves for _ in range(2 if is_complex(leaf) else 1)]
+    pieces = jnp.split(s, list(itertools.accumulate(map(math.prod, shapes)))[:-1], axis=-1)
+    shaped = iter(piece.reshape(*s.shape[:-1], *shape) for piece, shape in zip(pieces, shapes))
+    return jax.tree.unflatten(structure, [joined(leaf, shaped) for leaf in leaves])
 
 
 def coordinate_names(cell: Cell, coordinates: Coordinates = "state") -> tuple[str, ...]:
@@ -169,7 +176,7 @@ def coordinate_names(cell: Cell, coordinates: Coordinates = "state") -> tuple[st
     for path, leaf in named(like):
         name = path or ("h" if coordinates == "state" else "carry")
         for part in (f"Re {name}", f"Im {name}") if is_complex(leaf) else (name,):
-            names += [f"{part}[{i}]" for i in range(leaf.shape[-1])]
+            names += [f"{part}[{', '.join(map(str, index))}]" for index in np.ndindex(leaf.shape)]
     return tuple(names)
 
 

@@ -242,5 +242,6 @@ def vitals(
     cell: Cell, weights: Weights, carry: Carry, x: Given[ArrayLike, "*B I"]
 ) -> tuple[Float[Array, "*B"], Float[Array, "*B"]]:
     """Norm of the state, and the share of units that a step with ``x (*B, I)`` from here saturates, ``(*B,)`` each."""
-    norm = jnp.linalg.norm(flatten(cell.to_state(weights, carry)), axis=-1)
+    like = jax.eval_shape(lambda: cell.to_state(weights, cell.start(weights, ())))
+    norm = jnp.linalg.norm(flatten(cell.to_state(weights, carry), like), axis=-1)
     return norm, saturated_share(cell, weights, carry, jnp.asarray(x))

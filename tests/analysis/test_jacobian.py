@@ -10,6 +10,7 @@ import pytest
 from asrnn_jax import analysis, cells
 from asrnn_jax.analysis import dynamics, products
 from asrnn_jax.cells.orthogonal import Weights
+from asrnn_jax.streaming import monitors
 from tests.quick import quickly
 from tests.test_laws import FIRST_ROWS, KINDS, inputs, make, some_carry
 
@@ -27,10 +28,12 @@ def random_matrix(n=N, seed=0):
 
 
 def flat(tree):
-    return dynamics.flatten(tree)
+    return dynamics.flatten(tree, tree)
 
 
-@quickly("row", ["asrnn"], [row for row in FIRST_ROWS if row.id in KINDS])
+@quickly(
+    "row", ["asrnn", "mlstm"], [row for row in FIRST_ROWS if row.id in (*KINDS, "s4d", "s6", "mlstm", "gated_delta")]
+)
 def test_the_jacobian_of_a_step_is_that_of_the_equation(row):
     cell, params = make(row)
     weights, carry, x = cell.prepare(params), some_carry(cell, (2,)), inputs(2, 3)
@@ -51,6 +54,17 @@ def test_the_jacobian_of_a_step_is_that_of_the_equation(row):
         np.linalg.svd(np.asarray(found), compute_uv=False),
         atol=1e-9,
     )
+
+
+@quickly("row", ["asrnn", "mlstm", "s4d"], FIRST_ROWS)
+def test_names_and_norms_are_of_all_numbers_of_a_state(row):
+    cell, params = make(row)
+    weights, carry, x = cell.prepare(params), some_carry(cell, (2,)), inputs(2, 3)
+    numbers = [np.asarray(leaf).reshape(2, -1) for leaf in jax.tree.leaves(cell.to_state(weights, carry))]
+    norm, _ = monitors.vitals(cell, weights, carry, x)
+    np.testing.assert_allclose(norm, np.sqrt(sum((np.abs(each) ** 2).sum(1) for each in numbers)), rtol=1e-6)
+    names = analysis.coordinate_names(cell)
+    assert len(set(names)) == sum(each.shape[1] * (2 if np.iscomplexobj(each) else 1) for each in numbers)
 
 
 def test_step_jacobian_is_finite_differences_in_both_coordinates():
