@@ -165,13 +165,12 @@ def _leaf(way: Pass, cell: Cell, weights, start, xs, readout: bool) -> tuple[PyT
     fresh = cell.start(weights, xs.shape[1:-1], static.dtype)
     _, weights, fresh = beside(xs, weights, (fresh, 0))
     engine = _engine(cell, static, xs.shape[0], mask is not None or reset is not None)
-    block = static.block
-    if block is None and engine is loop.chunked:
-        block = loop.even_block(xs.shape[0], cell.chunk_size)
-    elif block is None:
-        block = loop.choose_block(cell, weights, fresh, xs)
+    in_chunks = engine is loop.chunked
+    block = loop.choose_chunk(cell, xs.shape[0]) if in_chunks else loop.choose_block(cell, weights, fresh, xs)
     unroll = (static.unroll or loop.choose_unroll()) if isinstance(xs.shape[0], int) else 1
-    options = loop.Options(readout, static.reverse, block, unroll, contain=static.gradient == "autodiff")
+    options = loop.Options(
+        readout, static.reverse, static.block or block, unroll, contain=static.gradient == "autodiff"
+    )
     if static.remat:
         engine = loop.rematerialised(engine, math.isqrt(max(xs.shape[0], 1) - 1) + 1)
     end, ys = engine(cell, options, weights, start, fresh, xs, mask, reset)

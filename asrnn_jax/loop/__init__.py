@@ -47,7 +47,7 @@ n`` update a step, so the sequential part is as short backward as it is forward.
 Not measured: TPUs, and several accelerators at once. One H200 was: ``experiments/results/bench/accelerator``.
 """
 
-from asrnn_jax.loop.blocks import choose_block, choose_unroll, even_block, rematerialised
+from asrnn_jax.loop.blocks import choose_block, choose_chunk, choose_unroll, rematerialised
 from asrnn_jax.loop.chunked import Steps, chunked
 from asrnn_jax.loop.forward import Options, autodiff
 from asrnn_jax.loop.gradient import fused
@@ -60,9 +60,9 @@ __all__ = [
     "associative_scan",
     "autodiff",
     "choose_block",
+    "choose_chunk",
     "choose_unroll",
     "chunked",
-    "even_block",
     "finite",
     "fused",
     "nan_where",
