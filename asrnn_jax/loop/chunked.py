@@ -48,9 +48,9 @@ def _moderate(tree: PyTree) -> jax.Array:
 
 def _chunked(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
     chunk: Any = cell.chunk
-    flags, whole = xs.shape[:-1], mask is None and reset is None
-    valid = jnp.ones(flags, bool) if mask is None else mask
-    reset = jnp.zeros(flags, bool) if reset is None else reset
+    whole = mask is None and reset is None
+    valid = jnp.ones_like(xs[..., 0], bool) if mask is None else mask  # "like": on the same devices
+    reset = jnp.zeros_like(xs[..., 0], bool) if reset is None else reset
     if options.reverse:
         xs, valid, reset = (jnp.flip(a, 0) for a in (xs, valid, reset))
 
