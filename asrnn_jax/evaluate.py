@@ -164,10 +164,13 @@ def _leaf(way: Pass, cell: Cell, weights, start, xs, readout: bool) -> tuple[PyT
     static, mask, reset = way.static, way.mask, way.reset
     fresh = cell.start(weights, xs.shape[1:-1], static.dtype)
     _, weights, fresh = beside(xs, weights, (fresh, 0))
-    engine = _engine(cell, static, xs.shape[0])
-    block = static.block or (cell.chunk_size if engine is loop.chunked else loop.choose_block(cell, weights, fresh, xs))
+    engine = _engine(cell, static, xs.shape[0], mask is not None or reset is not None)
+    in_chunks = engine is loop.chunked
+    block = loop.choose_chunk(cell, xs.shape[0]) if in_chunks else loop.choose_block(cell, weights, fresh, xs)
     unroll = (static.unroll or loop.choose_unroll()) if isinstance(xs.shape[0], int) else 1
-    options = loop.Options(readout, static.reverse, block, unroll, contain=static.gradient == "autodiff")
+    options = loop.Options(
+        readout, static.reverse, static.block or block, unroll, contain=static.gradient == "autodiff"
+    )
     if static.remat:
         engine = loop.rematerialised(engine, math.isqrt(max(xs.shape[0], 1) - 1) + 1)
     end, ys = engine(cell, options, weights, start, fresh, xs, mask, reset)
@@ -180,7 +183,7 @@ def _leaf(way: Pass, cell: Cell, weights, start, xs, readout: bool) -> tuple[PyT
     return end, ys.astype(static.dtype)
 
 
-def _engine(cell: Cell, static: Static, steps: Any) -> Any:
+def _engine(cell: Cell, static: Static, steps: Any, flagged: bool) -> Any:
     known = isinstance(steps, int)  # not a symbolic dimension of `jax.export`
     if static.method == "associative_scan" and cell.elements is None:
         raise ValueError(
@@ -195,7 +198,8 @@ def _engine(cell: Cell, static: Static, steps: Any) -> Any:
             raise ValueError(f"{name} with a symbolic number of steps, {steps}: it needs a known one; leave it out.")
     if steps == 0:
         return loop.autodiff
-    if known and cell.chunk is not None and static.method in ("auto", "chunked"):
+    in_chunks = known and cell.chunk is not None and (cell.chunk_flags or not flagged)
+    if in_chunks and static.method in ("auto", "chunked"):
         return loop.chunked
     wanted = static.method == "auto" and cell.elements is not None and jax.default_backend() != "cpu" and known
     if static.method == "associative_scan" or wanted:

@@ -250,13 +250,15 @@ def test_parallel_equals_sequential(subject):
     )
 
 
-@quickly("row", ("mlstm", "attention"), [row for row in TABLE if cells.make(row.cell, I, H).chunk])
+@quickly("row", ("gated_delta", "attention"), [row for row in TABLE if cells.make(row.cell, I, H).chunk])
 @pytest.mark.parametrize("flagged", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_chunks_of_time_at_once_equal_steps(row, flagged):
     """With resets, masks and a start of its own, over chunks that do not divide the steps: values and gradients."""
     cell, params = make(row)
     xs, carry = inputs(B, T, I), some_carry(cell, (B,))
-    options = {"mask": flags(5), "reset": flags(6, 0.2), "reverse": True} if flagged else {"lengths": jnp.arange(B)}
+    options = {"mask": flags(5), "reset": flags(6, 0.2), "reverse": True} if flagged else {}
+    if not cell.chunk_flags:
+        options = {"reverse": flagged}
 
     @partial(jax.jit, static_argnums=0)
     def value_and_gradient(method, *arguments):

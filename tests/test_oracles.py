@@ -291,3 +291,90 @@ def test_state_spaces_equal_dense_matrix_powers(name, dense, outputs):
     close(cell.to_state(cell.prepare(params), carry), state[:6])
     if name == "s5":
         close(expected.imag, 0.0)
+
+
+def columns(W, names, prefix="W_"):
+    """One wide array as several, by name."""
+    return {f"{prefix}{name}": part for name, part in zip(names, jnp.split(W, len(names), axis=-1))}
+
+
+def from_lem(p):
+    """Their gates go to h, c; the paper's and ours to z (their c), y (their h)."""
+
+    def ours(a, last, axis):
+        of_h, of_c, new_c = jnp.split(a, 3, axis=axis)
+        return jnp.concatenate([of_c, of_h, new_c, last], axis=axis)
+
+    of_h, of_c, new_c, new_h = jnp.split(p["weight_ih"].T, 4, axis=1)
+    b = [jnp.split(p["bias_ih"], 4)[i] for i in (1, 0, 2, 3)]
+    return {
+        "W_xh": jnp.concatenate([of_c, of_h, new_c, new_h], axis=1),
+        "W_hh": ours(p["weight_hh"].T, p["weight_ch"].T, 1),
+        "b": jnp.concatenate(b) + ours(p["bias_hh"], p["bias_ch"], 0),
+    }
+
+
+def from_mlstm(p):
+    gates = columns(p["W_gates"], "if") | columns(p["b_gates"], "if", "b_")
+    return columns(p["W"], "qkvo") | columns(p["b"], "qkvo", "b_") | gates
+
+
+def from_gated_delta(p):
+    rest = {"W_alpha": p["W_alpha"], "W_beta": p["W_beta"], "log_rate": p["A_log"], "b_step": p["dt_bias"]}
+    return columns(p["W"], "qkv") | rest
+
+
+def from_s6(p):
+    down, B, C = jnp.split(p["x_proj"], [2, 2 + p["A_log"].shape[1]], axis=1)
+    rest = {"W_down": down, "W_up": p["dt_proj"], "b_step": p["dt_bias"], "W_B": B, "W_C": C}
+    return {"W_xh": p["W_in"], "b": p["b_in"], "log_A": p["A_log"], "D": p["D"], **rest}
+
+
+def from_s4d(p):
+    C = {"C_re": p["C"][..., 0], "C_im": p["C"][..., 1], "D": jnp.zeros_like(p["b_in"])}
+    A = {"log_step": p["log_dt"], "log_A_re": p["log_a_real"], "A_im": p["A_imag"]}
+    return {"W_xh": p["W_in"], "b": p["b_in"], **A, **C}
+
+
+def from_linoss(p):
+    B, C = p["B"][..., 0].T, p["C"][..., 0].T
+    return {"A": p["A"], "log_odds_step": p["steps"], "B": B, "C": C, "D": p["D"]}
+
+
+MODERN = {
+    "lem": ({"dt": 0.7}, from_lem),  # torchrecurrent 0.2.5
+    "slstm": ({}, lambda p: {"W_xh": p["W"], "W_hh": p["R"], "b": p["b"]}),  # xlstm 2.0.6
+    "mlstm": ({"heads": 2, "cap": 2.0}, from_mlstm),  # xlstm 2.0.6
+    "gated_delta": ({"heads": 2}, from_gated_delta),  # transformers 5.24.0
+    "attention": ({"heads": 2, "window": 5, "base": 100.0}, lambda p: columns(p["W"], "qkv") | {"W_o": p["W_o"]}),
+    # torch 2.13.0 and transformers 5.24.0
+    "s6": ({"states": 4, "rank": 2}, from_s6),  # mambapy 1.2.0
+    "s4d": ({"states": 4}, from_s4d),  # discretax 0.3.0
+    "linoss-im": ({"method": "im"}, from_linoss),  # discretax 0.3.0
+    "linoss-imex": ({"method": "imex"}, from_linoss),  # discretax 0.3.0
+    "short_conv": (
+        {},
+        lambda p: {"W_xh": p["W_in"], "taps": p["kernel"][:, 0].T, "b": p["bias"]},
+    ),  # torch 2.13.0, as mambapy 1.2.0 calls it
+}
+
+
+@pytest.mark.parametrize("kind", MODERN)
+def test_modern_cells_equal_other_packages(kind):
+    """Values and gradients by the inputs and by all that they have to learn; make_modern.py says of each what differs
+    from the paper. transformers computes in float32."""
+    (options, ours), name = MODERN[kind], kind.split("-")[0]
+    ref = {name.split(".", 1)[1]: jnp.asarray(a) for name, a in stored("modern", kind).items()}
+    theirs = {name: a for name, a in ref.items() if f"d_{name}" in ref}
+    outputs = {"outputs": 3} if name == "linoss" else {}
+    cell = make(name, 3, 8, **options, **outputs)
+
+    def loss(theirs):
+        ys = asrnn_jax.run(cell, ours(theirs), theirs["xs"])[1]
+        return jnp.sum(ref["weight"] * ys), ys
+
+    gradients, ys = jax.jit(jax.grad(loss, has_aux=True))(theirs)
+    near = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5) if name == "gated_delta" else close
+    near(ys, ref["ys"])
+    for name, gradient in gradients.items():
+        near(gradient, jnp.where(theirs[name] == 0, gradient, ref[f"d_{name}"]), err_msg=name)

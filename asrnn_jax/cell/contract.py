@@ -158,6 +158,8 @@ class Cell(Made):
     """
     chunk_size: int = 64
     """Steps that `chunk` takes at once."""
+    chunk_flags: bool = True
+    """Whether `chunk` knows masks and resets; where it does not, sequences that have them go step by step."""
     activity: Callable[[PyTree, PyTree, Carry], dict[str, Units]] | None = None
     """``(z, a, carry) -> {name: Units}``: what its nonlinearities gave in the step that ended in `carry`.
 

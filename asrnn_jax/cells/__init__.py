@@ -55,8 +55,9 @@ from asrnn_jax.cells.lstm import lstm
 from asrnn_jax.cells.minimal import min_gru, min_lstm
 from asrnn_jax.cells.nonnormal import nnrnn
 from asrnn_jax.cells.orthogonal import dtriv, exprnn, orthogonal, scornn
+from asrnn_jax.cells.s4d import s4d
 from asrnn_jax.cells.s5 import s5
-from asrnn_jax.cells.selective import s4d, s6
+from asrnn_jax.cells.selective import s6
 from asrnn_jax.cells.spiking import alif, lif
 from asrnn_jax.cells.unitary import urnn
 from asrnn_jax.cells.vanilla import indrnn, irnn, tanh_rnn

@@ -103,14 +103,33 @@ def attention(
         now = jnp.ones_like(carry.seen[..., :1])
         return Window(keys, values, jnp.concatenate([carry.seen[..., 1:], now], axis=-1))
 
+    def attended(weights, q, at, keys, key_at, values, seen, inside):
+        """The outputs of queries ``(*B, T, heads, d)``, where `inside` ``(*B, T, K)`` says which keys each one sees."""
+        scores = jnp.einsum("...qhd,...khd->...hqk", turned(q / math.sqrt(d), at), turned(keys, key_at))
+        scores = jnp.where(jnp.broadcast_to(inside[..., None, :, :], scores.shape), scores, -jnp.inf)
+        most = jax.lax.stop_gradient(scores.max(-1, keepdims=True))
+        e = jnp.exp(scores - jnp.broadcast_to(jnp.where(jnp.isfinite(most), most, 0), scores.shape))
+        e = e * jnp.broadcast_to(seen[..., None, None, :], e.shape)
+        total = jnp.swapaxes(e.sum(-1), -1, -2)[..., None]  # (*B, T, heads, 1)
+        y = jnp.einsum("...hqk,...khd->...qhd", e, values) / jnp.where(total == 0, 1, total)
+        return jnp.moveaxis(y.reshape(*y.shape[:-2], hidden), -2, 0) @ weights.W_o
+
     def chunk(weights, carry, xs, steps):
         """Queries of a chunk against the window before it and the chunk itself, positions counted from its start."""
         q, k, v = (_batch_first(split(xs @ W)) for W in (weights.W_q, weights.W_k, weights.W_v))  # (*B, T, heads, d)
-        valid, sequence = (jnp.moveaxis(a, 0, -1) for a in steps)  # (*B, T)
-        at = jnp.cumsum(valid.astype(jnp.int32), axis=-1)
-        before = jnp.broadcast_to(jnp.arange(1 - window, 1, dtype=jnp.int32), (*at.shape[:-1], window))
+        valid, sequence = (jnp.moveaxis(a, 0, -1) for a in steps[:2])  # (*B, T)
         keys, values = (jnp.concatenate(pair, axis=-3) for pair in ((carry.keys, k), (carry.values, v)))
         seen = jnp.concatenate([carry.seen, valid.astype(carry.seen.dtype)], axis=-1)  # (*B, W + T)
+        if steps.whole:  # the same places in the whole batch
+            key_at = np.arange(1 - window, xs.shape[0] + 1, dtype=np.int32).reshape((1,) * (valid.ndim - 1) + (-1,))
+            at = key_at[..., window:]
+            age = at[..., None] - key_at[..., None, :]
+            inside = jnp.asarray((age >= 0) & (age < window))
+            ys = attended(weights, q, jnp.asarray(at), keys, jnp.asarray(key_at), values, seen, inside)
+            return Window(keys[..., -window:, :, :], values[..., -window:, :, :], seen[..., -window:]), ys
+
+        at = jnp.cumsum(valid.astype(jnp.int32), axis=-1)
+        before = jnp.broadcast_to(jnp.arange(1 - window, 1, dtype=jnp.int32), (*at.shape[:-1], window))
         key_at = jnp.concatenate([before, at], axis=-1)
         key_sequence = jnp.concatenate([jnp.zeros_like(before), sequence], axis=-1)
 
@@ -124,14 +143,7 @@ def attention(
         inside, _ = entries(at, sequence)
         past = jnp.arange(-window, xs.shape[0])[None] <= jnp.arange(xs.shape[0])[:, None]  # not after the query
         inside &= jnp.broadcast_to(past, inside.shape)
-        scores = jnp.einsum("...qhd,...khd->...hqk", turned(q / math.sqrt(d), at), turned(keys, key_at))
-        inside = jnp.broadcast_to(inside[..., None, :, :], scores.shape)
-        most = jax.lax.stop_gradient(jnp.where(inside, scores, -jnp.inf).max(-1, keepdims=True))
-        e = jnp.where(inside, jnp.exp(jnp.where(inside, scores - jnp.where(jnp.isfinite(most), most, 0), 0)), 0)
-        e = e * jnp.broadcast_to(seen[..., None, None, :], e.shape)
-        total = e.sum(-1, keepdims=True)
-        y = jnp.einsum("...hqk,...khd->...qhd", e / jnp.where(total == 0, 1, total), values)
-        ys = jnp.moveaxis(y.reshape(*y.shape[:-2], hidden), -2, 0) @ weights.W_o
+        ys = attended(weights, q, at, keys, key_at, values, seen, inside)
 
         kept, age = entries(at[..., -1:], sequence[..., -1:])  # (*B, 1, W + T)
         age = jnp.broadcast_to(age, (*age.shape[:-2], window, age.shape[-1]))

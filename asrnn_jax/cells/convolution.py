@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
+from asrnn_jax.cells.dense import per_unit
 
 
 class Weights(NamedTuple):
@@ -53,6 +54,12 @@ def short_conv(inputs: int, hidden: int, *, width: int = 4, dtype=jnp.float32) -
         summed = (carries * jnp.broadcast_to(weights.taps, carries.shape)).sum(-2)
         return jax.nn.silu(summed + jnp.broadcast_to(weights.b, summed.shape))
 
+    def chunk(weights, carry, xs, steps):
+        u = xs @ weights.W_xh
+        known = jnp.concatenate([jnp.moveaxis(carry, -2, 0), u])  # (width + T, *B, H)
+        summed = sum(known[k + 1 : k + 1 + len(u)] * per_unit(weights.taps[k], u) for k in range(width))
+        return jnp.moveaxis(known[len(u) :], 0, -2), jax.nn.silu(summed + per_unit(weights.b, u))
+
     return Cell(
         name="short_conv",
         inputs=inputs,
@@ -65,4 +72,7 @@ def short_conv(inputs: int, hidden: int, *, width: int = 4, dtype=jnp.float32) -
         mix=lambda weights, carry: (),
         update=lambda carry, z, a: jnp.concatenate([carry[..., 1:, :], z[..., None, :]], axis=-2),
         readout=readout,
+        chunk=chunk,
+        chunk_size=256,
+        chunk_flags=False,
     )

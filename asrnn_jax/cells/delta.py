@@ -10,6 +10,8 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
+from asrnn_jax.cells.dense import affine, per_unit
+from asrnn_jax.cells.matrices import chunk_size, fading, head_first, only_valid, solve_unit_lower
 
 
 class Weights(NamedTuple):
@@ -30,7 +32,8 @@ class Rule(NamedTuple):
 
 @factory
 def gated_delta(inputs: int, hidden: int, *, heads: int = 1, dtype=jnp.float32) -> Cell:
-    """Gated DeltaNet's recurrence: writes a value at a key in place of the one that was there, and forgets.
+    """Gated DeltaNet's recurrence: writes a value at a key in place of the one that was there, and forgets; it runs in
+    chunks of time.
 
         q, k  = silu(W_q x_t), silu(W_k x_t), each divided by its length in each head
         v     = silu(W_v x_t)
@@ -82,20 +85,40 @@ def gated_delta(inputs: int, hidden: int, *, heads: int = 1, dtype=jnp.float32) 
     def activated(xs, W):
         return jax.nn.silu(xs @ W).reshape(*xs.shape[:-1], heads, d)
 
+    def queries(weights, xs):
+        return of_length_1(activated(xs, weights.W[0])) / math.sqrt(d)
+
+    def log_alpha(weights, xs):
+        step = affine(xs, weights.W_gates[0], weights.b_step)
+        return -jax.nn.softplus(step) * per_unit(weights.rate, step)
+
     def project(weights, xs):
-        alpha, beta = (xs @ W for W in weights.W_gates)
-        step = jax.nn.softplus(alpha + jnp.broadcast_to(weights.b_step, alpha.shape))
-        alpha = jnp.exp(-step * jnp.broadcast_to(weights.rate, step.shape))
-        k, v = activated(xs, weights.W[1]), activated(xs, weights.W[2])
-        return Rule(of_length_1(k), v, alpha[..., None, None], jax.nn.sigmoid(beta)[..., None])
+        k, v = (activated(xs, W) for W in weights.W[1:])
+        alpha, beta = jnp.exp(log_alpha(weights, xs)), jax.nn.sigmoid(xs @ weights.W_gates[1])
+        return Rule(of_length_1(k), v, alpha[..., None, None], beta[..., None])
 
     def update(S, z, a):
         old = (S * z.k[..., None, :]).sum(-1)
         return z.alpha * S + (z.beta * (z.v - z.alpha[..., 0] * old))[..., None] * z.k[..., None, :]
 
     def readout(weights, carries, xs):
-        q = of_length_1(activated(xs, weights.W[0])) / math.sqrt(d)
-        return (carries * q[..., None, :]).sum(-1).reshape(*xs.shape[:-1], hidden)
+        return (carries * queries(weights, xs)[..., None, :]).sum(-1).reshape(*xs.shape[:-1], hidden)
+
+    def chunk(weights, S, xs, steps):
+        """What each step writes at its key, u, depends on what those before it wrote there: a triangular system."""
+        z, fade = project(weights, xs), fading(log_alpha(weights, xs), steps)
+        q, k, v, beta = (head_first(a) for a in (queries(weights, xs), z.k, z.v, z.beta))  # (*B, heads, T, d)
+        beta = only_valid(beta, steps)
+        of_carry = fade.carry[..., None]
+        found = of_carry * jnp.einsum("...td,...vd->...tv", k, S)
+        before = jnp.tri(xs.shape[0], k=-1, dtype=k.dtype)
+        overlap = jnp.einsum("...td,...sd->...ts", k, k) * fade.written
+        u = solve_unit_lower(beta * overlap * jnp.broadcast_to(before, overlap.shape), beta * (v - found))
+        read = (jnp.einsum("...td,...sd->...ts", q, k) * fade.written) @ u
+        read += of_carry * jnp.einsum("...td,...vd->...tv", q, S)
+        left = fade.written[..., -1, :, None] * u
+        end = jnp.einsum("...sv,...sd->...vd", left, k) + of_carry[..., -1:, :] * S
+        return end, jnp.moveaxis(read, -2, 0).reshape(*xs.shape[:-1], hidden)
 
     return Cell(
         name="gated_delta",
@@ -109,6 +132,8 @@ def gated_delta(inputs: int, hidden: int, *, heads: int = 1, dtype=jnp.float32) 
         mix=lambda weights, carry: (),
         update=update,
         readout=readout,
+        chunk=chunk,
+        chunk_size=chunk_size(d),
     )
 
 

@@ -1,125 +1,24 @@
-"""State spaces with a state of their own for each channel: S4D, and S6 (Mamba), whose steps follow the input."""
+"""S6 (Mamba): a state space with a state of its own for each channel, whose steps follow the input."""
 
 from __future__ import annotations
 
-import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from asrnn_jax.cell import Cell, factory
-from asrnn_jax.cells import checks, diagonal
+from asrnn_jax.cell import Cell, Gradient, factory
+from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import affine, per_unit
-from asrnn_jax.cells.lru import exp_complex
-from asrnn_jax.cells.s5 import held
-from asrnn_jax.dtypes import at_least_float32, complex_of
+from asrnn_jax.cells.s4d import check_steps, some_steps
 
 
-def _steps(key, hidden: int, dt_min: float, dt_max: float, dtype) -> jax.Array:
-    """Log-uniform steps ``(H,)``."""
-    return jnp.exp(jax.random.uniform(key, (hidden,), dtype, math.log(dt_min), math.log(dt_max)))
+class Selected(NamedTuple):
+    """What a step of S6 is made of; its decays ``(..., N, H)`` are not written out for all steps at once."""
 
-
-def _check_steps(dt_min: float, dt_max: float) -> None:
-    if not 0 < dt_min <= dt_max:
-        raise ValueError(f"dt_min={dt_min}, dt_max={dt_max}: give 0 < dt_min <= dt_max.")
-
-
-def _zeros(hidden: int, states: int, kind=None):
-    def initial_carry(batch_shape=(), dtype=jnp.float32):
-        return jnp.zeros((*batch_shape, hidden, states), dtype if kind is None else complex_of(dtype))
-
-    return initial_carry
-
-
-class S4DWeights(NamedTuple):
-    W_xh: jax.Array  # (I, H)
-    b: jax.Array  # (H,)
-    decay: jax.Array  # (H, N) complex
-    into: jax.Array  # (H, N) complex: what a constant input adds up to in a step
-    C: tuple[jax.Array, jax.Array]  # (H, N): 2 Re C, -2 Im C
-    D: jax.Array  # (H,)
-
-
-@factory
-def s4d(
-    inputs: int,
-    hidden: int,
-    *,
-    states: int = 16,
-    start: Literal["lin", "inv"] = "lin",
-    dt_min: float = 0.001,
-    dt_max: float = 0.1,
-    dtype=jnp.float32,
-) -> Cell:
-    """S4D behind a linear layer: each of H channels has N complex states; it also runs in parallel over time.
-
-        u   = W_xh x_t + b
-        h_t = exp(A Delta) * h_{t-1} + (exp(A Delta) - 1) / A * u        A, h: (H, N), Delta: (H,), u for all N
-        y_t = 2 Re sum_n C h_t + D u
-
-    `asrnn_jax.cells.s5` mixes all inputs into one state; here channels meet only before and behind.
-
-    Args:
-      inputs: I.
-      hidden: H, channels.
-      states: N, of each pair of conjugate states one.
-      start: of A: "lin" is ``-1/2 + i pi n``, "inv" is ``-1/2 + i N'/pi (N'/(2n + 1) - 1)`` with N' = 2 N.
-      dt_min, dt_max: Delta starts log-uniform between these.
-      dtype: of the params.
-
-    Params: ``{"W_xh": (I, H), "b", "D", "log_step": (H,), "log_A_re", "A_im", "C_re", "C_im": (H, N)}``, with A's real
-    part ``-exp(log_A_re)``. The carry is complex, ``(*B, H, N)``.
-
-    Raises:
-      ValueError: sizes below 1, an unknown start, a range of steps that is none.
-
-    Source: Gu, Gupta, Goel, Re 2022, arXiv:2206.11893, with the hold (ZOH) and B = 1.
-    """
-    checks.sizes(inputs=inputs, hidden=hidden, states=states)
-    checks.choice("start", start, ("lin", "inv"))
-    _check_steps(dt_min, dt_max)
-    n = np.arange(states)
-    imaginary = math.pi * n if start == "lin" else 2 * states / math.pi * (2 * states / (2 * n + 1) - 1)
-
-    def init(key):
-        k_x, k_step, k_C, k_D = jax.random.split(key, 4)
-        C = jax.random.normal(k_C, (2, hidden, states), dtype) * math.sqrt(0.5)
-        return {
-            "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, hidden), dtype),
-            "b": jnp.zeros(hidden, dtype),
-            "log_step": jnp.log(_steps(k_step, hidden, dt_min, dt_max, dtype)),
-            "log_A_re": jnp.full((hidden, states), math.log(0.5), dtype),
-            "A_im": jnp.broadcast_to(jnp.asarray(imaginary, dtype), (hidden, states)),
-            "C_re": C[0],
-            "C_im": C[1],
-            "D": jax.random.normal(k_D, (hidden,), dtype),
-        }
-
-    def prepare(params):
-        wide = {name: p.astype(at_least_float32(p.dtype)) for name, p in params.items()}
-        step = jnp.exp(wide["log_step"])[:, None]
-        re, im = -jnp.exp(wide["log_A_re"]) * step, wide["A_im"] * step
-        into = held(jax.lax.complex(re, im))
-        into = into * jnp.broadcast_to(step, into.shape).astype(into.dtype)
-        C = (2 * params["C_re"], -2 * params["C_im"])
-        return S4DWeights(params["W_xh"], params["b"], exp_complex(re, im), into, C, params["D"])
-
-    def project(weights, xs):
-        u = affine(xs, weights.W_xh, weights.b)
-        u = jnp.broadcast_to(u[..., None], (*u.shape, states))
-        return u.astype(weights.into.dtype) * per_unit(weights.into, u)
-
-    def readout(weights, hs, xs):
-        u = affine(xs, weights.W_xh, weights.b)
-        parts = zip((hs.real, hs.imag), weights.C)
-        y = sum((h.astype(C.dtype) * per_unit(C, h)).sum(-1) for h, C in parts)
-        return y + u * per_unit(weights.D, u)
-
-    cell = diagonal.state_space("s4d", inputs, hidden, hidden, init, prepare)
-    return cell.replace(initial_carry=_zeros(hidden, states, complex), project=project, readout=readout)
+    step: jax.Array  # (..., H)
+    drive: jax.Array  # (..., H): step * u
+    B: jax.Array  # (..., N)
 
 
 class S6Weights(NamedTuple):
@@ -129,7 +28,7 @@ class S6Weights(NamedTuple):
     b_step: jax.Array  # (H,)
     W_B: jax.Array  # (H, N)
     W_C: jax.Array  # (H, N)
-    A: jax.Array  # (H, N), below 0
+    A: jax.Array  # (N, H), below 0
     D: jax.Array  # (H,)
 
 
@@ -164,7 +63,7 @@ def s6(
       dtype: of the params.
 
     Params: ``{"W_xh": (I, H), "b": (H,), "W_down": (H, R), "W_up": (R, H), "b_step": (H,), "W_B", "W_C": (H, N),
-    "log_A": (H, N), "D": (H,)}``; A starts at -1, ..., -N. The carry is real, ``(*B, H, N)``.
+    "log_A": (H, N), "D": (H,)}``; A starts at -1, ..., -N. The carry is h^T, real, ``(*B, N, H)``.
 
     Raises:
       ValueError: sizes below 1, a range of steps that is none.
@@ -173,12 +72,12 @@ def s6(
     """
     rank = -(-hidden // 16) if rank is None else rank
     checks.sizes(inputs=inputs, hidden=hidden, states=states, rank=rank)
-    _check_steps(dt_min, dt_max)
+    check_steps(dt_min, dt_max)
 
     def init(key):
         k_x, k_down, k_up, k_B, k_C, k_step = jax.random.split(key, 6)
         kernel = jax.nn.initializers.lecun_normal()
-        step = _steps(k_step, hidden, dt_min, dt_max, dtype)
+        step = some_steps(k_step, hidden, dt_min, dt_max, dtype)
         return {
             "W_xh": kernel(k_x, (inputs, hidden), dtype),
             "b": jnp.zeros(hidden, dtype),
@@ -199,7 +98,7 @@ def s6(
             params["b_step"],
             params["W_B"],
             params["W_C"],
-            -jnp.exp(params["log_A"]),
+            -jnp.exp(params["log_A"]).T,
             params["D"],
         )
 
@@ -207,12 +106,41 @@ def s6(
         u = affine(xs, weights.W_xh, weights.b)
         down, up = weights.W_step
         step = jax.nn.softplus(affine(u @ down, up, weights.b_step))
-        drive = (step * u)[..., None] * (u @ weights.W_B)[..., None, :]
-        return diagonal.Element(jnp.exp(step[..., None] * per_unit(weights.A, drive)), drive)
+        return Selected(step, step * u, u @ weights.W_B)
+
+    def decay_of(z, A):
+        return jnp.exp(z.step[..., None, :] * A)
+
+    def update(h, z, A):
+        return decay_of(z, A) * h + z.drive[..., None, :] * z.B[..., None]
+
+    def pullback(h, after, kept, ct):
+        z, A = kept
+        d_h = ct * decay_of(z, A)
+        d_power = d_h * h
+        d_drive, d_B = jnp.einsum("...nh,...n->...h", ct, z.B), jnp.einsum("...nh,...h->...n", ct, z.drive)
+        return d_h, Selected((d_power * A).sum(-2), d_drive, d_B), d_power * z.step[..., None, :]
 
     def readout(weights, hs, xs):
         u = affine(xs, weights.W_xh, weights.b)
-        return (hs * (u @ weights.W_C)[..., None, :]).sum(-1) + u * per_unit(weights.D, u)
+        return jnp.einsum("...nh,...n->...h", hs, u @ weights.W_C) + u * per_unit(weights.D, u)
 
-    cell = diagonal.gated_diagonal("s6", inputs, hidden, init, prepare, project)
-    return cell.replace(initial_carry=_zeros(hidden, states), readout=readout, activity=None)
+    def elements(weights, zs):
+        drive = zs.drive[..., None, :] * zs.B[..., None]
+        return decay_of(zs, per_unit(weights.A, drive)), drive
+
+    return Cell(
+        name="s6",
+        inputs=inputs,
+        hidden=hidden,
+        outputs=hidden,
+        init=init,
+        prepare=prepare,
+        initial_carry=lambda batch_shape=(), dtype=jnp.float32: jnp.zeros((*batch_shape, states, hidden), dtype),
+        project=project,
+        mix=lambda weights, h: per_unit(weights.A, h),
+        update=update,
+        readout=readout,
+        gradient=Gradient(pullback=pullback),
+        elements=elements,
+    )

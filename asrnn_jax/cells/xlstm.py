@@ -14,6 +14,7 @@ from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import affine, gates, named, orthogonal_kernels, recurrent
 from asrnn_jax.cells.lstm import Weights
+from asrnn_jax.cells.matrices import chunk_size, fading, head_first, only_valid
 
 EMPTY = -1000.0
 """The logarithm of the scale of a state that holds nothing yet: below any gate's."""
@@ -200,25 +201,17 @@ def mlstm(
         """What each step finds: what the steps before it in the chunk wrote, faded, and the faded carry."""
         z, log_f = written(weights, xs)
         q, o = queries(weights, xs)
-        q, k, v = (jnp.moveaxis(a, 0, -2) for a in (q, z.k, z.v))  # (*B, heads, T, d)
-        i, log_f = (jnp.moveaxis(a[..., 0], 0, -1) for a in (z.i, log_f))  # (*B, heads, T)
-        valid, sequence = (
-            jnp.broadcast_to(jnp.moveaxis(a, 0, -1)[..., None, :], i.shape) for a in (steps.valid, steps.sequence)
-        )
-        i, v = jnp.where(valid, i, 0), jnp.where(valid[..., None], v, 0)
-        faded = jnp.cumsum(jnp.where(valid, log_f, 0), axis=-1)
-        order = jnp.tri(xs.shape[0], dtype=bool)
-        seen = (sequence[..., :, None] == sequence[..., None, :]) & jnp.broadcast_to(order, (*i.shape, xs.shape[0]))
-        fade = jnp.where(seen, jnp.exp(jnp.where(seen, faded[..., :, None] - faded[..., None, :], 0)), 0)
-        of_carry = jnp.where(sequence == 0, jnp.exp(faded), 0)  # (*B, heads, T)
-        scores = jnp.einsum("...td,...sd->...ts", q, k) * fade
-        read = jnp.einsum("...ts,...sd->...td", scores, v)
-        read += of_carry[..., None] * jnp.einsum("...td,...vd->...tv", q, carry.C)
-        norm = (scores * i[..., None, :]).sum(-1) + of_carry * jnp.einsum("...td,...d->...t", q, carry.n)
-        h = read / jnp.maximum(jnp.abs(norm), 1)[..., None]
-        last, kept = fade[..., -1, :], of_carry[..., -1:]
-        C = jnp.einsum("...s,...sv,...sd->...vd", last, v, k) + kept[..., None] * carry.C
-        n = jnp.einsum("...s,...sd->...d", last * i, k) + kept * carry.n
+        fade = fading(log_f[..., 0], steps)
+        q, k, v, i = (head_first(a) for a in (q, z.k, z.v, z.i))  # (*B, heads, T, d), i: (*B, heads, T, 1)
+        i, v = only_valid(i, steps), only_valid(v, steps)
+        of_carry = fade.carry[..., None]
+        scores = jnp.einsum("...td,...sd->...ts", q, k) * fade.written
+        read = scores @ v + of_carry * jnp.einsum("...td,...vd->...tv", q, carry.C)
+        norm = scores @ i + of_carry * jnp.einsum("...td,...d->...t", q, carry.n)[..., None]
+        h = read / jnp.maximum(jnp.abs(norm), 1)
+        left, kept = fade.written[..., -1, :, None], of_carry[..., -1, :]
+        C = jnp.einsum("...sv,...sd->...vd", left * v, k) + kept[..., None] * carry.C
+        n = (left * i * k).sum(-2) + kept * carry.n
         return Matrix(C, n), o * jnp.moveaxis(h, -2, 0).reshape(o.shape)
 
     def initial_carry(batch_shape=(), dtype=jnp.float32):
@@ -238,4 +231,5 @@ def mlstm(
         readout=readout,
         elements=elements,
         chunk=chunk,
+        chunk_size=chunk_size(d),
     )

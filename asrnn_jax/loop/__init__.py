@@ -13,7 +13,7 @@ twice the time of its matrix products alone, on CPUs. Tables: ``experiments/resu
 | --- | --- | --- |
 | ``method="associative_scan"`` | associative scan over time, for linear cells only | the default on accelerators |
 | ``method="sequential"`` | the loop | the default on CPUs |
-| ``method="chunked"`` | many steps as a few products, for attention and `mlstm` | their default |
+| ``method="chunked"`` | many steps as a few products: attention, matrix states, `s4d`, `short_conv` | their default |
 | ``gradient="autodiff"`` | JAX's own derivative of the scan: slower | for `jax.jvp`, `jax.jacfwd`, second derivatives |
 | ``outputs="last"`` | only the last output; the others are never built | classification of whole sequences |
 | ``remat=True`` | keeps about sqrt(T) carries for the backward pass | long sequences: memory grows with sqrt(T) |
@@ -47,7 +47,7 @@ n`` update a step, so the sequential part is as short backward as it is forward.
 Not measured: TPUs, and several accelerators at once. One H200 was: ``experiments/results/bench/accelerator``.
 """
 
-from asrnn_jax.loop.blocks import choose_block, choose_unroll, rematerialised
+from asrnn_jax.loop.blocks import choose_block, choose_chunk, choose_unroll, rematerialised
 from asrnn_jax.loop.chunked import Steps, chunked
 from asrnn_jax.loop.forward import Options, autodiff
 from asrnn_jax.loop.gradient import fused
@@ -60,6 +60,7 @@ __all__ = [
     "associative_scan",
     "autodiff",
     "choose_block",
+    "choose_chunk",
     "choose_unroll",
     "chunked",
     "finite",

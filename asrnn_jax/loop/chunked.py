@@ -21,6 +21,8 @@ class Steps(NamedTuple):
     """bool ``(T, *B)``: False where the carry is held."""
     sequence: jax.Array
     """int ``(T, *B)``: number of the sequence of a step: 0 up to the first reset of the chunk, then 1, ..."""
+    whole: bool
+    """Known when JAX traces: no step is masked and there is no reset, so `valid` and `sequence` need no look."""
 
 
 def chunked(cell: Cell, options: Options, weights, carry: PyTree, fresh: PyTree, xs: jax.Array, mask: Any, reset: Any):
@@ -46,15 +48,15 @@ def _moderate(tree: PyTree) -> jax.Array:
 
 def _chunked(cell: Cell, options: Options, weights, carry, fresh, xs, mask, reset):
     chunk: Any = cell.chunk
-    flags = xs.shape[:-1]
-    valid = jnp.ones(flags, bool) if mask is None else mask
-    reset = jnp.zeros(flags, bool) if reset is None else reset
+    whole = mask is None and reset is None
+    valid = jnp.ones_like(xs[..., 0], bool) if mask is None else mask  # "like": on the same devices
+    reset = jnp.zeros_like(xs[..., 0], bool) if reset is None else reset
     if options.reverse:
         xs, valid, reset = (jnp.flip(a, 0) for a in (xs, valid, reset))
 
     def over_chunk(carry, inputs):
         xs, valid, reset = inputs
-        end, ys = chunk(weights, carry, xs, Steps(valid, jnp.cumsum(reset.astype(jnp.int32), axis=0)))
+        end, ys = chunk(weights, carry, xs, Steps(valid, jnp.cumsum(reset.astype(jnp.int32), axis=0), whole))
         return jax.tree.map(lambda e, c: e.astype(c.dtype), end, carry), ys if options.readout else None
 
     end, ys = scan_blocks(over_chunk, carry, (xs, valid, reset), options.block, False)

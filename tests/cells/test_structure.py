@@ -7,6 +7,7 @@ import pytest
 
 import asrnn_jax
 from asrnn_jax import cells
+from asrnn_jax.cells.matrices import solve_unit_lower
 from asrnn_jax.cells.s5 import hippo
 from asrnn_jax.cells.surrogate import SURROGATES, spike
 from tests.naive.spiking import soft
@@ -187,3 +188,18 @@ def test_factories_refuse_sizes_that_are_none(name):
     for inputs, hidden in ((0, 5), (3, 0), (3, -1)):
         with pytest.raises(ValueError, match="give at least 1"):
             cells.CELLS[name](inputs, hidden)
+
+
+@pytest.mark.parametrize("n", [9, 45])
+def test_triangular_systems_equal_a_dense_solution(n):
+    """At 9 by powers, at 45 by halves of odd sizes; values, and the gradient by the adjoint system."""
+    rng = np.random.default_rng(n)
+    L, b, weight = np.tril(rng.uniform(-1, 1, (2, n, n)), -1), *rng.standard_normal((2, 2, n, 3))
+    x, pullback = jax.vjp(solve_unit_lower, jnp.asarray(L), jnp.asarray(b))
+    dense = np.eye(n) + L
+    scale = np.abs(np.linalg.inv(dense)).max()
+    np.testing.assert_allclose(x / scale, np.linalg.solve(dense, b) / scale, atol=1e-12)
+    d_L, d_b = pullback(jnp.asarray(weight))
+    adjoint = np.linalg.solve(np.swapaxes(dense, -1, -2), weight)
+    np.testing.assert_allclose(d_b / scale, adjoint / scale, atol=1e-12)
+    np.testing.assert_allclose(d_L / scale**2, -adjoint @ np.swapaxes(np.asarray(x), -1, -2) / scale**2, atol=1e-12)

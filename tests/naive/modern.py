@@ -66,8 +66,8 @@ def s6_step(p, h, x):
     u = p["W_xh"].T @ x + p["b"]
     delta = softplus(p["W_up"].T @ (p["W_down"].T @ u) + p["b_step"])
     B, C, A = p["W_B"].T @ u, p["W_C"].T @ u, -jnp.exp(p["log_A"])
-    new = [jnp.exp(delta[c] * A[c]) * h[c] + delta[c] * B * u[c] for c in range(len(u))]
-    return jnp.stack(new), jnp.stack([C @ new[c] + p["D"][c] * u[c] for c in range(len(u))])
+    new = [jnp.exp(delta[c] * A[c]) * h[:, c] + delta[c] * B * u[c] for c in range(len(u))]
+    return jnp.stack(new, axis=1), jnp.stack([C @ new[c] + p["D"][c] * u[c] for c in range(len(u))])
 
 
 def slstm(p, n, **_):

@@ -194,7 +194,7 @@ FAULTS = [
     ),
     Fault("cells/composite.py", "if reverse:", "if not reverse:", "tests/cells/test_compose.py"),
     Fault("cells/convolution.py", "carry[..., 1:, :]", "carry[..., :-1, :]", equation("short_conv")),
-    Fault("cells/delta.py", "z.alpha[..., 0] * old", "old", equation("gated_delta")),
+    Fault("cells/delta.py", "z.alpha[..., 0] * old", "old", f"{LAWS}::test_chunks_of_time_at_once_equal_steps"),
     Fault("cells/dense.py", "dtype if kind is None else complex_of(dtype)", "dtype", equation("urnn")),
     Fault(
         "cells/diagonal.py", "hs.imag.astype(C_im.dtype) @ C_im", "hs.real.astype(C_im.dtype) @ C_im", equation("lru")
@@ -216,6 +216,7 @@ FAULTS = [
         "return Carry(jnp.zeros_like(prev.h), d_c), d, d",
         equation("lstm"),
     ),
+    Fault("cells/matrices.py", "-(second @ L", "(second @ L", "tests/cells/test_structure.py"),
     Fault(
         "cells/minimal.py",
         "total = 2 * one + e_f + e_i",
@@ -234,13 +235,14 @@ FAULTS = [
         "mix=lambda weights, h: h @ weights.W_hh.T,",
         equation("orthogonal-linear"),
     ),
+    Fault("cells/s4d.py", '2 * params["C_re"], -2', '2 * params["C_re"], 2', equation("s4d")),
     Fault(
         "cells/s5.py",
         'jnp.minimum(wide["Lambda_re"], -1e-4)',
         'wide["Lambda_re"]',
         "tests/cells/test_structure.py::test_s5_forgets_whatever_is_learned",
     ),
-    Fault("cells/selective.py", '2 * params["C_re"], -2', '2 * params["C_re"], 2', equation("s4d")),
+    Fault("cells/selective.py", "u @ weights.W_C", "u @ weights.W_B", equation("s6")),
     Fault("cells/spiking.py", "rho * carry.a + (1 - rho) * s", "rho * carry.a + rho * s", equation("alif")),
     Fault(
         "cells/surrogate.py",

@@ -29,7 +29,7 @@ CELLS += ("s6", "linoss", "s4d", "lem", "slstm", "mlstm", "gated_delta", "attent
 OTHER_WAYS: dict[str, str] = dict.fromkeys(
     ("lru", "s5", "rg_lru", "min_gru", "s6", "linoss", "s4d"), "associative_scan"
 )
-OTHER_WAYS |= dict.fromkeys(("mlstm", "attention"), "chunked")
+OTHER_WAYS |= dict.fromkeys(("mlstm", "gated_delta", "attention"), "chunked")
 STEPS, BATCH, INPUTS, HIDDEN = 48, 4, 3, 32
 SIZES = (32, 122, 256)  # of orthogonal matrices
 OUTPUTS, GRADIENTS = 2e-5, 2e-4  # relative errors that float32 may have; TF32 has about 1e-3
