@@ -20,9 +20,11 @@ def draw(rows: Sequence[Row], out: Path) -> None:
         for regime in REGIMES
         if any(chosen(rows, dataset=dataset, regime=regime, starts=kind) for kind in STARTS)
     ]
-    columns = max(1, len(REGIMES))
+    columns = max(1, len({regime for _, regime in panels}))
     depth = max(1, math.ceil(len(panels) / columns))
-    figure, axes = plt.subplots(depth, columns, figsize=(4 * columns, 3.2 * depth), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        depth, columns, figsize=(4.8 * columns, 3.2 * depth + 0.5), squeeze=False, layout="constrained"
+    )
     for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
     for ax, (dataset, regime) in zip(axes.flat, panels):
@@ -42,7 +44,10 @@ def draw(rows: Sequence[Row], out: Path) -> None:
         ax.set_ylabel("accuracy without resets, %")
         ax.set_title(f"{TITLES.get(dataset, dataset)}: {regime}", fontsize=9)
     if panels:
-        axes[0, 0].legend(fontsize=7, title="grey: oracle resets, x: none, before", title_fontsize=7)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        title = "started from; grey: with oracle resets, x: without any, both before"
+        place = {"loc": "outside lower center", "ncols": len(STARTS), "frameon": False}
+        figure.legend(handles, labels, title=title, fontsize=8, title_fontsize=8, **place)
     save(figure, out)
 
 

@@ -53,7 +53,7 @@ class Coverage:
     """Folder with the IDX or WAV files."""
     cells: tuple[str, ...] = GRID_CELLS
     """Names of cells."""
-    regimes: tuple[Regime, ...] = ("ignored", "full", "separate")
+    regimes: tuple[Regime, ...] = ("ignored", "full")
     """Ways to go on; see the command stream. separate: on separate samples again, the states are all that is new."""
     starts: tuple[Start, ...] = ("zero", "passed", "shuffled", "noise", "mixture")
     """What windows start from; see the command stream."""

@@ -97,18 +97,16 @@ def test_prepared_tfds_data_sets_are_read(tmp_path):
 @pytest.mark.parametrize("permute", [False, True])
 def test_pixels_reach_the_network_in_the_papers_order(tmp_path, rows, permute):
     write_idx(tmp_path / "data")
-    task = make_task(
-        Pixels(dataset="mnist", data_dir=str(tmp_path / "data"), rows=rows, permute=permute, training=Training(batch=8))
-    )
-    batch = task.batch(3)
+    plain = Pixels(dataset="mnist", data_dir=str(tmp_path / "data"), rows=rows, training=Training(batch=8))
+    task = make_task(replace(plain, permute=permute))
     seen = {}
 
     def apply(params, xs, outputs):
         seen["xs"] = xs
         return None, np.zeros((8, 10))
 
-    task.loss(apply, None, batch)
-    flat = batch[0].reshape(8, 30) / 255
+    task.loss(apply, None, task.batch(3))
+    flat = make_task(plain).batch(3)[0].reshape(8, 30) / 255
     if permute:
         flat = flat[:, np.random.RandomState(92916).permutation(30)]
     np.testing.assert_allclose(seen["xs"], flat.reshape(8, 6, 5) if rows else flat[..., None], rtol=1e-6)
