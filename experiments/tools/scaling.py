@@ -112,7 +112,7 @@ def _step(config: CopyMemory) -> tuple[Any, dict[str, int]]:
     optimizer = make_optimizer(config.optim, task.steps)
     state, batch = initial(config, task, cell, optimizer), task.batch(0)
     about = {"parameters": asrnn_jax.optim.count(state.params), "exchanged": exchanged(state, devices=2)}
-    compiled = make_step(config, task, cell, optimizer, config.training.devices).lower(state, batch).compile()
+    compiled = make_step(config, task, cell, optimizer, config.training.devices).compiled(state, batch)
     holder = [state]
 
     def call():  # the state is given away at each step

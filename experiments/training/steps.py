@@ -109,9 +109,9 @@ class Step(NamedTuple):
     def __call__(self, state: State, batch: Any) -> tuple[State, dict[str, jax.Array]]:
         return self.program(state, batch, self.key)
 
-    def lower(self, state: State, batch: Any) -> Any:
-        """As of a function of `jax.jit`."""
-        return self.program.lower(state, batch, self.key)
+    def compiled(self, state: State, batch: Any) -> Step:
+        """The same, compiled for these shapes."""
+        return Step(self.program.lower(state, batch, self.key).compile(), self.key)
 
 
 def make_step(

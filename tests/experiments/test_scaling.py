@@ -42,7 +42,7 @@ def test_a_step_exchanges_the_gradient_once(cell):
         optimizer = make_optimizer(config.optim, task.steps)
         state, batch = initial(config, task, network, optimizer), task.batch(0)
         for devices in (1, 2):
-            program = make_step(config, task, network, optimizer, devices).lower(state, batch).compile().as_text()
+            program = make_step(config, task, network, optimizer, devices).compiled(state, batch).program.as_text()
             assert reduced_bytes(program) == exchanged(state, devices)
     assert exchanged(state, 2) > 4 * 6 * 6
     assert exchanged(state, 1) == 0
