@@ -37,7 +37,7 @@ class Papers:
     """Number of processes that share the runs. Start each of them, on cores of its own."""
     together: bool = False
     """Carry out all chosen runs at the same time; those that differ in seeds, starts or rates alone take their steps in
-    one program. For an accelerator, which small networks leave idle: ten take about as long as one."""
+    one program. For an accelerator, which one small network leaves nearly idle."""
 
     def __post_init__(self):
         if not 0 <= self.worker < self.workers:
@@ -76,7 +76,8 @@ def papers(settings: Papers) -> str:
 
 
 def _carry_out(config: Config, make_step: MakeStep | None = None) -> None:
-    from experiments.training.train import train  # jax is imported only for work that needs it
+    from experiments.training import steps  # jax is imported only for work that needs it
+    from experiments.training.train import train
 
     folder = Path(config.training.out or "")
     resume = begun(folder, config)
@@ -87,7 +88,7 @@ def _carry_out(config: Config, make_step: MakeStep | None = None) -> None:
         print(f"{folder}: left for later, its teacher {Path(teacher).parent} is not finished", file=sys.stderr)
         return
     try:
-        train(replace(config, training=replace(config.training, resume=resume)), *([make_step] if make_step else []))
+        train(replace(config, training=replace(config.training, resume=resume)), make_step or steps.make_step)
     except DivergedError as e:  # a result too: it is told in the report
         (folder / "diverged.txt").write_text(f"{e}\n")
         print(f"{folder}: {e}", file=sys.stderr)

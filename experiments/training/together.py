@@ -1,8 +1,8 @@
 """Several runs at once on one accelerator: those that are the same program take each of their steps as one.
 
-A recurrent network with 16,000 parameters leaves an accelerator nearly idle: its step is a chain of small kernels, and
-ten networks in one program take about as long as one. So the runs of a table, with other seeds, starts, rates or data,
-cost what one of them costs.
+A recurrent network with 16,000 parameters leaves an accelerator nearly idle: its step is a chain of small kernels. In
+one program the runs of a table, with other seeds, starts, rates or data, share the time between them. On an H200
+fourteen of them took about seven times as long as one: `experiments/results/bench/accelerator`.
 
 Each run is a thread with the loop, folder and checkpoints that it has alone. Only the training step is replaced: it
 waits until the other runs of the same program are there as well, and one of them takes the step for all.
@@ -60,7 +60,7 @@ class _Member:
     """One run. It comes to the meeting with its first step, and leaves it at its end, or early without a step."""
 
     def __init__(self, meeting: _Meeting):
-        self._meeting, self._group, self._left = meeting, None, False
+        self._meeting, self._group = meeting, None
 
     def make_step(self, config: Config, task: Task, cell: Cell, optimizer: optax.GradientTransformation) -> TrainStep:
         stepped, varied = _with_rates(config, task, cell, optimizer)
@@ -73,9 +73,7 @@ class _Member:
         return step
 
     def leave(self) -> None:
-        if not self._left:
-            self._left = True
-            self._meeting.leave(self, self._group)
+        self._meeting.leave(self, self._group)
 
 
 def _with_rates(
@@ -110,6 +108,7 @@ class _Meeting:
         with self._all_here:
             group = self._groups.setdefault(program, _Group(stepped))
             group.members[member] = arguments
+            group.active.add(member)
             self._came()
             self._all_here.wait_for(lambda: not self._missing)
         return group
@@ -136,7 +135,7 @@ class _Group:
     def __init__(self, stepped: Callable[..., Any]):
         self.members: dict[_Member, Any] = {}
         """What each came with last. One that has left stays in the program, which need not be compiled again."""
-        self._active: set[_Member] | None = None
+        self.active: set[_Member] = set()
         self._waiting: set[_Member] = set()
         self._found: dict[_Member, Any] = {}
         self._changed = threading.Condition()
@@ -144,7 +143,6 @@ class _Group:
 
     def step(self, member: _Member, arguments: Any) -> Any:
         with self._changed:
-            self._active = set(self.members) if self._active is None else self._active
             self.members[member] = arguments
             self._waiting.add(member)
             self._take()
@@ -156,11 +154,11 @@ class _Group:
 
     def leave(self, member: _Member) -> None:
         with self._changed:
-            self._active = (set(self.members) if self._active is None else self._active) - {member}
+            self.active.remove(member)
             self._take()
 
     def _take(self) -> None:
-        if not self._waiting or self._waiting != self._active:
+        if not self._waiting or self._waiting != self.active:
             return
         try:
             results = self._step(tuple(self.members.values()))
