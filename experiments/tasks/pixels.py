@@ -30,9 +30,7 @@ def pixels_task(config: Pixels) -> Task:
     settings = {"kind": "pixels", "rows": config.rows, "permutation": permutation, "scale": 255.0}
     # Batches have their pixels in this order already, so that both orders are one program (`training.together`).
     make = features.of({"features": settings | {"permutation": None}})
-    order = np.arange(height * width)
-    if permutation is not None:
-        order = np.random.RandomState(permutation).permutation(height * width)
+    order = None if permutation is None else np.random.RandomState(permutation).permutation(height * width)
     size, total = config.training.batch, len(images.train_labels)
     if config.shift >= min(height, width):
         raise UsageError(f"--shift {config.shift}: images have {height} x {width} pixels; give less.")
@@ -57,7 +55,7 @@ def pixels_task(config: Pixels) -> Task:
         return ordered(moved(images.train_images[chosen], config.shift, seed)), images.train_labels[chosen]
 
     def ordered(images):
-        return images if permutation is None else images.reshape(len(images), -1)[:, order].reshape(images.shape)
+        return images if order is None else images.reshape(len(images), -1)[:, order].reshape(images.shape)
 
     def all_of(images, labels):
         return (((ordered(rows), some), weights) for (rows, some), weights in _in_order(images, labels))
