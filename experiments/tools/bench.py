@@ -6,6 +6,7 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from asrnn_jax.cells import CELLS
 from experiments import machine
 from experiments.choices import check_choices
 from experiments.errors import UsageError, unknown
-from experiments.folder import made, write_json
+from experiments.folder import made, read_json, write_json
 from experiments.report.drawing import pyplot, save
 from experiments.report.tables import table
 from experiments.tools.baseline_networks import Outputs
@@ -59,16 +60,17 @@ class Bench:
 
 
 def bench(config: Bench) -> str:
-    """Runs the benchmark, writes its folder and returns the tables."""
+    """Runs the benchmark, writes its folder and returns the tables. One that was interrupted goes on."""
     jax.config.update("jax_enable_compilation_cache", False)  # compiling is timed
     out = made(config.out)
-    rows = []
-    for text in tqdm(config.shapes, "bench", unit="shape"):
-        for name in config.cells:
-            for outputs in config.outputs:
-                rows += _compare(name, text, outputs, config)
+    results = _begun(config, out)
+    rows = results["rows"]
+    done = {(row["shape"], row["cell"], row["outputs"]) for row in rows}
+    for text, name, outputs in tqdm(list(product(config.shapes, config.cells, config.outputs)), "bench"):
+        if (text, name, outputs) not in done:
+            rows += _compare(name, text, outputs, config)
+            write_json(out / "bench.json", results)
     parts = [describe(config), comparison(rows), NOTES]
-    results: dict[str, Any] = {"machine": machine_facts(), "repeats": config.repeats, "rows": rows}
     if config.studies:
         from experiments.tools.studies import studies
 
@@ -79,6 +81,18 @@ def bench(config: Bench) -> str:
     (out / "bench.md").write_text(text + "\n")
     draw(rows, out / "bench.png")
     return f"{text}\n\nfigure: {out / 'bench.png'}"
+
+
+def _begun(config: Bench, out: Path) -> dict[str, Any]:
+    """What an interrupted benchmark with these settings on this machine has measured (it has no bench.md yet)."""
+    results = {"machine": machine_facts(), "repeats": config.repeats, "against": list(config.against), "rows": []}
+    file = out / "bench.json"
+    if file.exists() and not (out / "bench.md").exists():
+        found = read_json(file)
+        if {**found, "rows": []} == results:
+            return found
+    (out / "bench.md").unlink(missing_ok=True)
+    return results
 
 
 def comparison(rows: list[dict[str, Any]]) -> str:

@@ -57,6 +57,11 @@ def test_bench_prints_writes_and_draws(cli, tmp_path):
         assert text in done.stdout
         assert text in (tmp_path / "b" / "bench.md").read_text()
     assert ("not installed" in done.stdout) != baselines.installed("torch")
+    (tmp_path / "b" / "bench.md").unlink()  # as after an interruption: what was measured is kept
+    cli("bench", "--cells", "lru", "indrnn", "--shapes", "8x16x4x2", "--repeats", "1", "--out", "b")
+    again = json.loads((tmp_path / "b" / "bench.json").read_text())["rows"]
+    assert again[: len(rows)] == rows
+    assert {row["cell"] for row in again[len(rows) :]} == {"indrnn"}
 
 
 @pytest.mark.parametrize(
