@@ -14,8 +14,12 @@ From here on without this library, on CPU, GPU or TPU:
     (2, 5)
 
 `onnx` makes the same for onnxruntime (``pip install '.[onnx]'``). Every cell can go both ways: one step at a time, or
-a fixed number of steps (``steps=``; for StableHLO also any number), for any batch, with matrices in float32, bfloat16
-or int8. Making a file needs none of the devices it is to run on. Exported files were run on CPUs only.
+a fixed number of steps (``steps=``; for StableHLO also any number), for any batch, with matrices in float32, bfloat16,
+int16 or int8. Making a file needs none of the devices it is to run on. Exported files were run on CPUs only.
+
+**Which type.** int8 is enough for gated cells, and for asRNN over tens of steps. A network whose memory must not fade
+over hundreds of steps, like the ones of pixels, keeps its accuracy in int16, and loses some in bfloat16 (8 bits of
+precision) and all of it in int8; see `asrnn_jax.narrowed` for what its params bear.
 
 ``python -m experiments export NETWORK --formats stablehlo onnx`` writes the files of a trained network and compares
 them with it. Programs of a dozen lines that run such a file: ``experiments/examples/stream_stablehlo.py`` with JAX,

@@ -119,12 +119,12 @@ def test_narrow_weights_make_a_smaller_file_with_the_same_numbers(kind):
     close(exported.call(states(exported, 2), XS[:, 0], np.ones(2, bool))[1], expected)
 
 
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bits", [12, 8, 4])
 def test_whole_numbers_of_so_many_bits(bits):
     leaf = jax.random.normal(jax.random.key(0), (50, 3)) * jnp.array([[1.0, 10.0, 0.1]])
     tree = {"a": leaf, "zero": jnp.zeros((4, 4)), "vector": leaf[:, 0], "complex": leaf * 1j}
     narrow = export.narrow(tree, bits)
-    assert narrow["a"].values.dtype == jnp.int8
+    assert narrow["a"].values.dtype == (jnp.int8 if bits <= 8 else jnp.int16)
     assert np.abs(narrow["a"].values).max() == 2 ** (bits - 1) - 1
     wide = export.widen(narrow)
     for column, found in zip(leaf.T, wide["a"].T):
@@ -134,8 +134,26 @@ def test_whole_numbers_of_so_many_bits(bits):
     assert (wide["zero"] == 0).all()
     for name in ("vector", "complex"):
         np.testing.assert_allclose(wide[name], tree[name], rtol=1e-6)
-    with pytest.raises(ValueError, match="to=9"):
-        export.narrow(tree, 9)
+    with pytest.raises(ValueError, match="to=17"):
+        export.narrow(tree, 17)
+
+
+def test_narrow_params_of_a_rotation_are_whole_numbers_times_a_scale_a_diagonal():
+    A = np.triu(np.random.default_rng(0).normal(size=(7, 7)), 1)
+    A[range(6), range(1, 7)] *= 100  # as at the start: the angles, beside what was learned
+    params = {"W_hh": {"skew": jnp.asarray(A[np.triu_indices(7, 1)], jnp.float32)}, "b": jnp.ones(7)}
+    narrow = export.narrow(params, 8)
+    wide = export.widen(narrow)
+    assert narrow["W_hh"]["skew"].values.dtype == jnp.int8
+    found = np.zeros((7, 7))
+    found[np.triu_indices(7, 1)] = wide["W_hh"]["skew"]
+    for k in range(1, 7):
+        scale = np.abs(np.diagonal(A, k)).max() / 127
+        np.testing.assert_allclose(np.diagonal(found, k), scale * np.rint(np.diagonal(A, k) / scale), rtol=1e-5)
+    assert (wide["b"] == 1).all()
+    assert export.widen(export.narrow(params, "int16"))["W_hh"]["skew"] == pytest.approx(
+        np.asarray(params["W_hh"]["skew"]), abs=3e-3
+    )
 
 
 @quickly("name", ["urnn"], ("lru", "s5", "urnn"))

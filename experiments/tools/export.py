@@ -16,6 +16,7 @@ import tyro
 import asrnn_jax
 from asrnn_jax import export as exporting
 from asrnn_jax.cell import Cell, as_weights
+from asrnn_jax.narrowed import Narrow
 from experiments.choices import check_choices
 from experiments.errors import UsageError
 from experiments.report.tables import table, typed
@@ -32,7 +33,7 @@ class Export:
     """Folder of the files and of the table, export.md."""
     formats: tuple[Literal["stablehlo", "onnx"], ...] = ("stablehlo",)
     """stablehlo: for JAX on CPU, GPU and TPU; onnx: for onnxruntime, needs the extra onnx."""
-    weights: tuple[Literal["float32", "bfloat16", "int8"], ...] = ("float32",)
+    weights: tuple[Narrow, ...] = ("float32",)
     """Types in which the matrices are stored; everything is computed in float32."""
     steps: int | None = None
     """Steps that one call computes. None: one step, for streams."""

@@ -87,7 +87,12 @@ DISTURBANCES: dict[str, tuple[Disturbance, tuple[float, ...]]] = {
 }
 
 
-WEIGHTS: dict[str, Any] = {"bfloat16": "bfloat16", "int8": 8, "int6": 6, "int4": 4}
+WEIGHTS: dict[str, Any] = {"bfloat16": "bfloat16", "int16": 16, "int8": 8, "int6": 6, "int4": 4}
+PARAMS: dict[str, Any] = {
+    "int8": 8,
+    "int6": 6,
+    "int4": 4,
+}  # rounded before the map, so that orthogonal stays orthogonal
 
 
 def robustness(settings: Robustness) -> str:
@@ -113,6 +118,8 @@ def robustness(settings: Robustness) -> str:
         for about, to in WEIGHTS.items():
             narrowed = widen(narrow(as_weights(cell, params), to))
             found.setdefault("weights", {}).setdefault(about, []).append(accuracy(narrowed))
+        for about, to in PARAMS.items():
+            found.setdefault("params", {}).setdefault(about, []).append(accuracy(widen(narrow(params, to))))
         halves = accuracy(params, dtype=jnp.bfloat16)
         found.setdefault("computed in", {}).setdefault("bfloat16", []).append(halves)
     measured = {"networks": names, "samples": len(samples.labels), "accuracy": found}
@@ -195,7 +202,7 @@ def draw(names: Sequence[str], found: dict[str, dict[str, list[float]]], out: Pa
     )
     for ax, about in zip(axes.flat, panels):
         levels = found[about]
-        ticks = ["float32" if about == "weights" else "0", *levels]
+        ticks = ["float32" if about in ("weights", "params") else "0", *levels]
         for i, name in enumerate(names):
             values = [clean[i], *(level[i] for level in levels.values())]
             style = {"color": COLOURS[i % len(COLOURS)], "marker": "os^Dvx"[i % 6], "markersize": 4}

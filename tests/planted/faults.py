@@ -508,8 +508,8 @@ FAULTS = [
     ),
     Fault(
         "narrowed.py",
-        '"int8" else to) - 1) - 1',
-        '"int8" else to) - 1)',
+        "2 ** (bits - 1) - 1)",
+        "2 ** (bits - 1))",
         "tests/test_export.py::test_whole_numbers_of_so_many_bits",
     ),
     Fault(
