@@ -33,8 +33,9 @@ def runs() -> dict[str, Config]:
         found[f"{task}-asrnn-expm"] = replace(by_cayley, preset=None, epochs=EPOCHS, model=by_expm)
         found[f"{task}-lstm"] = _pixels(f"paper-{task}-lstm-69k", EPOCHS)
         found[f"{task}-lstm-16k"] = replace(found[f"{task}-lstm"], preset=None, model=LSTM_16K, optim=ADAM)
-    asrnn = found["smnist-asrnn"]  # which diverges: another seed, and what keeps it from that
-    found["smnist-asrnn-1"] = replace(asrnn, training=Training(batch=128, log_every=50, seed=1))
+    asrnn = found["smnist-asrnn"]  # which diverges: other seeds, by either map, and what keeps it from that
+    for name in ("smnist-asrnn", "smnist-asrnn-expm"):
+        found[f"{name}-1"] = replace(found[name], training=replace(asrnn.training, seed=1))
     bounded = replace(asrnn.model, options={"map": "cayley", "init": "cayley", **BOUNDED})
     found["smnist-asrnn-bounded"] = replace(asrnn, preset=None, model=bounded)
     cosine = replace(asrnn.optim, schedule="cosine")
