@@ -51,8 +51,8 @@ def _even(steps: int, wanted: int) -> int:
     return min(divisors, key=lambda b: abs(b - wanted), default=wanted)
 
 
-def scan_blocks(f, init, xs, size: Any, reverse: bool):
-    """`lax.scan` with f taking a block of up to `size` steps at once."""
+def scan_blocks(f, init, xs, size: Any, reverse: bool, few: int = 1):
+    """`lax.scan` with f taking a block of up to `size` steps at once. Up to `few` blocks are written out."""
     steps = jax.tree.leaves(xs)[0].shape[0]
     if not isinstance(steps, int) or steps <= size:  # a number of steps that is not known is taken as one block
         return f(init, xs)
@@ -60,7 +60,7 @@ def scan_blocks(f, init, xs, size: Any, reverse: bool):
 
     def main(carry):
         split = jax.tree.map(lambda x: x[: whole * size].reshape(whole, size, *x.shape[1:]), xs)
-        carry, ys = lax.scan(f, carry, split, reverse=reverse)
+        carry, ys = lax.scan(f, carry, split, reverse=reverse, unroll=whole if whole <= few else 1)
         return carry, jax.tree.map(lambda y: y.reshape(whole * size, *y.shape[2:]), ys)
 
     def rest(carry):

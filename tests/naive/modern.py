@@ -1,5 +1,6 @@
 """Selective and oscillating state spaces, matrix states, attention, and LEM, as their papers write them."""
 
+import jax
 import jax.numpy as jnp
 
 from tests.naive.linear import feedthrough
@@ -145,7 +146,7 @@ def attention_step(m, state, x):
         turned = jnp.exp(-1j * speeds[None] * jnp.arange(window - 1, -1, -1)[:, None])
         pairs = (keys[:, j, : d // 2] + 1j * keys[:, j, d // 2 :]) * turned
         scores = (pairs * (q[j, : d // 2] - 1j * q[j, d // 2 :])[None]).real.sum(1) / jnp.sqrt(d)
-        e = jnp.exp(scores) * seen
+        e = jnp.exp(scores) * jax.lax.stop_gradient(seen)  # which steps there were is no number to learn
         ys.append(e @ values[:, j] / e.sum())
     return (keys, values, seen), p["W_o"].T @ jnp.concatenate(ys)
 
