@@ -112,42 +112,17 @@ __all__ = [
 
 _residual = residual  # `network` has an argument of this name
 
-CELLS: dict[str, Callable[..., Cell]] = {
-    "tanh_rnn": tanh_rnn,
-    "irnn": irnn,
-    "indrnn": indrnn,
-    "asrnn": asrnn,
-    "orthogonal": orthogonal,
-    "scornn": scornn,
-    "exprnn": exprnn,
-    "dtriv": dtriv,
-    "urnn": urnn,
-    "nnrnn": nnrnn,
-    "antisymmetric": antisymmetric,
-    "lipschitz": lipschitz,
-    "cornn": cornn,
-    "lem": lem,
-    "lstm": lstm,
-    "gru": gru,
-    "mgu": mgu,
-    "min_gru": min_gru,
-    "min_lstm": min_lstm,
-    "surprisal": surprisal,
-    "input_gated": input_gated,
-    "slstm": slstm,
-    "lru": lru,
-    "s5": s5,
-    "s4d": s4d,
-    "s6": s6,
-    "linoss": linoss,
-    "rg_lru": rg_lru,
-    "mlstm": mlstm,
-    "gated_delta": gated_delta,
-    "attention": attention,
-    "short_conv": short_conv,
-    "lif": lif,
-    "alif": alif,
-}
+_FAMILIES: tuple[tuple[Callable[..., Cell], ...], ...] = (
+    (tanh_rnn, irnn, indrnn),
+    (asrnn, orthogonal, scornn, exprnn, dtriv, urnn, nnrnn),
+    (antisymmetric, lipschitz, cornn, lem),
+    (lstm, gru, mgu, min_gru, min_lstm, surprisal, input_gated, slstm),
+    (lru, s5, s4d, s6, linoss, rg_lru),
+    (mlstm, gated_delta),
+    (attention, short_conv),
+    (lif, alif),
+)
+CELLS: dict[str, Callable[..., Cell]] = {factory.__name__: factory for family in _FAMILIES for factory in family}
 """Every cell by its name: what tests, adapters and experiments go by."""
 
 

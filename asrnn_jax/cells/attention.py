@@ -12,6 +12,7 @@ import numpy as np
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
+from asrnn_jax.cells.dense import zeros_each
 from asrnn_jax.dtypes import at_least_float32
 
 
@@ -116,7 +117,9 @@ def attention(
 
     def chunk(weights, carry, xs, steps):
         """Queries of a chunk against the window before it and the chunk itself, positions counted from its start."""
-        q, k, v = (_batch_first(split(xs @ W)) for W in (weights.W_q, weights.W_k, weights.W_v))  # (*B, T, heads, d)
+        q, k, v = (
+            jnp.moveaxis(split(xs @ W), 0, -3) for W in (weights.W_q, weights.W_k, weights.W_v)
+        )  # (*B, T, heads, d)
         valid, sequence = (jnp.moveaxis(a, 0, -1) for a in steps[:2])  # (*B, T)
         keys, values = (jnp.concatenate(pair, axis=-3) for pair in ((carry.keys, k), (carry.values, v)))
         seen = jnp.concatenate([carry.seen, valid.astype(carry.seen.dtype)], axis=-1)  # (*B, W + T)
@@ -153,10 +156,6 @@ def attention(
         keys, values = (exactly("...wk,...khd->...whd", slots, a) for a in (keys, values))
         return Window(keys, values, exactly("...wk,...k->...w", slots, seen)), ys
 
-    def initial_carry(batch_shape=(), dtype=jnp.float32):
-        keys, values = (jnp.zeros((*batch_shape, window, heads, d), dtype) for _ in range(2))
-        return Window(keys, values, jnp.zeros((*batch_shape, window), dtype))
-
     return Cell(
         name="attention",
         inputs=inputs,
@@ -164,7 +163,7 @@ def attention(
         outputs=hidden,
         init=init,
         prepare=lambda params: Weights(*(params[name] for name in Weights._fields)),
-        initial_carry=initial_carry,
+        initial_carry=zeros_each(Window, *[(window, heads, d)] * 2, (window,)),
         project=lambda weights, xs: (split(xs @ weights.W_k), split(xs @ weights.W_v)),
         mix=lambda weights, carry: (),
         update=update,
@@ -172,8 +171,3 @@ def attention(
         chunk=chunk,
         chunk_size=window,
     )
-
-
-def _batch_first(a: jax.Array) -> jax.Array:
-    """``(T, *B, heads, d)`` as ``(*B, T, heads, d)``."""
-    return jnp.moveaxis(a, 0, -3)
