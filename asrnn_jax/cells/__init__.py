@@ -64,51 +64,15 @@ from asrnn_jax.cells.vanilla import indrnn, irnn, tanh_rnn
 from asrnn_jax.cells.wrappers import with_input, with_output, with_trained_start
 from asrnn_jax.cells.xlstm import mlstm, slstm
 
-__all__ = [
-    "CELLS",
-    "alif",
-    "antisymmetric",
-    "asrnn",
-    "attention",
-    "bidirectional",
-    "cornn",
-    "dtriv",
-    "exprnn",
-    "gated_delta",
-    "gru",
-    "indrnn",
-    "input_gated",
-    "irnn",
-    "lem",
-    "lif",
-    "linoss",
-    "lipschitz",
-    "lru",
-    "lstm",
-    "make",
-    "mgu",
-    "min_gru",
-    "min_lstm",
-    "mlstm",
-    "network",
-    "nnrnn",
-    "orthogonal",
-    "residual",
-    "rg_lru",
-    "s4d",
-    "s5",
-    "s6",
-    "scornn",
-    "short_conv",
-    "slstm",
-    "stack",
-    "surprisal",
-    "tanh_rnn",
-    "urnn",
-    "with_input",
-    "with_output",
-    "with_trained_start",
-]
+__all__ = ["CELLS", "make", "network"]
+__all__ += ["bidirectional", "residual", "stack", "with_input", "with_output", "with_trained_start"]
+__all__ += ["indrnn", "irnn", "tanh_rnn"]
+__all__ += ["asrnn", "dtriv", "exprnn", "nnrnn", "orthogonal", "scornn", "urnn"]
+__all__ += ["antisymmetric", "cornn", "lem", "lipschitz"]
+__all__ += ["gru", "input_gated", "lstm", "mgu", "min_gru", "min_lstm", "slstm", "surprisal"]
+__all__ += ["linoss", "lru", "rg_lru", "s4d", "s5", "s6"]
+__all__ += ["attention", "gated_delta", "mlstm", "short_conv"]
+__all__ += ["alif", "lif"]
 
 _residual = residual  # `network` has an argument of this name
 
