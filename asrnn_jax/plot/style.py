@@ -33,6 +33,12 @@ def tidy(ax: Axes, x_label: str, y_label: str, legend: bool = True) -> Axes:
     return ax
 
 
+def heat_map(ax: Axes, x, y, values, label: str, *, pad: float | None = None, **style) -> None:
+    """Values ``(len(y), len(x))`` as colours, with a bar that says what they are."""
+    mesh = ax.pcolormesh(x, y, values, shading="nearest", rasterized=True, **style)
+    ax.figure.colorbar(mesh, ax=ax, label=label, **({} if pad is None else {"pad": pad}))
+
+
 def array(name: str, values, ranks: tuple[int, ...], shape: str) -> np.ndarray:
     """Values as a NumPy array.
 
