@@ -156,6 +156,3 @@ def write(found: Found, folder: Path, options: dict[str, Any]) -> None:
     figure = plot.audit(found)[0, 0].figure
     figure.savefig(folder / "audit.png", dpi=110)
     plt.close(figure)
-
-
-__all__ = ["audited", "main", "parser", "write"]

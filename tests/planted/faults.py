@@ -83,8 +83,8 @@ FAULTS = [
     ),
     Fault(
         "audit/audited.py",
-        "gain = interval(signed(own), signed(base[name]), seed=seed)",
-        "gain = interval(signed(own), seed=seed)",
+        "pair = own.signed(better), base[name].signed(better)",
+        "pair = (own.signed(better),)",
         "tests/audit/test_numbers.py::test_scores_by_place_and_time_are_those_by_hand",
     ),
     Fault(
@@ -552,7 +552,9 @@ FAULTS = [
     Fault("pilot/__init__.py", "verbose=verbose)", "verbose=verbose) and {}", "tests/pilot asrnn_jax/pilot"),
     Fault("pilot/baselines.py", "np.where(answers == classes, -1, answers)", "answers", "tests/pilot asrnn_jax/pilot"),
     Fault("pilot/checklist.py", "share >= target - NEAR", "share >= target + NEAR", "tests/pilot asrnn_jax/pilot"),
-    Fault("pilot/classification.py", "return found & ~inside", "return found", "tests/pilot asrnn_jax/pilot"),
+    Fault(
+        "pilot/classification.py", "np.where(inside, -1, 0)", "np.where(inside, 0, -1)", "tests/pilot asrnn_jax/pilot"
+    ),
     Fault("pilot/classified.py", "named) == found.label", "named) != found.label", "tests/pilot asrnn_jax/pilot"),
     Fault(
         "pilot/command.py",
