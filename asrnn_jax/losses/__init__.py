@@ -57,15 +57,7 @@ largest below a bound. A few sequences are enough, and every tenth step or so:
 
 from asrnn_jax.losses.distributions import Gaussian, StudentT, gaussian, marginal, predict, student_t
 from asrnn_jax.losses.dual import DualState, DualWeight, entropy_target, gap_entropy
-from asrnn_jax.losses.informative import (
-    change,
-    detector,
-    energy,
-    exceeds,
-    has_label,
-    quantile_threshold,
-    surprisal,
-)
+from asrnn_jax.losses.informative import change, detector, energy, exceeds, has_label, quantile_threshold, surprisal
 from asrnn_jax.losses.objective import KL, balanced_weights, entropy_share, kl_to_uniform, reset_free
 from asrnn_jax.losses.predicted import gap_width, interval, quantile, surprise, width_share
 from asrnn_jax.losses.regression import RegressionKL, reset_free_regression
