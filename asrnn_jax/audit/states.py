@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
 from asrnn_jax.audit.models import Model
 from asrnn_jax.audit.sources import Source
@@ -161,5 +162,4 @@ def probabilities(ys: np.ndarray) -> np.ndarray:
     """Outputs ``(..., O)`` as probabilities: as they are if they are some, else their softmax."""
     if ys.min() >= 0 and np.allclose(ys.sum(-1), 1, atol=1e-3):
         return ys
-    raised = np.exp(ys - ys.max(-1, keepdims=True))
-    return raised / raised.sum(-1, keepdims=True)
+    return softmax(ys, axis=-1)

@@ -37,9 +37,10 @@ def orthogonal_kernel(key: jax.Array, shape: tuple[int, int], dtype) -> jax.Arra
     return jax.nn.initializers.orthogonal()(key, shape, at_least_float32(dtype)).astype(dtype)
 
 
-def gated_params(k_x, k_h, inputs: int, hidden: int, number: int, dtype, forget_bias: float = 0.0) -> dict[str, Any]:
-    """Params of so many gates side by side: ``W_xh`` LeCun normal, ``W_hh`` of each gate orthogonal, ``b`` 0, of the
-    second gate `forget_bias`."""
+def gated_params(keys, inputs: int, hidden: int, number: int, dtype, forget_bias: float = 0.0) -> dict[str, Any]:
+    """Params of so many gates side by side, from two keys: ``W_xh`` LeCun normal, ``W_hh`` of each gate orthogonal,
+    ``b`` 0, of the second gate `forget_bias`."""
+    k_x, k_h = keys
     W_hh = [orthogonal_kernel(k, (hidden, hidden), dtype) for k in jax.random.split(k_h, number)]
     return {
         "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, number * hidden), dtype),

@@ -59,7 +59,7 @@ def surprisal(
     def init(key):
         k_x, k_h, k_p = jax.random.split(key, 3)
         return {
-            **dense.gated_params(k_x, k_h, inputs, hidden, 4, dtype, forget_bias),
+            **dense.gated_params((k_x, k_h), inputs, hidden, 4, dtype, forget_bias),
             "V": jnp.zeros(4 * hidden, dtype),
             "W_hp": jax.nn.initializers.lecun_normal()(k_p, (hidden, inputs), dtype),
             "b_p": jnp.zeros(inputs, dtype),

@@ -101,7 +101,7 @@ def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback
     checks.sizes(inputs=inputs, hidden=hidden)
 
     def init(key):
-        params = gated_params(*jax.random.split(key), inputs, hidden, number, dtype)
+        params = gated_params(jax.random.split(key), inputs, hidden, number, dtype)
         return {**params, "b_hn": jnp.zeros(hidden, dtype)}
 
     def prepare(params):

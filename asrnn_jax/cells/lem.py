@@ -78,7 +78,7 @@ def lem(inputs: int, hidden: int, *, dt: float = 1.0, dtype=jnp.float32) -> Cell
         "lem",
         inputs,
         hidden,
-        init=lambda key: gated_params(*jax.random.split(key), inputs, hidden, 4, dtype),
+        init=lambda key: gated_params(jax.random.split(key), inputs, hidden, 4, dtype),
         prepare=lambda params: by_gate(params, 4),
         initial_carry=zeros_each(Carry, (hidden,)),
         mix=mix,

@@ -46,7 +46,7 @@ def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float3
         "lstm",
         inputs,
         hidden,
-        init=lambda key: gated_params(*jax.random.split(key), inputs, hidden, 4, dtype, forget_bias),
+        init=lambda key: gated_params(jax.random.split(key), inputs, hidden, 4, dtype, forget_bias),
         prepare=lambda params: by_gate(params, 4),
         initial_carry=zeros_each(Carry, (hidden,)),
         mix=lambda weights, carry: jax.tree.map(partial(jnp.matmul, carry.h), weights.W_hh),

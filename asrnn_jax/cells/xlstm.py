@@ -74,7 +74,7 @@ def slstm(inputs: int, hidden: int, *, forget_bias: float = 3.0, dtype=jnp.float
         "slstm",
         inputs,
         hidden,
-        init=lambda key: gated_params(*jax.random.split(key), inputs, hidden, 4, dtype, forget_bias),
+        init=lambda key: gated_params(jax.random.split(key), inputs, hidden, 4, dtype, forget_bias),
         prepare=lambda params: by_gate(params, 4),
         initial_carry=initial_carry,
         mix=lambda weights, carry: jax.tree.map(partial(jnp.matmul, carry.h), weights.W_hh),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asrnn_jax.estimators import Series
+from asrnn_jax.estimators.number_answers import ahead
 from asrnn_jax.pilot.rolling import features
 
 LOOKED_AT = 20_000
@@ -26,18 +27,6 @@ class Forecast(NamedTuple):
     """(T, K)"""
     low: np.ndarray
     high: np.ndarray
-
-
-def ahead(targets: np.ndarray, horizon: int) -> np.ndarray:
-    """What the targets ``(T, K)`` of one stream are so many steps later, NaN where it has ended.
-
-    Example:
-      >>> ahead(np.array([[1.0], [2.0], [3.0]]), 2).ravel().tolist()
-      [3.0, nan, nan]
-    """
-    found = np.full_like(targets, np.nan)
-    found[: max(len(targets) - horizon, 0)] = targets[horizon:]
-    return found
 
 
 def held(targets: np.ndarray) -> np.ndarray:
