@@ -30,7 +30,12 @@ class Forecast(NamedTuple):
 
 
 def held(targets: np.ndarray) -> np.ndarray:
-    """Targets of one stream with the last known value where one is missing; 0, the median, before there was any."""
+    """Targets of one stream with the last known value where one is missing; 0, the median, before there was any.
+
+    Example:
+      >>> held(np.array([[np.nan], [2.0], [np.nan]])).ravel().tolist()
+      [0.0, 2.0, 2.0]
+    """
     found = np.empty_like(targets)
     for k, column in enumerate(targets.T):
         known = np.where(np.isfinite(column), np.arange(len(column)), -1)
