@@ -88,17 +88,11 @@ def source(streams: Any, labels: Any = None, *, starts: Any = None, steps: int |
     """
     if isinstance(streams, Sequence) and len(streams) and all(isinstance(each, Stream) for each in streams):
         return _of_streams(list(streams), labels, steps)
-    several = isinstance(streams, list | tuple)
-    whole: Any = np.zeros((0, 0, 0)) if several else np.asarray(streams)
-    given = (
-        [np.asarray(each) for each in streams]
-        if several
-        else [whole]
-        if whole.ndim == 2
-        else list(whole)
-        if whole.ndim == 3
-        else []
-    )
+    if isinstance(streams, list | tuple):
+        given = [np.asarray(each) for each in streams]
+    else:
+        whole: Any = np.asarray(streams)
+        given = [whole] if whole.ndim == 2 else list(whole) if whole.ndim == 3 else []
     if not given or any(each.ndim != 2 or not len(each) for each in given):
         raise ValueError(f"streams: give (B, T, I), (T, I), a list of (T, I), or of Streams; not {_said(streams)}.")
     if labels is None:
