@@ -131,7 +131,7 @@ class Live:
 
     def _raw(self, rows: Any, times: Any) -> tuple[np.ndarray, np.ndarray | None]:
         names = self._roles["channels"]
-        if not _has_no_names(rows):
+        if _has_names(rows):
             rows, times = self._of_table(rows, times)
         raw = np.asarray(rows, np.float64)
         if raw.shape == (len(names),) and not self.batch:
@@ -173,7 +173,7 @@ class Live:
         return rows
 
 
-def _has_no_names(rows: Any) -> bool:
+def _has_names(rows: Any) -> bool:
     if isinstance(rows, Sequence) and not isinstance(rows, str):
-        return not rows or not isinstance(rows[0], Mapping)
-    return is_array(rows)
+        return bool(rows) and isinstance(rows[0], Mapping)
+    return not is_array(rows)
