@@ -71,11 +71,8 @@ def surprisal(
 
     def mix(weights, carry):
         heard = tuple(carry.h @ W for W in weights.W_hh)
-        return (
-            heard,
-            dense.affine(carry.h, weights.W_hp, weights.b_p),
-            tuple(dense.per_unit(V, carry.h) for V in weights.V),
-        )
+        p = dense.affine(carry.h, weights.W_hp, weights.b_p)
+        return heard, p, tuple(dense.per_unit(V, carry.h) for V in weights.V)
 
     def sums(z, a):
         (z_gates, x), (heard, p, V) = z, a
