@@ -80,8 +80,8 @@ def featured(files: Sequence[Path], card: dict[str, Any]) -> Samples:
     hop = float(card["features"]["hop"])
     steps = [max(1, -(-len(sound) // round(hop * rate))) for sound in sounds]
     longest = max(map(len, sounds))
-    padded = [np.pad(sound, (0, longest - len(sound))) for sound in sounds]  # one length: one program to compile
-    made = [np.asarray(make(sound, rate))[:number] for sound, number in zip(padded, steps)]
+    alike = [np.pad(sound, (0, longest - len(sound))) for sound in sounds]  # one length: one program to compile
+    made = [np.asarray(make(sound, rate))[:number] for sound, number in zip(alike, steps)]
     lengths = np.array([len(each) for each in made])
     return Samples(padded(made, 0.0), np.array(labels, np.int32), lengths, rate, hop)
 
