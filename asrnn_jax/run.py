@@ -162,10 +162,9 @@ def _check_options(outputs: str, gradient: str, method: str, block: int | None, 
             f"method={method!r}: choose 'auto', 'sequential', 'associative_scan' (linear cells) or 'chunked' (such as "
             "attention)."
         )
-    if block is not None and (not isinstance(block, int) or block < 1):
-        raise ValueError(f"block={block}: give a positive number of steps, or None to have it chosen.")
-    if unroll is not None and (not isinstance(unroll, int) or unroll < 1):
-        raise ValueError(f"unroll={unroll}: give a positive number of steps, or None to have it chosen.")
+    for name, value in (("block", block), ("unroll", unroll)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name}={value}: give a positive number of steps, or None to have it chosen.")
 
 
 def step(

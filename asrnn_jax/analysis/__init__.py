@@ -55,30 +55,9 @@ from asrnn_jax.analysis.matrices import non_normality, numerical_range, orthogon
 from asrnn_jax.analysis.saturation import Drift, Saturation, Settling, norm_drift, saturated_share, saturation, settling
 from asrnn_jax.analysis.temporal import TopSingularValues, temporal_jacobian, temporal_spectrum, top_singular_values
 
-__all__ = [
-    "AsrnnSaturation",
-    "Bounds",
-    "Drift",
-    "Lyapunov",
-    "Saturation",
-    "Settling",
-    "TopSingularValues",
-    "asrnn_bounds",
-    "asrnn_saturation",
-    "coordinate_names",
-    "gradient_norms",
-    "jacobian_spectrum",
-    "lyapunov_spectrum",
-    "non_normality",
-    "norm_drift",
-    "numerical_range",
-    "orthogonality_error",
-    "saturated_share",
-    "saturation",
-    "settling",
-    "spectral_radius",
-    "step_jacobian",
-    "temporal_jacobian",
-    "temporal_spectrum",
-    "top_singular_values",
-]
+__all__ = ["jacobian_spectrum", "step_jacobian"]
+__all__ += ["TopSingularValues", "temporal_jacobian", "temporal_spectrum", "top_singular_values"]
+__all__ += ["Lyapunov", "gradient_norms", "lyapunov_spectrum"]
+__all__ += ["Drift", "Saturation", "Settling", "norm_drift", "saturated_share", "saturation", "settling"]
+__all__ += ["AsrnnSaturation", "Bounds", "asrnn_bounds", "asrnn_saturation"]
+__all__ += ["coordinate_names", "non_normality", "numerical_range", "orthogonality_error", "spectral_radius"]

@@ -50,9 +50,7 @@ def asrnn_bounds(
     Raises:
       ValueError, TypeError: as `asrnn_jax.run`; a cell that is no asRNN.
     """
-    weights = _weights(cell, params)
-    D = diagonal(weights)
-    gs = _gs(cell, weights, xs, carry)
+    weights, D, gs = _states(cell, params, xs, carry)
     slopes = 1 - gs**2
     kappa = D.max() / D.min()
     lower, upper = slopes.min(axis=-1) / kappa, kappa * slopes.max(axis=-1)
@@ -87,10 +85,8 @@ def asrnn_saturation(
     Raises:
       ValueError, TypeError: as `asrnn_bounds`.
     """
-    weights = _weights(cell, params)
-    D = diagonal(weights)
+    weights, D, gs = _states(cell, params, xs, carry)
     U = weights.W_f / D[None, :]
-    gs = _gs(cell, weights, xs, carry)
     return AsrnnSaturation(D, (1 - gs**2) @ (U**2))
 
 
@@ -99,15 +95,12 @@ def diagonal(weights: AsrnnWeights) -> Float[Array, " H"]:
     return jnp.linalg.norm(weights.W_f, axis=0)
 
 
-def _weights(cell: Cell, params: Params | Weights) -> AsrnnWeights:
+def _states(
+    cell: Cell, params: Params | Weights, xs: Given[ArrayLike, "*B T I"], carry: Carry | None
+) -> tuple[AsrnnWeights, Float[Array, " H"], Float[Array, "*B T H"]]:
+    """The weights of an asRNN, D_f, and g after each step."""
     weights = as_weights(cell, params)
     if not isinstance(weights, AsrnnWeights):
         raise ValueError(f"cell {cell.name!r} is no asRNN: only its equation has W_f; pass cells.asrnn(...).")
-    return weights
-
-
-def _gs(
-    cell: Cell, weights: AsrnnWeights, xs: Given[ArrayLike, "*B T I"], carry: Carry | None
-) -> Float[Array, "*B T H"]:
     d = driven(cell, weights, xs, carry, "carry")
-    return d.unbatched(d.states()[:, 1:])
+    return weights, diagonal(weights), d.unbatched(d.states()[:, 1:])

@@ -180,11 +180,15 @@ def coordinate_names(cell: Cell, coordinates: Coordinates = "state") -> tuple[st
     return tuple(names)
 
 
-def check_memory(what: str, numbers: int, dtype: Any, remedy: str) -> None:
-    """Raises: MemoryError when an array of so many numbers cannot fit on this machine or device."""
-    needed, there = numbers * jnp.dtype(dtype).itemsize, _memory()
+def check_memory(name: str, d: Driven, other: str, each: int = 1) -> None:
+    """Raises: MemoryError when `each` matrices ``(D, D)`` an element do not fit on this machine or device."""
+    shape = (len(d.xs), *((each,) if each > 1 else ()), d.dynamics.size, d.dynamics.size)
+    needed, there = math.prod(shape) * d.xs.dtype.itemsize, _memory()
     if there is not None and needed > there:
-        raise MemoryError(f"{what} needs {needed / 2**30:,.1f} GiB, of {there / 2**30:,.1f} GiB there are: {remedy}.")
+        raise MemoryError(
+            f"{name} of {' x '.join(map(str, shape))} needs {needed / 2**30:,.1f} GiB, of {there / 2**30:,.1f} GiB "
+            f"there are: pass fewer batch elements at a time, or take {other}."
+        )
 
 
 def _memory() -> int | None:

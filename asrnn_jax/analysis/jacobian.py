@@ -54,9 +54,7 @@ def step_jacobian(
     """
     x = as_inputs(cell, x, 1, "pass one input (*B, I)")
     d = driven(cell, params, x[..., None, :], carry, coordinates, surrogate)
-    D = d.dynamics.size
-    remedy = "pass fewer batch elements at a time, or take top_singular_values, which needs no matrix"
-    check_memory(f"step_jacobian of {len(d.xs)} x {D} x {D}", len(d.xs) * D * D, d.xs.dtype, remedy)
+    check_memory("step_jacobian", d, "top_singular_values, which needs no matrix")
     before = jax.vmap(lambda c: d.dynamics.trajectory(c, jnp.zeros((0, cell.inputs), d.xs.dtype))[0])(d.start)
     return d.unbatched(jax.vmap(jax.jacfwd(d.dynamics.advance))(before, d.xs[:, 0]))
 

@@ -51,15 +51,13 @@ def temporal_jacobian(
     """
     d = driven(cell, params, xs, carry, coordinates, surrogate)
     _check_span(s, (t,), d.xs.shape[1])
-    D = d.dynamics.size
-    remedy = "pass fewer batch elements at a time, or take top_singular_values, which needs no matrix"
-    check_memory(f"temporal_jacobian of {len(d.xs)} x {D} x {D}", len(d.xs) * D * D, d.xs.dtype, remedy)
+    check_memory("temporal_jacobian", d, "top_singular_values, which needs no matrix")
 
     def of_one(states, xs):
         def body(product, at):
             return push(d.dynamics, at[0], at[1], product), None
 
-        return jax.lax.scan(body, jnp.eye(D, dtype=states.dtype), (states[s:t], xs[s:t]))[0]
+        return jax.lax.scan(body, jnp.eye(d.dynamics.size, dtype=states.dtype), (states[s:t], xs[s:t]))[0]
 
     return d.unbatched(jax.vmap(of_one)(d.states(), d.xs))
 
@@ -106,8 +104,7 @@ def _temporal_spectrum(
     d = driven(cell, params, xs, carry, coordinates, surrogate)
     _check_span(s, ts, d.xs.shape[1])
     D = d.dynamics.size
-    remedy = "pass fewer batch elements at a time, or take top_singular_values or lyapunov_spectrum(k=...)"
-    check_memory(f"temporal_spectrum of {len(d.xs)} x 3 x {D} x {D}", 3 * len(d.xs) * D * D, d.xs.dtype, remedy)
+    check_memory("temporal_spectrum", d, "top_singular_values or lyapunov_spectrum(k=...)", 3)
     if ts[-1] == s:  # no step at all: the identity
         return d.unbatched(jnp.zeros((len(d.xs), len(ts), D), d.xs.dtype))
     intervals = jnp.stack([jnp.array([s, *ts[:-1]]), jnp.array(ts)], axis=1)

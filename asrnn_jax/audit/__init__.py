@@ -82,20 +82,5 @@ from asrnn_jax.audit.states import Remembrance, StateReport
 from asrnn_jax.audit.verdict import Need, Row, Verdict
 from asrnn_jax.audit.walk import Chunk
 
-__all__ = [
-    "AfterGap",
-    "Chunk",
-    "Found",
-    "Measure",
-    "Model",
-    "Need",
-    "Remembrance",
-    "Row",
-    "Settings",
-    "StateReport",
-    "Verdict",
-    "function",
-    "join",
-    "onnx",
-    "resets",
-]
+__all__ = ["Chunk", "Measure", "Model", "Settings", "function", "join", "onnx", "resets"]
+__all__ += ["AfterGap", "Found", "Need", "Remembrance", "Row", "StateReport", "Verdict"]

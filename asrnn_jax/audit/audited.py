@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from asrnn_jax.audit.found import Found
-from asrnn_jax.audit.measures import Measure, Sums, interval, measures
+from asrnn_jax.audit.measures import Measure, interval, measures
 from asrnn_jax.audit.models import Model, as_model
 from asrnn_jax.audit.pasts import AfterGap, Probes, after_gaps, asked_fresh, probes, shortest_gap
 from asrnn_jax.audit.sources import Source, source
@@ -225,18 +225,14 @@ def _level(data: Source) -> float:
 def _rows(tallies: list[Tally], name: str, better: int, seed: int) -> tuple[Row, ...]:
     base = tallies[0].by_part
     strict = 1 - 0.05 / max(1, len(tallies) - 1)
-
-    def signed(sums: Sums) -> Sums:
-        return Sums(better * sums.part, sums.whole)
-
     rows = []
     for each in tallies:
         own = each.by_part[name]
         others = {k: float(v.part.sum() / (v.whole.sum() or np.nan)) for k, v in each.by_part.items()}
         gain, careful = Interval(0.0, 0.0, 0.0), Interval(0.0, 0.0, 0.0)
         if each is not tallies[0]:
-            gain = interval(signed(own), signed(base[name]), seed=seed)
-            careful = interval(signed(own), signed(base[name]), level=strict, seed=seed)
+            pair = own.signed(better), base[name].signed(better)
+            gain, careful = interval(*pair, seed=seed), interval(*pair, level=strict, seed=seed)
         others.pop(name)
         rows.append(Row(each.policy, each.resets, interval(own, seed=seed), gain, bool(careful.low > 0), others))
     return tuple(rows)

@@ -106,23 +106,15 @@ def _takes_batches(step: Step, one_by_one: Step, state: Any, x: Any) -> bool:
         drawn = _like(rng.normal(size=tuple(x.shape)).astype(np.float32), x)
         alone, one = one_by_one(alone, drawn)
         try:
-            together, all = step(together, drawn)
-            pairs = zip(jax.tree.leaves((alone, one)), jax.tree.leaves((together, all)), strict=True)
-            same = [a.shape == b.shape and np.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in _arrays(pairs)]
+            together, every = step(together, drawn)
+            leaves = ([_numpy(leaf) for leaf in jax.tree.leaves(tree)] for tree in ((alone, one), (together, every)))
+            pairs = zip(*leaves, strict=True)
+            same = [a.shape == b.shape and np.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in pairs]
         except Exception:  # whatever a function says to shapes that it was not made for
             return False
-        if not all_true(same):
+        if not same or not all(same):
             return False
     return True
-
-
-def all_true(flags: list[bool]) -> bool:
-    """Whether there are some, and all are True."""
-    return bool(flags) and all(flags)
-
-
-def _arrays(pairs: Any) -> Any:
-    return [(_numpy(a), _numpy(b)) for a, b in pairs]
 
 
 def _called(step: Step, state: Any, x: Any, name: str) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from asrnn_jax.audit.onnx_files import onnx
 from asrnn_jax.audit.recordings import chunked, featured, from_table, wav_files
 from asrnn_jax.audit.sources import join
 from asrnn_jax.saved import replacing
+from asrnn_jax.streaming import Stream
 
 
 def main(arguments: list[str], prog: str = "python -m asrnn_jax audit") -> int:
@@ -80,16 +81,19 @@ def audited(options: argparse.Namespace) -> tuple[Found, float]:
     threshold = options.threshold if options.threshold is not None else (card or {}).get("threshold", 0.5)
     settings = Settings(every=every, threshold=threshold, margin=options.margin, seed=options.seed)
     begin = time.perf_counter()
-    data = Path(options.data)
-    if not data.is_dir():
+    data, labels = Path(options.data), None
+    if data.is_dir():
+        streams, steps = _joined(data, options, card)
+    else:
         given = {"label": options.label, "stream": options.stream, "time": options.time}
-        table = from_table(
-            data, **given, detector=card is None and options.score not in ("accuracy", "accuracy at end")
-        )
-        found = resets(
-            model, None, table.streams, table.labels, steps=options.steps, score=options.score, settings=settings
-        )
-        return found, time.perf_counter() - begin
+        detector = card is None and options.score not in ("accuracy", "accuracy at end")
+        (streams, labels), steps = from_table(data, **given, detector=detector), options.steps
+    found = resets(model, None, streams, labels, steps=steps, score=options.score, settings=settings)
+    return found, time.perf_counter() - begin
+
+
+def _joined(data: Path, options: argparse.Namespace, card: dict[str, Any] | None) -> tuple[list[Stream], int]:
+    """Recordings of a folder joined with gaps, and how many steps of each stream."""
     files = wav_files(data, options.samples, options.seed)
     if card is None and options.chunk is None:
         raise ValueError("--chunk: say how many samples of sound are one step of this file.")
@@ -102,10 +106,7 @@ def audited(options: argparse.Namespace) -> tuple[Found, float]:
     streams = join(
         sounds.xs, sounds.labels, lengths=sounds.lengths, streams=options.streams, seed=options.seed, **between
     )
-    steps = options.steps or int((sounds.lengths.sum() + len(sounds.xs) * (low + high) / 2) / options.streams)
-    return resets(
-        model, None, streams, steps=steps, score=options.score, settings=settings
-    ), time.perf_counter() - begin
+    return streams, options.steps or int((sounds.lengths.sum() + len(sounds.xs) * (low + high) / 2) / options.streams)
 
 
 def load(options: argparse.Namespace) -> tuple[Model, dict[str, Any] | None]:
@@ -156,6 +157,3 @@ def write(found: Found, folder: Path, options: dict[str, Any]) -> None:
     figure = plot.audit(found)[0, 0].figure
     figure.savefig(folder / "audit.png", dpi=110)
     plt.close(figure)
-
-
-__all__ = ["audited", "main", "parser", "write"]

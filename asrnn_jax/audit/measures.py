@@ -73,6 +73,10 @@ class Sums(NamedTuple):
         np.add.at(self.part, (row, places), part)
         np.add.at(self.whole, (row, places), whole)
 
+    def signed(self, better: int) -> Sums:
+        """Those of a score that is the better the higher it is; `better` is 1 or -1."""
+        return Sums(better * self.part, self.whole)
+
     def mean(self, least: int = 1) -> np.ndarray:
         """``(K,)`` over all streams; NaN where fewer than so many steps counted."""
         whole = self.whole.sum(0)

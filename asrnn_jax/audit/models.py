@@ -76,15 +76,19 @@ def of_cell(cell: Cell, params: Params | Weights, name: str = "") -> Model:
     def start(batch: int) -> Any:
         return cell.start(weights, (batch,), dtype)
 
+    def advance(state: Any, xs: np.ndarray, resets: np.ndarray) -> tuple[Any, np.ndarray]:
+        state, ys = _program(cell, weights, state, xs, resets)
+        return state, np.asarray(ys)
+
     if not jax.tree.leaves(start(1)):
         raise ValueError(f"cell {cell.name!r} has no state: there is nothing to reset.")
     return Model(
         name=name or cell.name,
         start=start,
-        advance=lambda state, xs, resets: _advance(cell, weights, state, xs, resets),
+        advance=advance,
         vector=lambda state: rows(jax.device_get(state)),
         take=lambda state, index: jax.tree.map(lambda leaf: leaf[index], state),
-        saturated=partial(_saturated, cell, weights),
+        saturated=lambda state, x: np.asarray(_share(cell, weights, state, jnp.asarray(x))),
         inputs=cell.inputs,
     )
 
@@ -94,18 +98,7 @@ def _program(cell: Cell, weights: Weights, state: Any, xs: Any, resets: Any) -> 
     return run(cell, weights, xs, carry=state, reset=resets)
 
 
-def _advance(cell: Cell, weights: Weights, state: Any, xs: np.ndarray, resets: np.ndarray) -> tuple[Any, np.ndarray]:
-    state, ys = _program(cell, weights, state, xs, resets)
-    return state, np.asarray(ys)
-
-
-@partial(jax.jit, static_argnums=0)
-def _share(cell: Cell, weights: Weights, state: Any, x: Any) -> Any:
-    return saturated_share(cell, weights, state, x)
-
-
-def _saturated(cell: Cell, weights: Weights, state: Any, x: np.ndarray) -> np.ndarray:
-    return np.asarray(_share(cell, weights, state, jnp.asarray(x)))
+_share = jax.jit(saturated_share, static_argnums=0)
 
 
 def rows(state: Any) -> np.ndarray:

@@ -116,7 +116,7 @@ def after_gaps(
 
     def lost_after(walk: _Walk, length: int) -> tuple[Sums, Interval]:
         sums = _asked(model, walk.to(length), asked, score, f"after {length} steps of {walk.kind}")
-        return sums, interval(_signed(fresh, better), _signed(sums, better), level=confidence, seed=seed)
+        return sums, interval(fresh.signed(better), sums.signed(better), level=confidence, seed=seed)
 
     found = []
     for kind, walk in walks.items():
@@ -167,10 +167,6 @@ def _onset(lost: list[bool]) -> int | None:
     if not lost or not lost[-1]:
         return None
     return len(lost) - next((i for i, each in enumerate(reversed(lost)) if not each), len(lost))
-
-
-def _signed(sums: Sums, better: int) -> Sums:
-    return Sums(better * sums.part, sums.whole)
 
 
 def _asked(model: Model, state: Any, asked: Probes, score: Measure, when: str) -> Sums:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asrnn_jax import features
+from asrnn_jax.audit.sources import padded
 
 
 class Samples(NamedTuple):
@@ -50,7 +51,8 @@ def chunked(files: Sequence[Path], chunk: int) -> Samples:
     cut = [each for each in cut if len(each)]
     if not cut:
         raise ValueError(f"--chunk {chunk}: no recording has so many samples.")
-    return _padded(cut, np.zeros(len(cut), np.int32), rate, chunk / rate)
+    lengths = np.array([len(each) for each in cut])
+    return Samples(padded(cut, 0.0), np.zeros(len(cut), np.int32), lengths, rate, chunk / rate)
 
 
 def featured(files: Sequence[Path], card: dict[str, Any]) -> Samples:
@@ -78,9 +80,10 @@ def featured(files: Sequence[Path], card: dict[str, Any]) -> Samples:
     hop = float(card["features"]["hop"])
     steps = [max(1, -(-len(sound) // round(hop * rate))) for sound in sounds]
     longest = max(map(len, sounds))
-    padded = [np.pad(sound, (0, longest - len(sound))) for sound in sounds]  # one length: one program to compile
-    made = [np.asarray(make(sound, rate))[:number] for sound, number in zip(padded, steps)]
-    return _padded(made, np.array(labels, np.int32), rate, hop)
+    alike = [np.pad(sound, (0, longest - len(sound))) for sound in sounds]  # one length: one program to compile
+    made = [np.asarray(make(sound, rate))[:number] for sound, number in zip(alike, steps)]
+    lengths = np.array([len(each) for each in made])
+    return Samples(padded(made, 0.0), np.array(labels, np.int32), lengths, rate, hop)
 
 
 def _sounds(files: Sequence[Path]) -> tuple[list[np.ndarray], int]:
@@ -88,14 +91,6 @@ def _sounds(files: Sequence[Path]) -> tuple[list[np.ndarray], int]:
     if len(set(rates)) > 1:
         raise ValueError(f"--data: files of several sampling rates, {sorted(set(rates))} Hz; give one rate.")
     return list(sounds), rates[0]
-
-
-def _padded(arrays: list[np.ndarray], labels: np.ndarray, rate: int, seconds: float) -> Samples:
-    lengths = np.array([len(each) for each in arrays])
-    xs = np.zeros((len(arrays), lengths.max(), arrays[0].shape[1]), np.float32)
-    for row, each in zip(xs, arrays):
-        row[: len(each)] = each
-    return Samples(xs, labels, lengths, rate, seconds)
 
 
 class Steps(NamedTuple):

@@ -88,24 +88,18 @@ def source(streams: Any, labels: Any = None, *, starts: Any = None, steps: int |
     """
     if isinstance(streams, Sequence) and len(streams) and all(isinstance(each, Stream) for each in streams):
         return _of_streams(list(streams), labels, steps)
-    several = isinstance(streams, list | tuple)
-    whole: Any = np.zeros((0, 0, 0)) if several else np.asarray(streams)
-    given = (
-        [np.asarray(each) for each in streams]
-        if several
-        else [whole]
-        if whole.ndim == 2
-        else list(whole)
-        if whole.ndim == 3
-        else []
-    )
+    if isinstance(streams, list | tuple):
+        given = [np.asarray(each) for each in streams]
+    else:
+        whole: Any = np.asarray(streams)
+        given = [whole] if whole.ndim == 2 else list(whole) if whole.ndim == 3 else []
     if not given or any(each.ndim != 2 or not len(each) for each in given):
         raise ValueError(f"streams: give (B, T, I), (T, I), a list of (T, I), or of Streams; not {_said(streams)}.")
     if labels is None:
         raise ValueError("labels=None: give one label a step, -1 where nothing is.")
-    xs = _padded(given, 0.0)
+    xs = padded(given, 0.0)
     lengths = np.array([len(each) for each in given])
-    y = _padded(_rows("labels", labels, lengths), -1)
+    y = padded(_rows("labels", labels, lengths), -1)
     for b, each in enumerate(given):
         bad = ~np.isfinite(each).all(-1)
         if bad.any():
@@ -114,7 +108,7 @@ def source(streams: Any, labels: Any = None, *, starts: Any = None, steps: int |
     if not np.issubdtype(y.dtype, np.integer):
         raise ValueError(f"labels have dtype {y.dtype}: give whole numbers, -1 where nothing is.")
     y = np.where(there, y, -1).astype(np.int32)
-    begins = None if starts is None else _padded(_rows("starts", starts, lengths), False).astype(bool)
+    begins = None if starts is None else padded(_rows("starts", starts, lengths), False).astype(bool)
     found = events(y, begins)
     first, last = np.zeros(y.shape, bool), np.zeros(y.shape, bool)
     first[found.stream, found.start], last[found.stream, found.stop - 1] = True, True
@@ -157,7 +151,8 @@ def _rows(name: str, values: Any, lengths: np.ndarray) -> list[np.ndarray]:
     return arrays
 
 
-def _padded(arrays: Sequence[np.ndarray], value: Any) -> np.ndarray:
+def padded(arrays: Sequence[np.ndarray], value: Any) -> np.ndarray:
+    """Arrays ``(T, ...)`` as one, ``(B, T, ...)``, with `value` behind the end of shorter ones."""
     longest = max(map(len, arrays))
     if all(len(each) == longest for each in arrays):
         return np.stack(arrays)

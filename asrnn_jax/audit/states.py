@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
 from asrnn_jax.audit.models import Model
 from asrnn_jax.audit.sources import Source
 from asrnn_jax.audit.walk import Chunk
 
+Range = tuple[np.ndarray, np.ndarray]
+"""The lowest and the highest value of each unit, of all streams ``(N,)`` or of each ``(B, N)``."""
 STILL = 0.01  # share of its first range below which a unit counts as one that no longer moves
 
 
@@ -54,9 +57,8 @@ class Watch:
         self.kept: dict[int, Any] = {}
         self._model, self._first, self._points, self._parts = model, min(first, source.steps), list(points), parts
         self._size = -(-source.steps // parts)
-        self._low: np.ndarray | None = None
-        self._high: np.ndarray | None = None
-        self._ranges: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._at_first: Range | None = None
+        self._ranges: dict[int, Range] = {}
         self._norm, self._norm_first = np.full(parts, np.nan), 0.0
         self._outside = np.zeros((parts, 2))
         self._saturated, self._saturated_first = np.zeros((parts, 2)), [0.0, 0.0]
@@ -77,17 +79,17 @@ class Watch:
         if self._model.saturated is not None:
             share = float(self._model.saturated(chunk.state, chunk.piece.xs[:, -1])[there].mean())
         place = (end - 1) // self._size
-        if end <= self._first or self._low is None:
+        if end <= self._first or self._at_first is None:
             self._norm_first = max(self._norm_first, norm)
-            self._low, self._high = _wider(self._low, self._high, units)
+            self._at_first = _wider(self._at_first, units.min(0), units.max(0))
             self._saturated_first = [self._saturated_first[0] + share, self._saturated_first[1] + 1]
-        low, high = self._low, self._high
-        assert high is not None
+        low, high = self._at_first
         slack = 0.1 * (high - low) + 1e-6
         self._norm[place] = np.fmax(self._norm[place], norm)
         self._outside[place] += [float(((units < low - slack) | (units > high + slack)).mean()), 1]
         self._saturated[place] += [share, 1]
-        self._ranges[place] = _each(self._ranges.get(place), self._model.vector(chunk.state))
+        every = self._model.vector(chunk.state).copy()
+        self._ranges[place] = _wider(self._ranges.get(place), every, every)
 
     def _check(self, units: np.ndarray, end: int, there: np.ndarray) -> None:
         bad = ~np.isfinite(units).all(-1)
@@ -115,17 +117,8 @@ class Watch:
         return StateReport(self._first, norm, outside, still, saturated - before if known else None)
 
 
-def _wider(low: np.ndarray | None, high: np.ndarray | None, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The range of each unit over all streams, ``(N,)`` each."""
-    least, most = units.min(0), units.max(0)
-    return (least, most) if low is None or high is None else (np.minimum(low, least), np.maximum(high, most))
-
-
-def _each(ranges: tuple[np.ndarray, np.ndarray] | None, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The range of each unit of each stream, ``(B, N)`` each."""
-    if ranges is None:
-        return units.copy(), units.copy()
-    return np.minimum(ranges[0], units), np.maximum(ranges[1], units)
+def _wider(known: Range | None, least: np.ndarray, most: np.ndarray) -> Range:
+    return (least, most) if known is None else (np.minimum(known[0], least), np.maximum(known[1], most))
 
 
 def remembrance(model: Model, source: Source, kept: dict[int, Any], steps: int) -> Remembrance:
@@ -169,5 +162,4 @@ def probabilities(ys: np.ndarray) -> np.ndarray:
     """Outputs ``(..., O)`` as probabilities: as they are if they are some, else their softmax."""
     if ys.min() >= 0 and np.allclose(ys.sum(-1), 1, atol=1e-3):
         return ys
-    raised = np.exp(ys - ys.max(-1, keepdims=True))
-    return raised / raised.sum(-1, keepdims=True)
+    return softmax(ys, axis=-1)

@@ -147,9 +147,9 @@ def _change(row: Row, scale: Scale) -> str:
 
 def _after(gaps: Sequence[AfterGap]) -> str:
     """After what it collapses, and after what it does not."""
-    if not any(gap.collapses is not None for gap in gaps):
-        return ""
     lost = [gap for gap in gaps if gap.collapses is not None]
+    if not lost:
+        return ""
     told = [
         f"{verb} after {' and '.join(_steps(gap) for gap in lost if gap.breaks == breaks)}"
         for verb, breaks in (("collapses", True), ("gets worse", False))

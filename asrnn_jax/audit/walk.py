@@ -13,6 +13,7 @@ import numpy as np
 from asrnn_jax.audit.measures import Measure, Sums, measured
 from asrnn_jax.audit.models import Model
 from asrnn_jax.audit.sources import Piece, Source
+from asrnn_jax.loop import where
 from asrnn_jax.losses import energy, entropy_share
 from asrnn_jax.streaming.policies import Policy, Signals, never
 
@@ -64,8 +65,8 @@ def walk(model: Model, source: Source, policy: Policy, chunk: int) -> Iterator[C
                 x = piece.xs[:, t]
                 reset, own = _decide(policy, own, x, piece.starts[:, t], entropy, saturated)
                 reset = np.asarray(reset)
-                if model.saturated is not None:
-                    before = _mixed(reset, fresh, state) if reset.any() else state
+                if model.saturated is not None:  # a cell, whose leaves have the batch first
+                    before = where(jnp.asarray(reset), fresh, state) if reset.any() else state
                     saturated = model.saturated(before, x)
                 state, y = model.advance(state, piece.xs[:, t : t + 1], reset[:, None])
                 entropy = np.asarray(_entropy(y[:, 0])) if y.shape[-1] > 1 else entropy
@@ -84,11 +85,6 @@ def walk(model: Model, source: Source, policy: Policy, chunk: int) -> Iterator[C
         counted = np.where(last >= 0, times - last, since[:, None] + 1 + times)
         since = counted[:, -1]
         yield Chunk(at, piece, ys, counted, resets, state)
-
-
-def _mixed(reset: np.ndarray, fresh: Any, state: Any) -> Any:
-    """`fresh` where `reset`; only cells are asked what they saturate, so leaves are arrays with the batch first."""
-    return jax.tree.map(lambda f, s: jnp.where(reset.reshape(-1, *[1] * (s.ndim - 1)), f, s), fresh, state)
 
 
 @partial(jax.jit, static_argnums=0)

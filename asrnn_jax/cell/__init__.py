@@ -44,23 +44,7 @@ from asrnn_jax.cell.contract import (
 )
 from asrnn_jax.cell.factory import factory
 
-__all__ = [
-    "Carry",
-    "Cell",
-    "Composition",
-    "Coordinates",
-    "Gradient",
-    "Params",
-    "PyTree",
-    "Shape",
-    "Training",
-    "Units",
-    "Weights",
-    "as_inputs",
-    "as_numbers",
-    "as_weights",
-    "check_carry",
-    "check_cell",
-    "check_key",
-    "factory",
-]
+__all__ = ["Cell", "factory"]
+__all__ += ["Composition", "Coordinates", "Gradient", "Training", "Units"]
+__all__ += ["Carry", "Params", "PyTree", "Shape", "Weights"]
+__all__ += ["as_inputs", "as_numbers", "as_weights", "check_carry", "check_cell", "check_key"]

@@ -59,12 +59,11 @@ def as_weights(cell: Cell, params_or_weights: Params | Weights) -> Weights:
                 raise TypeError(f"params[{name!r}] has dtype {jnp.result_type(leaf)}: pass floats.")
         return cell.prepare(dict(params_or_weights))
     weights = jax.eval_shape(lambda key: cell.prepare(cell.init(key)), jax.random.key(0))
-    if jax.tree.structure(weights) != jax.tree.structure(params_or_weights) or shapes(weights) != shapes(
-        params_or_weights
-    ):
+    expected, given = ((jax.tree.structure(tree), shapes(tree)) for tree in (weights, params_or_weights))
+    if given != expected:
         raise ValueError(
-            f"weights have shapes {shapes(params_or_weights)}, but cell {cell.name!r} ({cell.inputs} inputs, "
-            f"{cell.hidden} hidden) prepares {shapes(weights)}: pass its params (a dict) or its weights."
+            f"weights have shapes {given[1]}, but cell {cell.name!r} ({cell.inputs} inputs, "
+            f"{cell.hidden} hidden) prepares {expected[1]}: pass its params (a dict) or its weights."
         )
     return params_or_weights
 

@@ -64,90 +64,29 @@ from asrnn_jax.cells.vanilla import indrnn, irnn, tanh_rnn
 from asrnn_jax.cells.wrappers import with_input, with_output, with_trained_start
 from asrnn_jax.cells.xlstm import mlstm, slstm
 
-__all__ = [
-    "CELLS",
-    "alif",
-    "antisymmetric",
-    "asrnn",
-    "attention",
-    "bidirectional",
-    "cornn",
-    "dtriv",
-    "exprnn",
-    "gated_delta",
-    "gru",
-    "indrnn",
-    "input_gated",
-    "irnn",
-    "lem",
-    "lif",
-    "linoss",
-    "lipschitz",
-    "lru",
-    "lstm",
-    "make",
-    "mgu",
-    "min_gru",
-    "min_lstm",
-    "mlstm",
-    "network",
-    "nnrnn",
-    "orthogonal",
-    "residual",
-    "rg_lru",
-    "s4d",
-    "s5",
-    "s6",
-    "scornn",
-    "short_conv",
-    "slstm",
-    "stack",
-    "surprisal",
-    "tanh_rnn",
-    "urnn",
-    "with_input",
-    "with_output",
-    "with_trained_start",
-]
+__all__ = ["CELLS", "make", "network"]
+__all__ += ["bidirectional", "residual", "stack", "with_input", "with_output", "with_trained_start"]
+__all__ += ["indrnn", "irnn", "tanh_rnn"]
+__all__ += ["asrnn", "dtriv", "exprnn", "nnrnn", "orthogonal", "scornn", "urnn"]
+__all__ += ["antisymmetric", "cornn", "lem", "lipschitz"]
+__all__ += ["gru", "input_gated", "lstm", "mgu", "min_gru", "min_lstm", "slstm", "surprisal"]
+__all__ += ["linoss", "lru", "rg_lru", "s4d", "s5", "s6"]
+__all__ += ["attention", "gated_delta", "mlstm", "short_conv"]
+__all__ += ["alif", "lif"]
 
 _residual = residual  # `network` has an argument of this name
 
-CELLS: dict[str, Callable[..., Cell]] = {
-    "tanh_rnn": tanh_rnn,
-    "irnn": irnn,
-    "indrnn": indrnn,
-    "asrnn": asrnn,
-    "orthogonal": orthogonal,
-    "scornn": scornn,
-    "exprnn": exprnn,
-    "dtriv": dtriv,
-    "urnn": urnn,
-    "nnrnn": nnrnn,
-    "antisymmetric": antisymmetric,
-    "lipschitz": lipschitz,
-    "cornn": cornn,
-    "lem": lem,
-    "lstm": lstm,
-    "gru": gru,
-    "mgu": mgu,
-    "min_gru": min_gru,
-    "min_lstm": min_lstm,
-    "surprisal": surprisal,
-    "input_gated": input_gated,
-    "slstm": slstm,
-    "lru": lru,
-    "s5": s5,
-    "s4d": s4d,
-    "s6": s6,
-    "linoss": linoss,
-    "rg_lru": rg_lru,
-    "mlstm": mlstm,
-    "gated_delta": gated_delta,
-    "attention": attention,
-    "short_conv": short_conv,
-    "lif": lif,
-    "alif": alif,
-}
+_FAMILIES: tuple[tuple[Callable[..., Cell], ...], ...] = (
+    (tanh_rnn, irnn, indrnn),
+    (asrnn, orthogonal, scornn, exprnn, dtriv, urnn, nnrnn),
+    (antisymmetric, lipschitz, cornn, lem),
+    (lstm, gru, mgu, min_gru, min_lstm, surprisal, input_gated, slstm),
+    (lru, s5, s4d, s6, linoss, rg_lru),
+    (mlstm, gated_delta),
+    (attention, short_conv),
+    (lif, alif),
+)
+CELLS: dict[str, Callable[..., Cell]] = {factory.__name__: factory for family in _FAMILIES for factory in family}
 """Every cell by its name: what tests, adapters and experiments go by."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
+from asrnn_jax.cells.dense import zeros_each
 from asrnn_jax.dtypes import at_least_float32
 
 
@@ -162,10 +163,6 @@ def attention(
         keys, values = (exactly("...wk,...khd->...whd", slots, a) for a in (keys, values))
         return Window(keys, values, exactly("...wk,...k->...w", slots, seen)), ys
 
-    def initial_carry(batch_shape=(), dtype=jnp.float32):
-        keys, values = (jnp.zeros((*batch_shape, window, heads, d), dtype) for _ in range(2))
-        return Window(keys, values, jnp.zeros((*batch_shape, window), dtype))
-
     return Cell(
         name="attention",
         inputs=inputs,
@@ -173,7 +170,7 @@ def attention(
         outputs=hidden,
         init=init,
         prepare=lambda params: Weights(*(params[name] for name in Weights._fields)),
-        initial_carry=initial_carry,
+        initial_carry=zeros_each(Window, *[(window, heads, d)] * 2, (window,)),
         project=lambda weights, xs: (split(xs @ weights.W_k), split(xs @ weights.W_v)),
         mix=lambda weights, carry: (),
         update=update,

@@ -49,6 +49,12 @@ def above(name: str, value: float, least: float) -> None:
         raise ValueError(f"{name}={value}: give a number above {least:g}.")
 
 
+def steps(dt_min: float, dt_max: float) -> None:
+    """Raises unless these are a range of steps."""
+    if not 0 < dt_min <= dt_max:
+        raise ValueError(f"dt_min={dt_min}, dt_max={dt_max}: give 0 < dt_min <= dt_max.")
+
+
 def cell(name: str, value: object) -> None:
     """Raises unless `value` is a cell."""
     if not isinstance(value, Cell):

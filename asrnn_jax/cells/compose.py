@@ -69,7 +69,6 @@ def _stack(cells: tuple[Cell, ...]) -> Cell:
         cells,
         (cells[0].inputs, cells[-1].outputs),
         **_parts(names, cells),
-        weights_of=lambda weights: weights,
         apply_parts=apply_parts,
     )
 
@@ -112,7 +111,6 @@ def _bidirectional(forward: Cell, backward: Cell) -> Cell:
         cells,
         (forward.inputs, forward.outputs + backward.outputs),
         **_parts(["forward", "backward"], cells),
-        weights_of=lambda weights: weights,
         apply_parts=apply_parts,
         both_directions=True,
     )
@@ -132,7 +130,8 @@ def _parts(names: Sequence[str], cells: tuple[Cell, ...]) -> dict[str, Any]:
     def rebase(params, project=False):
         return {**params, **{name: move(params[name], project) for name, move in moves.items()}}
 
-    return {"init": init, "prepare": prepare, "rebase": rebase if moves else None}
+    same = {"init": init, "prepare": prepare, "weights_of": lambda weights: weights}
+    return {**same, "rebase": rebase if moves else None}
 
 
 class Block(NamedTuple):

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Carry, Cell, Composition, Coordinates, Gradient, Params, PyTree, Training, Weights
 
+Wrapped = Callable[[Weights, jax.Array], jax.Array]
+
 
 def composite(
     name: str,
@@ -84,20 +86,30 @@ def composite(
     )
 
 
-def within(cell: Cell) -> Cell:
-    """A wrapper that does nothing yet: the cell for weights that hold its own as ``weights.cell``, and for params that
-    hold its own as ``params["cell"]``. What is left to give is `init`, `prepare` and what the wrapper does."""
+def unchanged(weights: Weights, data: jax.Array) -> jax.Array:
+    """What a wrapper does to inputs or outputs that it leaves alone."""
+    return data
+
+
+def within(cell: Cell, *, before: Wrapped = unchanged, after: Wrapped = unchanged) -> Cell:
+    """A wrapper: the cell for weights that hold its own as ``weights.cell``, and for params that hold its own as
+    ``params["cell"]``, with ``before(weights, xs)`` as its inputs and ``after(weights, ys)`` of its outputs. What is
+    left to give is the name, the sizes, `init` and `prepare`."""
     elements: Any = cell.elements
     chunk: Any = cell.chunk
-    own: Any = cell.composition
 
     def apply_parts(run_part, weights, carry, xs, key):
-        return own.apply_parts(run_part, weights.cell, carry, xs, key)
+        carry, ys = run_part(cell, weights.cell, carry, before(weights, xs), key, top=True)
+        return carry, after(weights, ys)
+
+    def chunked(weights, carry, xs, steps):
+        carry, ys = chunk(weights.cell, carry, before(weights, xs), steps)
+        return carry, after(weights, ys)
 
     return cell.replace(
-        project=lambda weights, xs: cell.project(weights.cell, xs),
+        project=lambda weights, xs: cell.project(weights.cell, before(weights, xs)),
         mix=lambda weights, carry: cell.mix(weights.cell, carry),
-        readout=lambda weights, carries, xs: cell.readout(weights.cell, carries, xs),
+        readout=lambda weights, carries, xs: after(weights, cell.readout(weights.cell, carries, before(weights, xs))),
         coordinates=dataclasses.replace(
             cell.coordinates,
             to_state=lambda weights, carry: cell.to_state(weights.cell, carry),
@@ -108,14 +120,9 @@ def within(cell: Cell) -> Cell:
             rebase_within(cell.training.rebase, "cell"),
         ),
         elements=None if elements is None else lambda weights, zs: elements(weights.cell, zs),
-        chunk=None if chunk is None else lambda weights, *given: chunk(weights.cell, *given),
-        composition=composed(cell, apply_parts),
+        chunk=None if chunk is None else chunked,
+        composition=cell.composition and dataclasses.replace(cell.composition, apply_parts=apply_parts),
     )
-
-
-def composed(cell: Cell, apply_parts: Callable[..., tuple[Carry, jax.Array]]) -> Composition | None:
-    """The composition of a wrapper of `cell` with its own way through the parts; None where there are none."""
-    return None if cell.composition is None else dataclasses.replace(cell.composition, apply_parts=apply_parts)
 
 
 def rebase_within(rebase: Callable[..., Params] | None, name: str) -> Callable[..., Params] | None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import per_unit
+from asrnn_jax.cells.dense import per_unit, zeros
 
 
 class Weights(NamedTuple):
@@ -67,7 +67,7 @@ def short_conv(inputs: int, hidden: int, *, width: int = 4, dtype=jnp.float32) -
         outputs=hidden,
         init=init,
         prepare=lambda params: Weights(params["W_xh"], params["taps"], params["b"]),
-        initial_carry=lambda batch_shape=(), dtype=jnp.float32: jnp.zeros((*batch_shape, width, hidden), dtype),
+        initial_carry=zeros(width, hidden),
         project=lambda weights, xs: xs @ weights.W_xh,
         mix=lambda weights, carry: (),
         update=lambda carry, z, a: jnp.concatenate([carry[..., 1:, :], z[..., None, :]], axis=-2),

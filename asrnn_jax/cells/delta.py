@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, per_unit
+from asrnn_jax.cells.dense import affine, per_unit, zeros
 from asrnn_jax.cells.matrices import chunk_size, fading, head_first, only_valid, solve_unit_lower
 
 
@@ -75,12 +75,8 @@ def gated_delta(inputs: int, hidden: int, *, heads: int = 1, dtype=jnp.float32) 
         }
 
     def prepare(params):
-        return Weights(
-            tuple(params[f"W_{name}"] for name in "qkv"),
-            (params["W_alpha"], params["W_beta"]),
-            jnp.exp(params["log_rate"]),
-            params["b_step"],
-        )
+        W, W_gates = (tuple(params[f"W_{name}"] for name in names) for names in ("qkv", ("alpha", "beta")))
+        return Weights(W, W_gates, jnp.exp(params["log_rate"]), params["b_step"])
 
     def activated(xs, W):
         return jax.nn.silu(xs @ W).reshape(*xs.shape[:-1], heads, d)
@@ -127,7 +123,7 @@ def gated_delta(inputs: int, hidden: int, *, heads: int = 1, dtype=jnp.float32) 
         outputs=hidden,
         init=init,
         prepare=prepare,
-        initial_carry=lambda batch_shape=(), dtype=jnp.float32: jnp.zeros((*batch_shape, heads, d, d), dtype),
+        initial_carry=zeros(heads, d, d),
         project=project,
         mix=lambda weights, carry: (),
         update=update,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,14 @@ import jax.numpy as jnp
 from asrnn_jax.cell import Cell, Units
 from asrnn_jax.dtypes import at_least_float32, complex_of
 from asrnn_jax.placement import sharded_as
+
+
+class Weights(NamedTuple):
+    """Of a cell with one product a step; each is an array, or a tuple of arrays, one a gate (see `gates`)."""
+
+    W_xh: Any  # (I, H)
+    b: Any  # (H,)
+    W_hh: Any  # (H, H), as rows: h W_hh
 
 
 def affine(xs: jax.Array, W: jax.Array, b: jax.Array) -> jax.Array:
@@ -29,10 +37,21 @@ def orthogonal_kernel(key: jax.Array, shape: tuple[int, int], dtype) -> jax.Arra
     return jax.nn.initializers.orthogonal()(key, shape, at_least_float32(dtype)).astype(dtype)
 
 
-def orthogonal_kernels(key: jax.Array, hidden: int, gates: int, dtype) -> jax.Array:
-    """Recurrent kernels of several gates side by side ``(H, gates H)``, each orthogonal."""
-    keys = jax.random.split(key, gates)
-    return jnp.concatenate([orthogonal_kernel(k, (hidden, hidden), dtype) for k in keys], axis=1)
+def gated_params(keys, inputs: int, hidden: int, number: int, dtype, forget_bias: float = 0.0) -> dict[str, Any]:
+    """Params of so many gates side by side, from two keys: ``W_xh`` LeCun normal, ``W_hh`` of each gate orthogonal,
+    ``b`` 0, of the second gate `forget_bias`."""
+    k_x, k_h = keys
+    W_hh = [orthogonal_kernel(k, (hidden, hidden), dtype) for k in jax.random.split(k_h, number)]
+    return {
+        "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, number * hidden), dtype),
+        "W_hh": jnp.concatenate(W_hh, axis=1),
+        "b": jnp.zeros(number * hidden, dtype).at[hidden : 2 * hidden].set(forget_bias),
+    }
+
+
+def by_gate(params, number: int) -> Weights:
+    """`Cell.prepare` of `gated_params`."""
+    return Weights(*(gates(params[name], number) for name in Weights._fields))
 
 
 def gates(W: jax.Array, number: int) -> tuple[jax.Array, ...]:
@@ -43,20 +62,21 @@ def gates(W: jax.Array, number: int) -> tuple[jax.Array, ...]:
     return tuple(jnp.split(W, number, axis=-1))
 
 
-def zeros(hidden: int, kind=None):
-    """`Cell.initial_carry` of one array ``(*B, H)`` of zeros; complex if `kind` is complex."""
+def zeros(*shape: int, kind=None):
+    """`Cell.initial_carry` of one array ``(*B, *shape)`` of zeros; complex if `kind` is complex."""
 
     def initial_carry(batch_shape=(), dtype=jnp.float32):
-        return jnp.zeros((*batch_shape, hidden), dtype if kind is None else complex_of(dtype))
+        return jnp.zeros((*batch_shape, *shape), dtype if kind is None else complex_of(dtype))
 
     return initial_carry
 
 
-def zeros_each(carry: Any, hidden: int):
-    """`Cell.initial_carry` of a NamedTuple `carry` of arrays ``(*B, H)`` of zeros."""
+def zeros_each(carry: Any, *shapes: tuple[int, ...]):
+    """`Cell.initial_carry` of a NamedTuple `carry` of arrays ``(*B, *shape)`` of zeros; one shape is that of all."""
 
     def initial_carry(batch_shape=(), dtype=jnp.float32):
-        return carry(*(jnp.zeros((*batch_shape, hidden), dtype) for _ in carry._fields))
+        each = shapes * len(carry._fields) if len(shapes) == 1 else shapes
+        return carry(*(jnp.zeros((*batch_shape, *shape), dtype) for shape in each))
 
     return initial_carry
 
@@ -85,11 +105,12 @@ def named(activated, **kinds: Any):
 def recurrent(name: str, inputs: int, hidden: int, **functions: Any) -> Cell:
     """A cell with weights W_xh, b and W_hh whose carry ``h (*B, H)`` is its output; `functions` add to this or replace.
 
-    Each of the weights is an array or a tuple with one a gate (see `gates`); so are then z and a.
-    What is left to give is init, prepare and update of `Cell`.
+    Where the weights are tuples with one array a gate (see `gates`), so are z and a.
+    What is left to give is init and update of `Cell`, and prepare where params are not weights as they are.
     """
     usual = {
         "outputs": hidden,
+        "prepare": lambda params: Weights(params["W_xh"], params["b"], params["W_hh"]),
         "initial_carry": zeros(hidden),
         "project": lambda weights, xs: jax.tree.map(partial(affine, xs), weights.W_xh, weights.b),
         "mix": lambda weights, h: jax.tree.map(partial(jnp.matmul, h), weights.W_hh),

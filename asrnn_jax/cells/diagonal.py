@@ -64,7 +64,7 @@ def state_space(name: str, inputs: int, hidden: int, outputs: int, init, prepare
         outputs=outputs,
         init=init,
         prepare=prepare,
-        initial_carry=zeros(hidden, complex),
+        initial_carry=zeros(hidden, kind=complex),
         project=project,
         mix=lambda weights, h: per_unit(weights.decay, h),
         update=lambda h, z, a: a * h + z,

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, Gradient, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import named, recurrent, zeros_each
+from asrnn_jax.cells.dense import Weights, named, recurrent, zeros_each
 from asrnn_jax.orthogonal import size, skew
-
-
-class Weights(NamedTuple):
-    W_xh: Any  # (I, H), of the gated antisymmetric RNN a tuple of two
-    b: Any  # (H,), likewise
-    W_hh: Any  # (H, H), of the Lipschitz RNN (A, W), of coRNN those of y and z
 
 
 class Oscillators(NamedTuple):
@@ -240,7 +234,7 @@ def cornn(
         update=update,
         gradient=Gradient(activated, pullback),
         activity=named(activated, tanh="tanh"),
-        initial_carry=zeros_each(Oscillators, hidden),
+        initial_carry=zeros_each(Oscillators, (hidden,)),
         mix=lambda weights, carry: carry.y @ weights.W_hh[0] + carry.z @ weights.W_hh[1],
         readout=lambda weights, carries, xs: carries.y,
     )

@@ -8,17 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, Gradient, factory
-from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import (
-    affine,
-    gates,
-    named,
-    orthogonal_kernel,
-    orthogonal_kernels,
-    per_unit,
-    recurrent,
-    zeros_each,
-)
+from asrnn_jax.cells import checks, dense
 from asrnn_jax.cells.lstm import Carry, activated, gated, lstm_activity
 
 
@@ -68,23 +58,21 @@ def surprisal(
 
     def init(key):
         k_x, k_h, k_p = jax.random.split(key, 3)
-        kernel = jax.nn.initializers.lecun_normal()
         return {
-            "W_xh": kernel(k_x, (inputs, 4 * hidden), dtype),
-            "W_hh": orthogonal_kernels(k_h, hidden, 4, dtype),
+            **dense.gated_params((k_x, k_h), inputs, hidden, 4, dtype, forget_bias),
             "V": jnp.zeros(4 * hidden, dtype),
-            "b": jnp.zeros(4 * hidden, dtype).at[hidden : 2 * hidden].set(forget_bias),
-            "W_hp": kernel(k_p, (hidden, inputs), dtype),
+            "W_hp": jax.nn.initializers.lecun_normal()(k_p, (hidden, inputs), dtype),
             "b_p": jnp.zeros(inputs, dtype),
         }
 
     def prepare(params):
-        W_xh, b, W_hh, V = (gates(params[name], 4) for name in ("W_xh", "b", "W_hh", "V"))
+        W_xh, b, W_hh, V = (dense.gates(params[name], 4) for name in ("W_xh", "b", "W_hh", "V"))
         return Surprisal(W_xh, b, W_hh, params["W_hp"], params["b_p"], V)
 
     def mix(weights, carry):
         heard = tuple(carry.h @ W for W in weights.W_hh)
-        return heard, affine(carry.h, weights.W_hp, weights.b_p), tuple(per_unit(V, carry.h) for V in weights.V)
+        p = dense.affine(carry.h, weights.W_hp, weights.b_p)
+        return heard, p, tuple(dense.per_unit(V, carry.h) for V in weights.V)
 
     def sums(z, a):
         (z_gates, x), (heard, p, V) = z, a
@@ -97,25 +85,19 @@ def surprisal(
     def update(carry, z, a):
         return gated(carry, activated(*sums(z, a)))
 
-    return recurrent(
+    return dense.recurrent(
         "surprisal",
         inputs,
         hidden,
         init=init,
         prepare=prepare,
-        initial_carry=zeros_each(Carry, hidden),
-        project=lambda weights, xs: (tuple(affine(xs, W, b) for W, b in zip(weights.W_xh, weights.b)), xs),
+        initial_carry=dense.zeros_each(Carry, (hidden,)),
+        project=lambda weights, xs: (tuple(dense.affine(xs, W, b) for W, b in zip(weights.W_xh, weights.b)), xs),
         mix=mix,
         update=update,
         activity=lambda z, a, carry: lstm_activity(*sums(z, a), carry),
         readout=lambda weights, carries, xs: carries.h,
     )
-
-
-class InputGated(NamedTuple):
-    W_xh: tuple[jax.Array, ...]  # (I, H), gate and candidate
-    b: tuple[jax.Array, ...]  # (H,)
-    W_hh: jax.Array  # (H, H)
 
 
 @factory
@@ -149,12 +131,12 @@ def input_gated(inputs: int, hidden: int, *, gate_bias: float = -1.0, dtype=jnp.
         k_x, k_h = jax.random.split(key)
         return {
             "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, 2 * hidden), dtype),
-            "W_hh": orthogonal_kernel(k_h, (hidden, hidden), dtype),
+            "W_hh": dense.orthogonal_kernel(k_h, (hidden, hidden), dtype),
             "b": jnp.zeros(2 * hidden, dtype).at[:hidden].set(gate_bias),
         }
 
     def prepare(params):
-        return InputGated(gates(params["W_xh"], 2), gates(params["b"], 2), params["W_hh"])
+        return dense.Weights(dense.gates(params["W_xh"], 2), dense.gates(params["b"], 2), params["W_hh"])
 
     def activated(z, a):
         return jax.nn.sigmoid(z[0]), jnp.tanh(z[1] + a)
@@ -168,7 +150,7 @@ def input_gated(inputs: int, hidden: int, *, gate_bias: float = -1.0, dtype=jnp.
         d_i, d_n = ct * (n - prev) * i * (1 - i), ct * i * (1 - n**2)
         return ct * (1 - i), (d_i, d_n), d_n
 
-    return recurrent(
+    return dense.recurrent(
         "input_gated",
         inputs,
         hidden,
@@ -176,5 +158,5 @@ def input_gated(inputs: int, hidden: int, *, gate_bias: float = -1.0, dtype=jnp.
         prepare=prepare,
         update=update,
         gradient=Gradient(activated, pullback),
-        activity=named(activated, input="gate", candidate="tanh"),
+        activity=dense.named(activated, input="gate", candidate="tanh"),
     )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, Gradient, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import gates, named, orthogonal_kernels, per_unit, recurrent
+from asrnn_jax.cells.dense import gated_params, gates, named, per_unit, recurrent
 
 
 class Weights(NamedTuple):
@@ -101,13 +101,8 @@ def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback
     checks.sizes(inputs=inputs, hidden=hidden)
 
     def init(key):
-        k_x, k_h = jax.random.split(key)
-        return {
-            "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, number * hidden), dtype),
-            "W_hh": orthogonal_kernels(k_h, hidden, number, dtype),
-            "b": jnp.zeros(number * hidden, dtype),
-            "b_hn": jnp.zeros(hidden, dtype),
-        }
+        params = gated_params(jax.random.split(key), inputs, hidden, number, dtype)
+        return {**params, "b_hn": jnp.zeros(hidden, dtype)}
 
     def prepare(params):
         W_xh, b, W_hh = (gates(params[name], number) for name in ("W_xh", "b", "W_hh"))

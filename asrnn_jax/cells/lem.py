@@ -10,8 +10,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, Coordinates, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import gates, named, orthogonal_kernels, recurrent, zeros_each
-from asrnn_jax.cells.lstm import Weights
+from asrnn_jax.cells.dense import by_gate, gated_params, named, recurrent, zeros_each
 
 
 class State(NamedTuple):
@@ -56,14 +55,6 @@ def lem(inputs: int, hidden: int, *, dt: float = 1.0, dtype=jnp.float32) -> Cell
     if not 0 < dt <= 1:
         raise ValueError(f"dt={dt}: give a step above 0, up to 1.")
 
-    def init(key):
-        k_x, k_h = jax.random.split(key)
-        return {
-            "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, 4 * hidden), dtype),
-            "W_hh": orthogonal_kernels(k_h, hidden, 4, dtype),
-            "b": jnp.zeros(4 * hidden, dtype),
-        }
-
     def y_of(weights, carry):
         return (1 - carry.step) * carry.y + carry.step * jnp.tanh(carry.z @ weights.W_hh[3] + carry.drive)
 
@@ -87,9 +78,9 @@ def lem(inputs: int, hidden: int, *, dt: float = 1.0, dtype=jnp.float32) -> Cell
         "lem",
         inputs,
         hidden,
-        init=init,
-        prepare=lambda params: Weights(*(gates(params[name], 4) for name in Weights._fields)),
-        initial_carry=zeros_each(Carry, hidden),
+        init=lambda key: gated_params(jax.random.split(key), inputs, hidden, 4, dtype),
+        prepare=lambda params: by_gate(params, 4),
+        initial_carry=zeros_each(Carry, (hidden,)),
         mix=mix,
         update=update,
         readout=lambda weights, carries, xs: y_of(weights, carries),

@@ -141,13 +141,8 @@ def rg_lru(inputs: int, hidden: int, *, c: float = 8.0, dtype=jnp.float32) -> Ce
         }
 
     def prepare(params):
-        return Gates(
-            params["W_xh"],
-            params["b"],
-            (params["W_a"], params["W_i"]),
-            (params["b_a"], params["b_i"]),
-            c * jax.nn.softplus(params["Lambda"]),
-        )
+        W_g, b_g = ((params[f"{kind}_a"], params[f"{kind}_i"]) for kind in "Wb")
+        return Gates(params["W_xh"], params["b"], W_g, b_g, c * jax.nn.softplus(params["Lambda"]))
 
     def project(weights, xs):
         u = affine(xs, weights.W_xh, weights.b)

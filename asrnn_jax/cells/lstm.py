@@ -10,15 +10,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, Gradient, Units, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import gates, named, orthogonal_kernels, recurrent, zeros_each
-
-
-class Weights(NamedTuple):
-    """One of each a gate, in the order i, f, g, o."""
-
-    W_xh: tuple[jax.Array, ...]  # (I, H)
-    b: tuple[jax.Array, ...]  # (H,)
-    W_hh: tuple[jax.Array, ...]  # (H, H)
+from asrnn_jax.cells.dense import by_gate, gated_params, named, recurrent, zeros_each
 
 
 class Carry(NamedTuple):
@@ -50,22 +42,13 @@ def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float3
     Source: Hochreiter, Schmidhuber 1997; the forget gate from Gers et al. 2000.
     """
     checks.sizes(inputs=inputs, hidden=hidden)
-
-    def init(key):
-        k_x, k_h = jax.random.split(key)
-        return {
-            "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, 4 * hidden), dtype),
-            "W_hh": orthogonal_kernels(k_h, hidden, 4, dtype),
-            "b": jnp.zeros(4 * hidden, dtype).at[hidden : 2 * hidden].set(forget_bias),
-        }
-
     return recurrent(
         "lstm",
         inputs,
         hidden,
-        init=init,
-        prepare=lambda params: Weights(*(gates(params[name], 4) for name in Weights._fields)),
-        initial_carry=zeros_each(Carry, hidden),
+        init=lambda key: gated_params(jax.random.split(key), inputs, hidden, 4, dtype, forget_bias),
+        prepare=lambda params: by_gate(params, 4),
+        initial_carry=zeros_each(Carry, (hidden,)),
         mix=lambda weights, carry: jax.tree.map(partial(jnp.matmul, carry.h), weights.W_hh),
         update=lambda carry, z, a: gated(carry, activated(z, a)),
         gradient=Gradient(activated, pullback),

@@ -8,7 +8,8 @@ import numpy as np
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.orthogonal import Weights, modrelu_rnn
+from asrnn_jax.cells.dense import Weights
+from asrnn_jax.cells.orthogonal import modrelu_rnn
 from asrnn_jax.orthogonal import parametrization
 
 

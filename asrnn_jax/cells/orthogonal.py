@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +10,8 @@ import jax.numpy as jnp
 from asrnn_jax.cell import Cell, Gradient, Training, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.composite import rebase_within
-from asrnn_jax.cells.dense import affine, modrelu, of_carry, per_unit, recurrent
+from asrnn_jax.cells.dense import Weights, affine, modrelu, of_carry, per_unit, recurrent
 from asrnn_jax.orthogonal import parametrization
-
-
-class Weights(NamedTuple):
-    W_xh: jax.Array  # (I, H)
-    b: jax.Array  # (H,)
-    W_hh: jax.Array  # (H, H), as rows: h W_hh
 
 
 @factory

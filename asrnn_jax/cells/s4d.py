@@ -11,20 +11,15 @@ import numpy as np
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks, diagonal
-from asrnn_jax.cells.dense import affine, per_unit
+from asrnn_jax.cells.dense import affine, per_unit, zeros
 from asrnn_jax.cells.lru import exp_complex
 from asrnn_jax.cells.s5 import held
-from asrnn_jax.dtypes import at_least_float32, complex_of
+from asrnn_jax.dtypes import at_least_float32
 
 
 def some_steps(key, hidden: int, dt_min: float, dt_max: float, dtype) -> jax.Array:
     """Log-uniform steps ``(H,)``."""
     return jnp.exp(jax.random.uniform(key, (hidden,), dtype, math.log(dt_min), math.log(dt_max)))
-
-
-def check_steps(dt_min: float, dt_max: float) -> None:
-    if not 0 < dt_min <= dt_max:
-        raise ValueError(f"dt_min={dt_min}, dt_max={dt_max}: give 0 < dt_min <= dt_max.")
 
 
 class S4DWeights(NamedTuple):
@@ -74,7 +69,7 @@ def s4d(
     """
     checks.sizes(inputs=inputs, hidden=hidden, states=states)
     checks.choice("start", start, ("lin", "inv"))
-    check_steps(dt_min, dt_max)
+    checks.steps(dt_min, dt_max)
     n = np.arange(states)
     imaginary = math.pi * n if start == "lin" else 2 * states / math.pi * (2 * states / (2 * n + 1) - 1)
 
@@ -114,9 +109,6 @@ def s4d(
 
     cell = diagonal.state_space("s4d", inputs, hidden, hidden, init, prepare)
 
-    def initial_carry(batch_shape=(), dtype=jnp.float32):
-        return jnp.zeros((*batch_shape, hidden, states), complex_of(dtype))
-
     def chunk(weights, h, xs, steps):
         """The outputs are a convolution, one small matrix a channel; and what is left of the carry."""
         u = affine(xs, weights.W_xh, weights.b)
@@ -141,4 +133,4 @@ def s4d(
         return end, y + u * per_unit(weights.D, u)
 
     chunked = {"chunk": chunk, "chunk_size": 32, "chunk_flags": False}
-    return cell.replace(initial_carry=initial_carry, project=project, readout=readout, **chunked)
+    return cell.replace(initial_carry=zeros(hidden, states, kind=complex), project=project, readout=readout, **chunked)

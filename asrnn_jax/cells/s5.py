@@ -52,8 +52,7 @@ def s5(
     checks.sizes(inputs=inputs, hidden=hidden, outputs=outputs, blocks=blocks)
     if hidden % blocks:
         raise ValueError(f"blocks={blocks}: give a divisor of hidden={hidden}.")
-    if not 0 < dt_min <= dt_max:
-        raise ValueError(f"dt_min={dt_min}, dt_max={dt_max}: give 0 < dt_min <= dt_max.")
+    checks.steps(dt_min, dt_max)
     eigenvalues, V = hippo(hidden // blocks)
 
     def init(key):

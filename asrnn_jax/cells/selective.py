@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, Gradient, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, per_unit
-from asrnn_jax.cells.s4d import check_steps, some_steps
+from asrnn_jax.cells.dense import affine, per_unit, zeros
+from asrnn_jax.cells.s4d import some_steps
 
 
 class Selected(NamedTuple):
@@ -72,7 +72,7 @@ def s6(
     """
     rank = -(-hidden // 16) if rank is None else rank
     checks.sizes(inputs=inputs, hidden=hidden, states=states, rank=rank)
-    check_steps(dt_min, dt_max)
+    checks.steps(dt_min, dt_max)
 
     def init(key):
         k_x, k_down, k_up, k_B, k_C, k_step = jax.random.split(key, 6)
@@ -91,16 +91,9 @@ def s6(
         }
 
     def prepare(params):
-        return S6Weights(
-            params["W_xh"],
-            params["b"],
-            (params["W_down"], params["W_up"]),
-            params["b_step"],
-            params["W_B"],
-            params["W_C"],
-            -jnp.exp(params["log_A"]).T,
-            params["D"],
-        )
+        W_xh, b, b_step, W_B, W_C, D = (params[name] for name in ("W_xh", "b", "b_step", "W_B", "W_C", "D"))
+        A = -jnp.exp(params["log_A"]).T
+        return S6Weights(W_xh, b, (params["W_down"], params["W_up"]), b_step, W_B, W_C, A, D)
 
     def project(weights, xs):
         u = affine(xs, weights.W_xh, weights.b)
@@ -136,7 +129,7 @@ def s6(
         outputs=hidden,
         init=init,
         prepare=prepare,
-        initial_carry=lambda batch_shape=(), dtype=jnp.float32: jnp.zeros((*batch_shape, states, hidden), dtype),
+        initial_carry=zeros(states, hidden),
         project=project,
         mix=lambda weights, h: per_unit(weights.A, h),
         update=update,

@@ -76,19 +76,16 @@ def lif(
 
     Source: Gerstner et al. 2014, Neuronal Dynamics, section 1.3; surrogates: Neftci et al. 2019, arXiv:1901.09948.
     """
-    _check(inputs, hidden, surrogate, slope, reset, threshold=threshold, tau=tau)
-    k = SURROGATES[surrogate].slope if slope is None else slope
-
-    integrated = INTEGRATION[reset]
+    fires, integrated = _neuron(inputs, hidden, surrogate, slope, reset, threshold=threshold, tau=tau)
 
     def spikes(u):
-        return spike(u - threshold, surrogate, k)
+        return fires(u - threshold)
 
     def update(u, z, a):
         heard, (beta,) = a
         return integrated(u, beta, z + heard, spikes(u), threshold)
 
-    return _spiking("lif", inputs, hidden, recurrent, {"log_tau": tau}, spikes, update, dtype)
+    return _spiking("lif", inputs, hidden, recurrent, {"tau": tau}, spikes, update, dtype)
 
 
 @factory
@@ -125,17 +122,15 @@ def alif(
 
     Source: Bellec et al. 2018, arXiv:1803.09574; Yin, Corradi, Bohte 2021, arXiv:2103.12593.
     """
-    _check(inputs, hidden, surrogate, slope, reset, threshold=threshold, tau=tau, tau_adapt=tau_adapt)
+    constants = {"tau": tau, "tau_adapt": tau_adapt}
+    fires, integrated = _neuron(inputs, hidden, surrogate, slope, reset, threshold=threshold, **constants)
     checks.at_least("adaptation", adaptation, 0.0)
-    k = SURROGATES[surrogate].slope if slope is None else slope
-
-    integrated = INTEGRATION[reset]
 
     def level(carry):
         return threshold + adaptation * carry.a
 
     def spikes(carry):
-        return spike(carry.u - level(carry), surrogate, k)
+        return fires(carry.u - level(carry))
 
     def update(carry, z, a):
         heard, (beta, rho) = a
@@ -143,17 +138,19 @@ def alif(
         u = integrated(carry.u, beta, z + heard, s, level(carry))
         return Adaptive(u, rho * carry.a + (1 - rho) * s)
 
-    constants = {"log_tau": tau, "log_tau_adapt": tau_adapt}
-    start = zeros_each(Adaptive, hidden)
+    start = zeros_each(Adaptive, (hidden,))
     return _spiking("alif", inputs, hidden, recurrent, constants, spikes, update, dtype, initial_carry=start)
 
 
-def _check(inputs: int, hidden: int, surrogate: str, slope: float | None, reset: str, **positive: float) -> None:
+def _neuron(inputs: int, hidden: int, surrogate: str, slope: float | None, reset: str, **positive: float):
+    """Checks the arguments. What fires, ``v -> s``, and what the membrane is after a step, of `INTEGRATION`."""
     checks.sizes(inputs=inputs, hidden=hidden)
     checks.choice("surrogate", surrogate, tuple(SURROGATES))
     checks.choice("reset", reset, tuple(INTEGRATION))
     for name, value in {**positive, **({} if slope is None else {"slope": slope})}.items():
         checks.above(name, value, 0.0)
+    k = SURROGATES[surrogate].slope if slope is None else slope
+    return lambda v: spike(v, surrogate, k), INTEGRATION[reset]
 
 
 def _spiking(
@@ -166,12 +163,12 @@ def _spiking(
         params = {
             "W_xh": jax.nn.initializers.he_normal()(k_x, (inputs, hidden), dtype),
             "b": jnp.zeros(hidden, dtype),
-            **{name: jnp.full(hidden, math.log(start), dtype) for name, start in constants.items()},
+            **{f"log_{name}": jnp.full(hidden, math.log(start), dtype) for name, start in constants.items()},
         }
         return {**params, "W_hh": orthogonal_kernel(k_h, (hidden, hidden), dtype)} if hears else params
 
     def prepare(params):
-        decays = jnp.stack([jnp.exp(-jnp.exp(-params[name])) for name in constants])
+        decays = jnp.stack([jnp.exp(-jnp.exp(-params[f"log_{name}"])) for name in constants])
         return Weights(params["W_xh"], params["b"], params["W_hh"] if hears else (), decays)
 
     def mix(weights, carry):

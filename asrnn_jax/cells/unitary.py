@@ -83,7 +83,7 @@ def urnn(inputs: int, hidden: int, *, seed: int = 0, dtype=jnp.float32) -> Cell:
         outputs=2 * hidden,
         init=init,
         prepare=prepare,
-        initial_carry=zeros(hidden, complex),
+        initial_carry=zeros(hidden, kind=complex),
         project=project,
         mix=mix,
         update=update,

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, Gradient, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import of_carry, orthogonal_kernel, per_unit, recurrent
-
-
-class Weights(NamedTuple):
-    W_xh: jax.Array  # (I, H)
-    b: jax.Array  # (H,)
-    W_hh: jax.Array  # (H, H), as rows: h W_hh; for indrnn (H,)
+from asrnn_jax.cells.dense import Weights, of_carry, orthogonal_kernel, per_unit, recurrent
 
 
 @factory
@@ -49,7 +41,6 @@ def tanh_rnn(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
         inputs,
         hidden,
         init=init,
-        prepare=_prepare,
         update=lambda h, z, a: jnp.tanh(z + a),
         gradient=Gradient(pullback=tanh_pullback),
         activity=of_carry("tanh"),
@@ -88,7 +79,6 @@ def irnn(inputs: int, hidden: int, *, scale: float = 1.0, dtype=jnp.float32) -> 
         inputs,
         hidden,
         init=init,
-        prepare=_prepare,
         update=lambda h, z, a: jax.nn.relu(z + a),
         gradient=Gradient(pullback=_relu_pullback),
         activity=of_carry("relu"),
@@ -159,10 +149,6 @@ def indrnn(
         gradient=Gradient(pullback=pullback),
         activity=of_carry(activation),
     )
-
-
-def _prepare(params):
-    return Weights(params["W_xh"], params["b"], params["W_hh"])
 
 
 def tanh_pullback(prev, h, kept, ct):

@@ -10,17 +10,21 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.composite import composed, within
+from asrnn_jax.cells.composite import within
 from asrnn_jax.cells.dense import affine
 from asrnn_jax.pairs import from_stacked, is_complex
 
 
 class Layer(NamedTuple):
     cell: Any
-    kernel: (
-        jax.Array
-    )  # behind: (O of the cell, O), or (H, O) with the cell's readout folded in; before: (I, I of the cell)
+    # behind: (O of the cell, O), or (H, O) with the cell's readout folded in; before: (I, I of the cell)
+    kernel: jax.Array
     bias: jax.Array
+
+
+def linear(weights: Layer, data: jax.Array) -> jax.Array:
+    """What the layer makes of the cell's outputs, or of the inputs."""
+    return affine(data, weights.kernel, weights.bias)
 
 
 @factory
@@ -56,31 +60,11 @@ def with_output(cell: Cell, outputs: int, *, dtype=jnp.float32) -> Cell:
             kernel = cell.readout(weights, eye, jnp.zeros((cell.hidden, cell.inputs), kernel.dtype)) @ kernel
         return Layer(weights, kernel, params["output"]["bias"])
 
-    def readout(weights, carries, xs):
-        ys = carries if cell.coordinates.linear_readout else cell.readout(weights.cell, carries, xs)
-        return affine(ys, weights.kernel, weights.bias)
-
-    def apply_parts(run_part, weights, carry, xs, key):
-        carry, ys = run_part(cell, weights.cell, carry, xs, key, top=True)
-        return carry, affine(ys, weights.kernel, weights.bias)
-
-    inner = within(cell)
-    inner_chunk: Any = inner.chunk
-
-    def chunk(weights, *given):
-        carry, ys = inner_chunk(weights, *given)
-        return carry, affine(ys, weights.kernel, weights.bias)
-
-    return inner.replace(
-        name=f"{cell.name} with output",
-        chunk=None if inner_chunk is None else chunk,
-        outputs=outputs,
-        init=init,
-        prepare=prepare,
-        readout=readout,
-        coordinates=dataclasses.replace(inner.coordinates, linear_readout=False),
-        composition=composed(cell, apply_parts),
-    )
+    inner = within(cell, after=linear)
+    if cell.coordinates.linear_readout:  # the kernel is of carries
+        coordinates = dataclasses.replace(inner.coordinates, linear_readout=False)
+        inner = inner.replace(readout=lambda weights, carries, xs: linear(weights, carries), coordinates=coordinates)
+    return inner.replace(name=f"{cell.name} with output", outputs=outputs, init=init, prepare=prepare)
 
 
 @factory
@@ -106,27 +90,11 @@ def with_input(cell: Cell, inputs: int, *, dtype=jnp.float32) -> Cell:
         kernel = jax.nn.initializers.lecun_normal()(k_in, (inputs, cell.inputs), dtype)
         return {"cell": cell.init(k_cell), "input": {"kernel": kernel, "bias": jnp.zeros(cell.inputs, dtype)}}
 
-    def before(weights, xs):
-        return affine(xs, weights.kernel, weights.bias)
+    def prepare(params):
+        return Layer(cell.prepare(params["cell"]), params["input"]["kernel"], params["input"]["bias"])
 
-    def apply_parts(run_part, weights, carry, xs, key):
-        return run_part(cell, weights.cell, carry, before(weights, xs), key, top=True)
-
-    inner_chunk: Any = cell.chunk
-
-    def chunk(weights, carry, xs, steps):
-        return inner_chunk(weights.cell, carry, before(weights, xs), steps)
-
-    return within(cell).replace(
-        name=f"{cell.name} with input",
-        chunk=None if inner_chunk is None else chunk,
-        inputs=inputs,
-        init=init,
-        prepare=lambda params: Layer(cell.prepare(params["cell"]), params["input"]["kernel"], params["input"]["bias"]),
-        project=lambda weights, xs: cell.project(weights.cell, before(weights, xs)),
-        readout=lambda weights, carries, xs: cell.readout(weights.cell, carries, before(weights, xs)),
-        composition=composed(cell, apply_parts),
-    )
+    inner = within(cell, before=linear)
+    return inner.replace(name=f"{cell.name} with input", inputs=inputs, init=init, prepare=prepare)
 
 
 class Started(NamedTuple):

@@ -12,8 +12,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, gates, named, orthogonal_kernels, recurrent
-from asrnn_jax.cells.lstm import Weights
+from asrnn_jax.cells.dense import affine, by_gate, gated_params, named, recurrent, zeros_each
 from asrnn_jax.cells.matrices import chunk_size, fading, head_first, only_valid
 
 EMPTY = -1000.0
@@ -55,14 +54,6 @@ def slstm(inputs: int, hidden: int, *, forget_bias: float = 3.0, dtype=jnp.float
     """
     checks.sizes(inputs=inputs, hidden=hidden)
 
-    def init(key):
-        k_x, k_h = jax.random.split(key)
-        return {
-            "W_xh": jax.nn.initializers.lecun_normal()(k_x, (inputs, 4 * hidden), dtype),
-            "W_hh": orthogonal_kernels(k_h, hidden, 4, dtype),
-            "b": jnp.zeros(4 * hidden, dtype).at[hidden : 2 * hidden].set(forget_bias),
-        }
-
     def initial_carry(batch_shape=(), dtype=jnp.float32):
         h, c, n = (jnp.zeros((*batch_shape, hidden), dtype) for _ in range(3))
         return Carry(h, c, n, jnp.full_like(h, EMPTY))
@@ -83,8 +74,8 @@ def slstm(inputs: int, hidden: int, *, forget_bias: float = 3.0, dtype=jnp.float
         "slstm",
         inputs,
         hidden,
-        init=init,
-        prepare=lambda params: Weights(*(gates(params[name], 4) for name in Weights._fields)),
+        init=lambda key: gated_params(jax.random.split(key), inputs, hidden, 4, dtype, forget_bias),
+        prepare=lambda params: by_gate(params, 4),
         initial_carry=initial_carry,
         mix=lambda weights, carry: jax.tree.map(partial(jnp.matmul, carry.h), weights.W_hh),
         update=update,
@@ -214,9 +205,6 @@ def mlstm(
         n = (left * i * k).sum(-2) + kept * carry.n
         return Matrix(C, n), o * jnp.moveaxis(h, -2, 0).reshape(o.shape)
 
-    def initial_carry(batch_shape=(), dtype=jnp.float32):
-        return Matrix(jnp.zeros((*batch_shape, heads, d, d), dtype), jnp.zeros((*batch_shape, heads, d), dtype))
-
     return Cell(
         name="mlstm",
         inputs=inputs,
@@ -224,7 +212,7 @@ def mlstm(
         outputs=hidden,
         init=init,
         prepare=prepare,
-        initial_carry=initial_carry,
+        initial_carry=zeros_each(Matrix, (heads, d, d), (heads, d)),
         project=lambda weights, xs: written(weights, xs)[0],
         mix=lambda weights, carry: (),
         update=update,

@@ -53,20 +53,6 @@ from asrnn_jax.estimators.preparation import Preparation
 from asrnn_jax.estimators.series import Series
 from asrnn_jax.estimators.tables import Table, as_table
 
-__all__ = [
-    "Answers",
-    "Columns",
-    "Finding",
-    "Forecasts",
-    "Live",
-    "LiveSession",
-    "Preparation",
-    "Series",
-    "StreamClassifier",
-    "StreamForecaster",
-    "Table",
-    "as_table",
-    "read_table",
-    "summary",
-    "write_table",
-]
+__all__ = ["StreamClassifier", "StreamForecaster"]
+__all__ += ["Answers", "Forecasts", "Live", "LiveSession"]
+__all__ += ["Columns", "Finding", "Preparation", "Series", "Table", "as_table", "read_table", "summary", "write_table"]

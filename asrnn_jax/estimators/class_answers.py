@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from scipy.special import log_softmax  # jax brings scipy
 
 from asrnn_jax import losses
 from asrnn_jax.estimators.endless import Recording
@@ -71,15 +72,7 @@ def per_of(series: Sequence[Series]) -> Per:
 
 def whole(logits: np.ndarray) -> np.ndarray:
     """One answer (C,) for all steps (T, C): the mean of their log-probabilities, weighed by `counts`."""
-    shifted = logits - logits.max(-1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    return np.average(log_probabilities, axis=0, weights=counts(len(logits)))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (..., C)."""
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
+    return np.average(log_softmax(logits, axis=-1), axis=0, weights=counts(len(logits)))
 
 
 def balanced_accuracy(series: Sequence[Series], outputs: Sequence[np.ndarray], per: Per) -> float:

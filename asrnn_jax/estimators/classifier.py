@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import softmax
 
 from asrnn_jax.cell import Cell, Params
 from asrnn_jax.estimators import class_answers, fitting, rows
@@ -186,7 +187,7 @@ class StreamClassifier(StreamEstimator):
         array, (n, T, C) of series, a list of (T, C) for a list, and (n, C) where each stream has one answer.
         """
         table, logits = self._logits(data)
-        probabilities = class_answers.softmax(logits)
+        probabilities = softmax(logits, axis=-1)
         if rows.kind_of(data) != "table":
             return probabilities if self.per_ == "stream" else rows.as_series(data, probabilities)
         each = {table.roles["stream"] or "stream": class_answers.as_array(table.stream.values)}
@@ -239,7 +240,7 @@ class StreamClassifier(StreamEstimator):
         def read(memory: Memory, logits: np.ndarray, live: Live, xs: np.ndarray) -> Any:
             nothing = class_answers.is_nothing(logits, sure)
             labels = class_answers.named(classes, logits.argmax(-1), nothing)
-            return memory, class_answers.Answers(labels, class_answers.softmax(logits), share_of(np, logits), nothing)
+            return memory, class_answers.Answers(labels, softmax(logits, axis=-1), share_of(np, logits), nothing)
 
         return LiveSession(self.preparation.live(batch), self.network, self.params, read, batch=batch)
 

@@ -80,6 +80,11 @@ class Columns(Mapping[str, np.ndarray]):
         return len(next(iter(self.raw.values()), ()))
 
 
+def is_array(data: Any) -> bool:
+    """Whether these are an array, of whatever library, and no table."""
+    return hasattr(data, "__array__") and not hasattr(data, "columns") and not hasattr(data, "column_names")
+
+
 def column(name: str, values: Any) -> tuple[Column, list[Finding]]:
     """The column of an array or a list; what is no number, text, bool or time raises ValueError.
 

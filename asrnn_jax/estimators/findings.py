@@ -42,8 +42,12 @@ def summary(findings: Iterable[Finding]) -> str:
       serious: Column 'y' tells the label.
       repair: 3 rows were out of order.
     """
+    return "\n".join(f"{f.severity}: {f.text}" for f in gravest_first(findings))
+
+
+def gravest_first(findings: Iterable[Finding]) -> list[Finding]:
     rank = {"serious": 0, "repair": 1, "info": 2}
-    return "\n".join(f"{f.severity}: {f.text}" for f in sorted(findings, key=lambda f: rank[f.severity]))
+    return sorted(findings, key=lambda finding: rank[finding.severity])
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

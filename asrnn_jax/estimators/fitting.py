@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -260,20 +262,10 @@ def _schedule(step: int, steps: int) -> float:
     return min(1.0, step / WARM_UP) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps)))
 
 
-class _NoBar:
-    def update(self, steps: int) -> None:
-        """Shows nothing."""
-
-    def close(self) -> None:
-        """Shows nothing."""
-
-
 def _bar(verbose: int, steps: int) -> Any:
-    if verbose:
-        try:
+    with contextlib.suppress(ImportError):
+        if verbose:
             from tqdm.auto import tqdm
 
             return tqdm(total=steps, unit="step")
-        except ImportError:
-            pass
-    return _NoBar()
+    return SimpleNamespace(update=lambda steps: None, close=lambda: None)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from asrnn_jax.estimators import steps
-from asrnn_jax.estimators.columns import Moments, each_number
+from asrnn_jax.estimators.columns import Moments, each_number, is_array
 from asrnn_jax.estimators.findings import Finding, counted
 from asrnn_jax.estimators.tables import as_table
 from asrnn_jax.estimators.times import TimeFormat, parse, past_midnight
@@ -131,7 +131,7 @@ class Live:
 
     def _raw(self, rows: Any, times: Any) -> tuple[np.ndarray, np.ndarray | None]:
         names = self._roles["channels"]
-        if not _is_array(rows):
+        if _has_names(rows):
             rows, times = self._of_table(rows, times)
         raw = np.asarray(rows, np.float64)
         if raw.shape == (len(names),) and not self.batch:
@@ -173,9 +173,7 @@ class Live:
         return rows
 
 
-def _is_array(rows: Any) -> bool:
-    if isinstance(rows, np.ndarray):
-        return True
+def _has_names(rows: Any) -> bool:
     if isinstance(rows, Sequence) and not isinstance(rows, str):
-        return not rows or not isinstance(rows[0], Mapping)
-    return hasattr(rows, "__array__") and not hasattr(rows, "columns") and not hasattr(rows, "column_names")
+        return bool(rows) and isinstance(rows[0], Mapping)
+    return not is_array(rows)

@@ -103,8 +103,7 @@ class Reader(NamedTuple):
     def ahead(self, one: Series) -> np.ndarray:
         """What the targets (T, K) are `horizon` steps later, NaN where the stream has ended."""
         targets = np.zeros((len(one.xs), 0), np.float32) if one.targets is None else one.targets
-        after = np.full((min(self.horizon, len(targets)), targets.shape[1]), np.nan, np.float32)
-        return np.concatenate([targets[self.horizon :], after])
+        return ahead(targets, self.horizon)
 
     def density(self, series: Sequence[Series], outputs: Sequence[np.ndarray]) -> float:
         """Mean logarithm of the density of what came."""
@@ -143,6 +142,18 @@ class Reader(NamedTuple):
         """What the outputs of a whole stream say."""
         assert one.targets is not None
         return self.read(self.start(), outputs, one.xs, one.targets)[1]
+
+
+def ahead(targets: np.ndarray, horizon: int) -> np.ndarray:
+    """What the targets ``(T, K)`` of one stream are so many steps later, NaN where it has ended.
+
+    Example:
+      >>> ahead(np.array([[1.0], [2.0], [3.0]]), 2).ravel().tolist()
+      [3.0, nan, nan]
+    """
+    found = np.full_like(targets, np.nan)
+    found[: max(len(targets) - horizon, 0)] = targets[horizon:]
+    return found
 
 
 def measured(

@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from asrnn_jax.cell import Cell, Params, as_weights
+from asrnn_jax.cell import Cell, Params
 from asrnn_jax.estimators.endless import Recording
 from asrnn_jax.estimators.series import Series
 from asrnn_jax.run import run
+from asrnn_jax.streaming.advance import prepare
 
 CHUNK = 512
 """Steps that are computed at a time, for so many streams beside each other:"""
@@ -27,7 +28,7 @@ def outputs_of(cell: Cell, params: Params, series: Sequence[Series | Recording])
     found: list[np.ndarray] = [np.zeros(0)] * len(series)
     longest = len(series[order[0]].xs)
     chunk = min(CHUNK, 1 << max(longest - 1, 1).bit_length())
-    weights = _prepare(cell, params)
+    weights = prepare(cell, params)
     for at in range(0, len(order), BESIDE):
         group = order[at : at + BESIDE]
         beside = min(BESIDE, 1 << (len(series) - 1).bit_length())
@@ -46,11 +47,6 @@ def outputs_of(cell: Cell, params: Params, series: Sequence[Series | Recording])
         for row, i in enumerate(group):
             found[i] = whole[row, : len(series[i].xs)]
     return found
-
-
-@partial(jax.jit, static_argnums=0)
-def _prepare(cell: Cell, params: Params):
-    return as_weights(cell, params)
 
 
 @partial(jax.jit, static_argnums=0)

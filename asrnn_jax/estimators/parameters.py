@@ -40,17 +40,13 @@ class Parameters:
 
         kind = getattr(self, "_estimator_type", None)
         inputs = InputTags(two_d_array=True, three_d_array=True, allow_nan=True)
-        tags = Tags(
+        return Tags(
             estimator_type=kind,
             target_tags=TargetTags(required=kind == "classifier"),
             input_tags=inputs,
             classifier_tags=ClassifierTags() if kind == "classifier" else None,
             regressor_tags=RegressorTags() if kind == "regressor" else None,
         )
-        return self._tags(tags)
-
-    def _tags(self, tags: Any) -> Any:
-        return tags
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "preparation")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from asrnn_jax.estimators import files
-from asrnn_jax.estimators.columns import Columns, column
+from asrnn_jax.estimators.columns import Columns, column, is_array
 from asrnn_jax.estimators.findings import counted
 from asrnn_jax.estimators.preparation import Preparation
 from asrnn_jax.estimators.series import Series
@@ -24,7 +24,7 @@ def kind_of(data: Any) -> Kind:
     """What kind of data this is."""
     if isinstance(data, (list, tuple)) and not (data and isinstance(data[0], (str, os.PathLike))):
         return "rows" if data and np.ndim(data[0]) <= 1 else "series"
-    if hasattr(data, "__array__") and not hasattr(data, "columns") and not hasattr(data, "column_names"):
+    if is_array(data):
         return "rows" if getattr(data, "ndim", 0) <= 2 else "series"
     return "table"
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asrnn_jax.estimators import steps
-from asrnn_jax.estimators.findings import Finding, counted
 from asrnn_jax.estimators.labels import Classes
 from asrnn_jax.estimators.tables import Table
 
@@ -86,15 +85,6 @@ def prepared(
         )
         made.append(series)
     return made, counts
-
-
-def short(series: list[Series], window: int) -> list[Finding]:
-    """What is to be said about streams that are shorter than a window of so many steps."""
-    lengths = [len(one.xs) for one in series if len(one.xs) < window]
-    if not lengths:
-        return []
-    text = f"{len(lengths)} of {counted(len(series), 'stream')} shorter than a window of {window} steps, the shortest "
-    return [Finding("short", "info", None, len(lengths), f"{text}of {counted(min(lengths), 'step')}.")]
 
 
 def _steps(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -55,12 +55,5 @@ def _by_time(one: Series, share: float) -> tuple[Series, Series]:
 
 
 def _part(one: Series, which: slice) -> Series:
-    return replace(
-        one,
-        xs=one.xs[which],
-        labels=one.labels[which],
-        valid=one.valid[which],
-        targets=None if one.targets is None else one.targets[which],
-        rows=one.rows[which],
-        times=None if one.times is None else one.times[which],
-    )
+    each = {field.name: getattr(one, field.name) for field in fields(one)}
+    return replace(one, **{name: values[which] for name, values in each.items() if isinstance(values, np.ndarray)})

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from asrnn_jax.estimators import files
-from asrnn_jax.estimators.columns import Column, Columns, Moments, Words, as_numbers, as_words, column
+from asrnn_jax.estimators.columns import Column, Columns, Moments, Words, as_numbers, as_words, column, is_array
 from asrnn_jax.estimators.findings import Finding, counted, perhaps
 from asrnn_jax.estimators.times import TimeFormat, past_midnight
 
@@ -205,12 +205,7 @@ def _names(names: str | Sequence[str]) -> tuple[str, ...]:
 def _is_series(data: Any) -> bool:
     if isinstance(data, (list, tuple)):
         return True
-    return (
-        not isinstance(data, Mapping)
-        and hasattr(data, "__array__")
-        and getattr(data, "ndim", 0) in (2, 3)
-        and (not hasattr(data, "columns") and not hasattr(data, "column_names"))
-    )
+    return not isinstance(data, Mapping) and is_array(data) and getattr(data, "ndim", 0) in (2, 3)
 
 
 def _of_series(

@@ -54,21 +54,6 @@ from asrnn_jax.loop.gradient import fused
 from asrnn_jax.loop.linear import associative_scan
 from asrnn_jax.loop.masks import finite, nan_where, where, where_reset, where_valid, zeros_where
 
-__all__ = [
-    "Options",
-    "Steps",
-    "associative_scan",
-    "autodiff",
-    "choose_block",
-    "choose_chunk",
-    "choose_unroll",
-    "chunked",
-    "finite",
-    "fused",
-    "nan_where",
-    "rematerialised",
-    "where",
-    "where_reset",
-    "where_valid",
-    "zeros_where",
-]
+__all__ = ["Options", "Steps", "associative_scan", "autodiff", "chunked", "fused"]
+__all__ += ["choose_block", "choose_chunk", "choose_unroll", "rematerialised"]
+__all__ += ["finite", "nan_where", "where", "where_reset", "where_valid", "zeros_where"]

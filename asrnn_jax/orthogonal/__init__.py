@@ -56,20 +56,8 @@ from asrnn_jax.orthogonal import maps
 from asrnn_jax.orthogonal.inits import ANGLES, INITS, haar, rotations
 from asrnn_jax.orthogonal.maps import cayley, entries, expm, nearest, polish, size, skew
 
-__all__ = [
-    "INITS",
-    "MAPS",
-    "Orthogonal",
-    "cayley",
-    "entries",
-    "error",
-    "expm",
-    "nearest",
-    "parametrization",
-    "polish",
-    "size",
-    "skew",
-]
+__all__ = ["INITS", "MAPS", "Orthogonal", "parametrization"]
+__all__ += ["cayley", "entries", "error", "expm", "nearest", "polish", "size", "skew"]
 
 MAPS = ("cayley", "scaled_cayley", "expm")
 """The maps by their names, for `parametrization`."""

@@ -16,6 +16,7 @@ from asrnn_jax.pilot.options import Options
 from asrnn_jax.pilot.reading import Data
 from asrnn_jax.pilot.stability import stability
 from asrnn_jax.streaming import scores
+from asrnn_jax.streaming.events import mean
 
 SCORE, SIGN = "accuracy", 1
 """What methods are compared by; 1: higher is better."""
@@ -89,7 +90,6 @@ def inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
     cell, params, preparation = model.network, model.params, model.preparation
     joined, rule = _test(best, data, options)
     train = join(preparation.apply(data.split.train))
-    watching = watched.prepare(cell, params, train, rule.gaps)
     disturbances, streams = _disturbances(best, data, joined, rule, options)
     drop = contributions(
         cell, params, joined, preparation.inputs, len(preparation.fitted.roles["channels"]), _likelihood(joined)
@@ -101,10 +101,7 @@ def inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
         "stability": stability(cell, params, joined.xs),
         "contributions": drop._asdict(),
         "stretch": {"start": drop.start, "labels": joined.labels[part], "probabilities": np.exp(log_p[part]).T},
-        "monitors": {
-            **watched.about(watching),
-            "streams": watched.watched(cell, params, watching, {"test": joined, **streams}),
-        },
+        "monitors": watched.watched(cell, params, train, rule.gaps, {"test": joined, **streams}),
     }
 
 
@@ -135,9 +132,9 @@ def _disturbances(
         rows = np.concatenate([one.rows for one in series if len(one.xs)])
         inside = (rows >= 0) & changed.inside[rows]
         said = classified.said(outputs(model.network, model.params, whole, ["never"])["never"], model.sure_)
-        after = _after(inside, AFTER * usual)
+        after = disturbed.after(inside, AFTER * usual)
         stretches[kind] = {
-            "nothing": classified.scores_mean(said.answers[inside] < 0),
+            "nothing": mean(said.answers[inside] < 0),
             "alarms_per_hour": _alarms(said.answers, inside, rule),
             "accuracy_after": classified.accuracy(whole.labels[after], said.best[after]),
             "accuracy": classified.accuracy(whole.labels, said.best),
@@ -153,15 +150,6 @@ def _disturbances(
             streams[kind] = whole
     found = {"length": length, "after": AFTER * usual, "stretches": stretches, "changed": moved}
     return found, streams
-
-
-def _after(inside: np.ndarray, steps: int) -> np.ndarray:
-    """bool: within so many steps after a stretch."""
-    ends = np.flatnonzero(inside[:-1] & ~inside[1:]) + 1
-    found = np.zeros(len(inside), bool)
-    for end in ends:
-        found[end : end + steps] = True
-    return found & ~inside
 
 
 def _alarms(answers: np.ndarray, inside: np.ndarray, rule: classified.Rules) -> float:

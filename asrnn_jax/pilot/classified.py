@@ -9,6 +9,7 @@ import numpy as np
 from asrnn_jax.pilot.baselines import Said
 from asrnn_jax.pilot.joined import Joined, pieces
 from asrnn_jax.streaming import scores
+from asrnn_jax.streaming.events import mean
 
 SETS = 200
 """Sets that intervals are drawn from."""
@@ -45,19 +46,14 @@ def said(logits: np.ndarray, sure: float) -> Said:
 
 def accuracy(labels: np.ndarray, best: np.ndarray) -> float:
     """Share of the labelled steps whose most probable class is right."""
-    return scores_mean((best == labels)[labels >= 0])
-
-
-def scores_mean(values: np.ndarray) -> float:
-    """NaN of nothing."""
-    return float(np.mean(values)) if len(values) else float("nan")
+    return mean((best == labels)[labels >= 0])
 
 
 def whole_events(joined: Joined, log_p: np.ndarray) -> float:
     """Share of events whose class is the most probable of all their steps together."""
     found = scores.events(joined.labels, joined.starts)
     named = [log_p[start:stop].sum(0).argmax() for start, stop in zip(found.start, found.stop)]
-    return scores_mean(np.array(named) == found.label)
+    return mean(np.array(named) == found.label)
 
 
 def scored(joined: Joined, what: Said, rule: Rules, classes: int) -> dict[str, Any]:
@@ -86,7 +82,7 @@ def scored(joined: Joined, what: Said, rule: Rules, classes: int) -> dict[str, A
         "accuracy": _interval(*scores.bootstrap(share, (labels, best), number=SETS)),
         "macro_f1": _interval(*scores.bootstrap(macro, (labels, best), number=SETS)),
         "whole_events": whole_events(joined, what.log_p),
-        "nothing_in_gaps": scores_mean(what.answers[gap] < 0) if rule.gaps else None,
+        "nothing_in_gaps": mean(what.answers[gap] < 0) if rule.gaps else None,
         "events": found | {"number": len(scores.events(joined.labels, joined.starts).start)},
         "by_class": {name: getattr(each, name) for name in ("precision", "recall", "f1", "support")},
         "along": along(joined, what.best),

@@ -10,6 +10,7 @@ import numpy as np
 
 from asrnn_jax.estimators import Preparation, Table, order
 from asrnn_jax.estimators.columns import Words
+from asrnn_jax.pilot.splits import take
 
 STRETCHES = {
     "silence": "all channels at their median",
@@ -45,38 +46,33 @@ def insert(table: Table, preparation: Preparation, kind: str, length: int, *, se
     step = preparation.fitted.rule.step
     pieces, inside, shifts = [], [], []
     for i, (_, part) in enumerate(parts):
-        if i >= MOST_STREAMS:
-            pieces, inside, shifts = (
-                [*pieces, part],
-                [*inside, np.zeros(len(part), bool)],
-                [*shifts, np.zeros(len(part))],
-            )
-            continue
-        at = _between(table, part)
-        before = part[max(at - 1, 0)]
-        pieces += [part[:at], np.full(length, before), part[at:]]
-        inside += [np.zeros(at, bool), np.ones(length, bool), np.zeros(len(part) - at, bool)]
-        first = step * (np.arange(length) + 1) if at else step * (np.arange(length) - length)
-        later = step * length if at else 0.0  # before a stream begins, time runs up to its beginning
+        at, added = _between(table, part), length if i < MOST_STREAMS else 0
+        pieces += [part[:at], np.full(added, part[max(at - 1, 0)]), part[at:]]
+        inside += [np.zeros(at, bool), np.ones(added, bool), np.zeros(len(part) - at, bool)]
+        first = step * (np.arange(added) + 1) if at else step * (np.arange(added) - added)
+        later = step * added if at else 0.0  # before a stream begins, time runs up to its beginning
         shifts += [np.zeros(at), first, np.full(len(part) - at, later)]
     rows, new, shift = np.concatenate(pieces), np.concatenate(inside), np.concatenate(shifts)
-    fill = _fills(kind, preparation, rng)
-    channels = {}
-    for name, values in table.channels.items():
-        channels[name] = values[rows]
-        if kind != "stuck":
-            channels[name][new] = fill(name, int(new.sum()))
-    words = table.labels
-    labels = None if words is None else Words(np.where(new, -1, words.codes[rows]).astype(np.int32), words.values)
+    fill, longer = _fills(kind, preparation, rng), take(table, rows)
+    if kind != "stuck":
+        for name, values in longer.channels.items():
+            values[new] = fill(name, int(new.sum()))
+    words = longer.labels
     changed = replace(
-        table,
-        channels=channels,
-        stream=Words(table.stream.codes[rows], table.stream.values),
-        times=None if table.times is None else table.times[rows] + shift,
-        labels=labels,
-        targets={name: np.where(new, np.nan, values[rows]) for name, values in table.targets.items()},
+        longer,
+        times=None if longer.times is None else longer.times + shift,
+        labels=None if words is None else Words(np.where(new, -1, words.codes).astype(np.int32), words.values),
+        targets={name: np.where(new, np.nan, values) for name, values in longer.targets.items()},
     )
     return Disturbed(changed, new, np.where(new, -1, rows))
+
+
+def after(inside: np.ndarray, steps: int) -> np.ndarray:
+    """bool: within so many steps after a stretch."""
+    found = np.zeros(len(inside), bool)
+    for end in np.flatnonzero(inside[:-1] & ~inside[1:]) + 1:
+        found[end : end + steps] = True
+    return found & ~inside
 
 
 def throughout(table: Table, preparation: Preparation, *, seed: int = 0) -> dict[str, Table]:

@@ -133,7 +133,6 @@ def inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
     model, what = best.estimator, _test(best, data)
     cell, params, preparation = model.network, model.params, model.preparation
     train = join(preparation.apply(data.split.train))
-    watching = watched.prepare(cell, params, train, gaps=False)
     disturbances, streams = _disturbances(best, data, what, options)
 
     def minus_error(ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
@@ -158,10 +157,7 @@ def inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
         "stability": stability(cell, params, what.joined.xs),
         "contributions": drop._asdict(),
         "stretch": {"start": drop.start, "target": targets.names[0], **shown},
-        "monitors": {
-            **watched.about(watching),
-            "streams": watched.watched(cell, params, watching, {"test": what.joined, **streams}),
-        },
+        "monitors": watched.watched(cell, params, train, False, {"test": what.joined, **streams}),
     }
 
 
@@ -183,13 +179,10 @@ def _disturbances(
         there, said, surprise = run(found.table)
         rows = there.now.rows
         inside = (rows >= 0) & found.inside[rows]
-        after = np.zeros(len(inside), bool)
-        for end in np.flatnonzero(inside[:-1] & ~inside[1:]) + 1:
-            after[end : end + AFTER] = True
         error = forecasted.errors(there.truth, said.mean)
         stretches[kind] = {
             "width": forecasted.mean_error(_width(said)[inside]) / usual,
-            "error_after": forecasted.mean_error(error[after & ~inside]),
+            "error_after": forecasted.mean_error(error[disturbed.after(inside, AFTER)]),
             "error": forecasted.mean_error(error[~inside]),
             "anomalies": forecasted.mean_error((surprise[inside] >= model.threshold_).astype(float)),
             "steps": int(inside.sum()),

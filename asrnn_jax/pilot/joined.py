@@ -88,5 +88,4 @@ def pieces(joined: Joined, least: int = 8, wanted: int = 24) -> list[tuple[int, 
         if at - max(cut for cut in cuts if cut <= at) >= size:
             cuts.add(int(at))
     cuts |= {int(at) for at in ends}
-    found = sorted(cuts)
-    return list(pairwise(found))
+    return list(pairwise(sorted(cuts)))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asrnn_jax.estimators import Series
+from asrnn_jax.estimators.number_answers import ahead
 from asrnn_jax.pilot.rolling import features
 
 LOOKED_AT = 20_000
@@ -28,20 +29,13 @@ class Forecast(NamedTuple):
     high: np.ndarray
 
 
-def ahead(targets: np.ndarray, horizon: int) -> np.ndarray:
-    """What the targets ``(T, K)`` of one stream are so many steps later, NaN where it has ended.
+def held(targets: np.ndarray) -> np.ndarray:
+    """Targets of one stream with the last known value where one is missing; 0, the median, before there was any.
 
     Example:
-      >>> ahead(np.array([[1.0], [2.0], [3.0]]), 2).ravel().tolist()
-      [3.0, nan, nan]
+      >>> held(np.array([[np.nan], [2.0], [np.nan]])).ravel().tolist()
+      [0.0, 2.0, 2.0]
     """
-    found = np.full_like(targets, np.nan)
-    found[: max(len(targets) - horizon, 0)] = targets[horizon:]
-    return found
-
-
-def held(targets: np.ndarray) -> np.ndarray:
-    """Targets of one stream with the last known value where one is missing; 0, the median, before there was any."""
     found = np.empty_like(targets)
     for k, column in enumerate(targets.T):
         known = np.where(np.isfinite(column), np.arange(len(column)), -1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,4 +123,4 @@ def _first(table: Table) -> tuple[Table, list[Finding]]:
         keep[here[: max(1, int(len(here) * share))]] = True
     text = f"Of {counted(table.rows, 'test row')} the first {share:.1%} of each stream is tested on."
     found = Finding("test_cut", "info", None, int((~keep).sum()), text)
-    return replace(take(table, np.flatnonzero(keep))), [found]
+    return take(table, np.flatnonzero(keep)), [found]

@@ -86,9 +86,10 @@ def watch(cell: Cell, params: Any, joined: Joined, watching: Watching) -> tuple[
     return list(session.events), readings
 
 
-def watched(cell: Cell, params: Any, watching: Watching, streams: Mapping[str, Joined]) -> dict[str, Any]:
-    """For each kind of streams, by name: how often each monitor tripped, when first, and its most extreme reading."""
-    found: dict[str, Any] = {}
+def watched(cell: Cell, params: Any, train: Joined, gaps: bool, streams: Mapping[str, Joined]) -> dict[str, Any]:
+    """The limits, and for each kind of streams, by name: how often each monitor tripped, when first, and its most
+    extreme reading."""
+    watching, found = prepare(cell, params, train, gaps), {}
     for kind, joined in streams.items():
         events, readings = watch(cell, params, joined, watching)
         monitors = {}
@@ -99,7 +100,8 @@ def watched(cell: Cell, params: Any, watching: Watching, streams: Mapping[str, J
             monitors[name] = {"tripped": len(trips), "first": first, "extreme": extreme}
         found[kind] = {"steps": min(len(joined.xs), MOST_STEPS), "monitors": monitors}
         found[kind]["tripped"] = sum(one["tripped"] for one in monitors.values())
-    return found
+    about = {"limits": asdict(watching.limits), "every": watching.every, "fallback": watching.fallback}
+    return {**about, "streams": found}
 
 
 def _extreme(name: str, readings: list[Any]) -> float:
@@ -108,11 +110,6 @@ def _extreme(name: str, readings: list[Any]) -> float:
     if not len(seen):
         return float("nan")
     return float(seen.min() if name == "gap_entropy" else seen.max())
-
-
-def about(watching: Watching) -> dict[str, Any]:
-    """As JSON values."""
-    return {"limits": asdict(watching.limits), "every": watching.every, "fallback": watching.fallback}
 
 
 def _first(joined: Joined) -> Joined:

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 import asrnn_jax
+from asrnn_jax.estimators.findings import gravest_first
 from asrnn_jax.pilot import folder, networks, reading
 from asrnn_jax.pilot.checklist import checklist
 from asrnn_jax.pilot.options import Options
@@ -46,7 +47,7 @@ def pilot(options: Options, *, arguments: Sequence[str] = (), verbose: int = 0) 
                 "kind": "forecast" if options.forecast else "classification",
                 "pilot": _about(options, arguments, time.monotonic() - begin),
                 "data": data.about,
-                "findings": _sorted(data.findings),
+                "findings": [finding.about() for finding in gravest_first(data.findings)],
                 **found,
             }
         )
@@ -134,11 +135,6 @@ def _about(options: Options, arguments: Sequence[str], seconds: float) -> dict[s
         "backend": jax.default_backend(),
         "seconds": seconds,
     }
-
-
-def _sorted(findings: Sequence[Any]) -> list[dict[str, Any]]:
-    rank = {"serious": 0, "repair": 1, "info": 2}
-    return [finding.about() for finding in sorted(findings, key=lambda finding: rank[finding.severity])]
 
 
 class _Progress:

@@ -20,16 +20,6 @@ from asrnn_jax.plot.spectra import saturation_map, spectrum, spectrum_map, tempo
 from asrnn_jax.plot.streams import stream
 from asrnn_jax.plot.style import COLOURS, STYLES
 
-__all__ = [
-    "COLOURS",
-    "STYLES",
-    "audit",
-    "gradient_reach",
-    "learning_curves",
-    "lyapunov",
-    "saturation_map",
-    "spectrum",
-    "spectrum_map",
-    "stream",
-    "temporal_spectrum",
-]
+__all__ = ["gradient_reach", "learning_curves", "lyapunov"]
+__all__ += ["saturation_map", "spectrum", "spectrum_map", "temporal_spectrum"]
+__all__ += ["COLOURS", "STYLES", "audit", "stream"]

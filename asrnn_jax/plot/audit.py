@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -29,9 +30,17 @@ def audit(found: Found) -> np.ndarray:
     """
     figure, axes = plt.subplots(2, 3, figsize=(14, 7.4), layout="constrained")
     figure.suptitle(textwrap.fill(f"{found.model}: {found.verdict}", 130), fontsize=10.5)
-    panels = (_policies, _along, _since, _gaps, _state, _memory)
-    for ax, panel in zip(axes.flat, panels):
+    panels = {
+        "by reset policy": _policies,
+        "along the streams": _along,
+        "by time since the last reset": _since,
+        "samples after a past": _gaps,
+        "the state, never reset": _state,
+        "effective remembrance": _memory,
+    }
+    for ax, (title, panel) in zip(axes.flat, panels.items()):
         panel(ax, found)
+        ax.set_title(title, fontsize=10)
     return axes
 
 
@@ -49,9 +58,12 @@ def _shown(found: Found) -> list[int]:
     return [*fixed, *dict.fromkeys([*by_gain[-1:], *by_gain[:1]])]
 
 
-def _style(policy: str, i: int, of: int) -> dict:
-    """Never and oracle look the same in all panels."""
-    return line({"never": 1, "oracle": 0}.get(policy, i), of)
+def _lines(found: Found) -> Iterator[tuple[int, dict]]:
+    """Which policies are shown, and how: never and oracle look the same in all panels."""
+    chosen = _shown(found)
+    for i, p in enumerate(chosen):
+        policy = found.rows[p].policy
+        yield p, {"label": policy, "marker": ".", **line({"never": 1, "oracle": 0}.get(policy, i), len(chosen))}
 
 
 def _policies(ax: Axes, found: Found) -> None:
@@ -64,41 +76,28 @@ def _policies(ax: Axes, found: Found) -> None:
     ax.axvline(factor * found.rows[0].score.value, color=COLOURS[1], linewidth=0.8, linestyle=":")
     ax.set_yticks(at, [row.policy for row in found.rows], fontsize=8)
     tidy(ax, f"{label} (95 % interval)", "", legend=False)
-    ax.set_title("by reset policy", fontsize=10)
 
 
 def _along(ax: Axes, found: Found) -> None:
     factor, label = _unit(found)
     parts = found.by_part.shape[1]
     at = (np.arange(parts) + 0.5) * found.steps / parts
-    chosen = _shown(found)
-    for i, p in enumerate(chosen):
-        ax.plot(
-            at,
-            factor * found.by_part[p],
-            label=found.rows[p].policy,
-            marker=".",
-            **_style(found.rows[p].policy, i, len(chosen)),
-        )
+    for p, style in _lines(found):
+        ax.plot(at, factor * found.by_part[p], **style)
     tidy(ax, "step", label)
-    ax.set_title("along the streams", fontsize=10)
 
 
 def _since(ax: Axes, found: Found) -> None:
     factor, label = _unit(found)
-    chosen = _shown(found)
-    for i, p in enumerate(chosen):
+    for p, style in _lines(found):
         known = np.isfinite(found.by_since[p])
-        at, values = np.maximum(found.times[known], 0.5), factor * found.by_since[p][known]
-        ax.plot(at, values, label=found.rows[p].policy, marker=".", **_style(found.rows[p].policy, i, len(chosen)))
+        ax.plot(np.maximum(found.times[known], 0.5), factor * found.by_since[p][known], **style)
     ax.set_xscale("log")
     tidy(ax, "steps since the last reset, at least", label)
-    ax.set_title("by time since the last reset", fontsize=10)
 
 
 def _gaps(ax: Axes, found: Found) -> None:
     factor, label = _unit(found)
-    ax.set_title("samples after a past", fontsize=10)
     if not found.gaps:
         ax.text(0.5, 0.5, "too few whole samples", ha="center", va="center", transform=ax.transAxes)
         return
@@ -132,7 +131,6 @@ def _state(ax: Axes, found: Found) -> None:
     other.spines[["top"]].set_visible(False)
     handles = [handle for each in (ax, other) for handle in each.get_legend_handles_labels()[0]]
     other.legend(handles=handles, frameon=False, fontsize=8)
-    ax.set_title("the state, never reset", fontsize=10)
 
 
 def _memory(ax: Axes, found: Found) -> None:
@@ -144,4 +142,3 @@ def _memory(ax: Axes, found: Found) -> None:
     least = np.nanmin(np.r_[1e-2, found.memory.fresh, found.memory.other])
     ax.set(xscale="log", yscale="log", ylim=(max(1e-6, least / 2), 1.5))
     tidy(ax, "steps since the pasts ended", "distance of the outputs")
-    ax.set_title("effective remembrance", fontsize=10)

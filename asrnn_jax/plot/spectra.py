@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from asrnn_jax.plot.style import COLOURS, array, axes, line, tidy
+from asrnn_jax.plot.style import COLOURS, array, axes, heat_map, line, tidy
 
 JACOBIAN = {"state": r"$\partial h_t / \partial h_{t-1}$", "carry": r"$\partial g_t / \partial g_{t-1}$ (the carry)"}
 
@@ -81,9 +81,7 @@ def spectrum_map(values: Any, *, x: Any = None, x_label: str = "time t", ax: Axe
     most = np.clip(np.abs(log[np.isfinite(log)]).max(initial=1e-3), 0.05, 6)
     x = np.arange(1, len(values) + 1) if x is None else np.asarray(x)
     index = np.arange(1, values.shape[1] + 1)
-    mesh = ax.pcolormesh(x, index, np.maximum(log, -most), cmap="RdBu_r", vmin=-most, vmax=most, shading="nearest")
-    mesh.set_rasterized(True)
-    ax.figure.colorbar(mesh, ax=ax, label=r"$\log_{10} \sigma$")
+    heat_map(ax, x, index, np.maximum(log, -most), r"$\log_{10} \sigma$", cmap="RdBu_r", vmin=-most, vmax=most)
     ax.set(xlabel=x_label, ylabel="index, largest first")
     ax.invert_yaxis()
     return ax
@@ -130,16 +128,7 @@ def saturation_map(slope: Any, *, label: str = "effective slope", ax: Axes | Non
     slope = array("slope", slope, (2,), "(T, H), of one batch element")
     ax = axes(ax)
     order = np.argsort(slope.mean(axis=0))
-    mesh = ax.pcolormesh(
-        np.arange(1, len(slope) + 1),
-        np.arange(1, slope.shape[1] + 1),
-        slope.T[order],
-        cmap="cividis",
-        vmin=0,
-        vmax=1,
-        shading="nearest",
-    )
-    mesh.set_rasterized(True)
-    ax.figure.colorbar(mesh, ax=ax, label=label)
+    time, units = (np.arange(1, size + 1) for size in slope.shape)
+    heat_map(ax, time, units, slope.T[order], label, cmap="cividis", vmin=0, vmax=1)
     ax.set(xlabel="time t", ylabel="units, most saturated first")
     return ax

@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from asrnn_jax.plot.style import COLOURS, array, tidy
+from asrnn_jax.plot.style import COLOURS, array, heat_map, tidy
 
 
 def stream(
@@ -38,16 +38,12 @@ def stream(
     """
     xs = array("xs", xs, (2,), "(T, I)")
     probabilities = array("probabilities", probabilities, (2,), "(T, C)")
-    for name, values in (
-        ("probabilities", probabilities),
-        ("labels", labels),
-        ("informative", informative),
-        ("norm", norm),
-    ):
+    beside = {"probabilities": probabilities, "labels": labels, "informative": informative, "norm": norm}
+    for name, values in beside.items():
         if values is not None and len(values) != len(xs):
             raise ValueError(f"{name} has {len(values)} steps, xs {len(xs)}: pass the same stretch of the stream.")
     heights = [1.6, *([0.6] if informative is not None else []), 1.6, *([0.9] if norm is not None else [])]
-    figure, axes = plt.subplots(
+    _, axes = plt.subplots(
         len(heights),
         1,
         figsize=(9, 1.6 * sum(heights) ** 0.9),
@@ -72,9 +68,7 @@ def stream(
         tidy(ax, "", "m", legend=False)
     ax = next(panels)
     index = np.arange(probabilities.shape[1])
-    mesh = ax.pcolormesh(time, index, probabilities.T, cmap="Greys", vmin=0, vmax=1, shading="nearest")
-    mesh.set_rasterized(True)
-    figure.colorbar(mesh, ax=ax, label="probability", pad=0.01)
+    heat_map(ax, time, index, probabilities.T, "probability", pad=0.01, cmap="Greys", vmin=0, vmax=1)
     if labels is not None:
         labels = np.asarray(labels)
         ax.plot(time, np.where(labels < 0, np.nan, labels), color=COLOURS[1], linewidth=2, label="label")

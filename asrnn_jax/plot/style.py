@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -31,6 +33,13 @@ def tidy(ax: Axes, x_label: str, y_label: str, legend: bool = True) -> Axes:
     if legend:
         ax.legend(frameon=False, fontsize=9)
     return ax
+
+
+def heat_map(ax: Axes, x, y, values, label: str, *, pad: float | None = None, **style) -> None:
+    """Values ``(len(y), len(x))`` as colours, with a bar that says what they are."""
+    mesh = ax.pcolormesh(x, y, values, shading="nearest", rasterized=True, **style)
+    place: Any = {} if pad is None else {"pad": pad}
+    ax.figure.colorbar(mesh, ax=ax, label=label, **place)
 
 
 def array(name: str, values, ranks: tuple[int, ...], shape: str) -> np.ndarray:

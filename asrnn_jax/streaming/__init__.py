@@ -68,43 +68,12 @@ A policy is a pair of pure functions, as optax has optimisers: `never`, `oracle`
 from asrnn_jax.streaming import scores, starts
 from asrnn_jax.streaming.gaps import BACKGROUND, DISTRACTOR, NOISES, Gaps
 from asrnn_jax.streaming.monitors import Limits, Readings, Reference, reference
-from asrnn_jax.streaming.policies import (
-    Policy,
-    Signals,
-    never,
-    on_energy,
-    on_entropy,
-    on_saturation,
-    oracle,
-    periodic,
-)
+from asrnn_jax.streaming.policies import Policy, Signals, never, on_energy, on_entropy, on_saturation, oracle, periodic
 from asrnn_jax.streaming.session import Event, Session
 from asrnn_jax.streaming.starts import Starts
 from asrnn_jax.streaming.streams import Stream, Window, windows
 
-__all__ = [
-    "BACKGROUND",
-    "DISTRACTOR",
-    "NOISES",
-    "Event",
-    "Gaps",
-    "Limits",
-    "Policy",
-    "Readings",
-    "Reference",
-    "Session",
-    "Signals",
-    "Starts",
-    "Stream",
-    "Window",
-    "never",
-    "on_energy",
-    "on_entropy",
-    "on_saturation",
-    "oracle",
-    "periodic",
-    "reference",
-    "scores",
-    "starts",
-    "windows",
-]
+__all__ = ["BACKGROUND", "DISTRACTOR", "NOISES", "Gaps", "Stream", "Window", "windows"]
+__all__ += ["Event", "Limits", "Readings", "Reference", "Session", "reference"]
+__all__ += ["Policy", "Signals", "never", "on_energy", "on_entropy", "on_saturation", "oracle", "periodic"]
+__all__ += ["Starts", "scores", "starts"]

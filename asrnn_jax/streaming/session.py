@@ -170,7 +170,8 @@ class Session:
         chunks.check(xs, flags, self.batch, self.cell.inputs)
         there = None
         host = np.asarray(xs)
-        if not self._surely_finite(host) and not np.isfinite(host).all():
+        surely = self._quick and math.isfinite(np.vdot(host, host))  # to look at each value takes as long as a step
+        if not surely and not np.isfinite(host).all():
             xs, there = self._mend(host)
         if self.non_finite == "hold" and xs.shape[-2]:
             self._held = np.array(np.asarray(xs)[..., -1, :])  # a copy: callers reuse their buffers
@@ -187,10 +188,6 @@ class Session:
             return outputs[0]
         # With jnp.concatenate or asarray JAX would compile, and keep, a program for each length.
         return jax.device_put(np.concatenate(jax.device_get(outputs), axis=-2))
-
-    def _surely_finite(self, host: np.ndarray) -> bool:
-        """Whether one quick sum says that all is well; looking at each value takes as long as a step."""
-        return self._quick and math.isfinite(np.vdot(host, host))
 
     def _advance(self, xs: Any, there: Any, boundary: Any) -> Float[Array, "*B T O"]:
         if self._plain is not None and there is None:

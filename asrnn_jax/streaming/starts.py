@@ -35,6 +35,7 @@ import jax.numpy as jnp
 
 from asrnn_jax.cell import Carry
 from asrnn_jax.dtypes import at_least_float32
+from asrnn_jax.loop import where
 from asrnn_jax.made import Made, remembered
 from asrnn_jax.pairs import joined, parts
 
@@ -211,30 +212,19 @@ def _mixture(kinds: tuple[Starts, ...], shares: tuple[float, ...]) -> Starts:
         found = [kind.draw(memory, k, last, fresh) for kind, memory, k in zip(kinds, memories, keys)]
         carry = found[0][0]
         for i, (other, _) in enumerate(found[1:], 1):
-            carry = jax.tree.map(lambda a, b, i=i: jnp.where(_beside(pick == i, a), b, a), carry, other)
+            carry = where(pick == i, other, carry)
         return carry, tuple(memory for _, memory in found)
 
     return Starts("mixture", lambda fresh: tuple(kind.init(fresh) for kind in kinds), draw)
 
 
-STARTS: dict[str, Callable[[], Starts]] = {
-    "zero": zero,
-    "passed": passed,
-    "shuffled": shuffled,
-    "noise": noise,
-    "mixture": mixture,
-}
+STARTS: dict[str, Callable[[], Starts]] = {make.__name__: make for make in (zero, passed, shuffled, noise, mixture)}
 """The starts by name, as the command line and the estimators know them."""
 
 
 def _streams(carry: Carry) -> int:
     """B."""
     return jax.tree.leaves(carry)[0].shape[0]
-
-
-def _beside(flags: jax.Array, leaf: jax.Array) -> jax.Array:
-    """Flags ``(B,)`` with as many axes as the leaf."""
-    return flags.reshape(-1, *[1] * (leaf.ndim - 1))
 
 
 def _is_inexact(leaf: jax.Array) -> bool:

@@ -94,8 +94,7 @@ class Stream:
                 )
             if not np.isfinite(recorded).all():
                 raise ValueError("background has values that are not finite: leave these steps out.")
-        good = 0 <= noise < np.inf and 0 <= drift < np.inf and 0 <= missing < 1
-        if not good:
+        if not (0 <= noise < np.inf and 0 <= drift < np.inf and 0 <= missing < 1):
             raise ValueError(f"noise={noise}, drift={drift}, missing={missing}: levels >= 0, a share in [0, 1).")
         self._samples, self._labels, self._lengths, self._gaps = samples, labels, lengths, gaps
         self._background = None if background is None else np.asarray(background)

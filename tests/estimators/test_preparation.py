@@ -14,7 +14,6 @@ from sklearn.preprocessing import RobustScaler
 
 from asrnn_jax import saved
 from asrnn_jax.estimators import Preparation, as_table, summary
-from asrnn_jax.estimators.series import short
 from asrnn_jax.estimators.steps import HELD
 
 NAN, INF = float("nan"), float("inf")
@@ -352,12 +351,6 @@ def test_few_rows_are_prepared_and_no_rows_are_no_stream():
     preparation, _ = fitted({"x": noise(20)})
     assert preparation.apply(as_table({"x": noise(2)}))[0].xs.shape == (2, 1)
     assert preparation.apply(as_table({"x": noise(0)})) == []
-
-
-def test_streams_shorter_than_a_window_are_said():
-    _, series = fitted([noise(n)[:, None] for n in (7, 30, 12)])
-    assert short(series, 20)[0].text == "2 of 3 streams shorter than a window of 20 steps, the shortest of 7 steps."
-    assert short(series, 5) == []
 
 
 @pytest.mark.parametrize(

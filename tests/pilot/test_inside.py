@@ -13,6 +13,8 @@ from asrnn_jax import cells, pilot
 from asrnn_jax.estimators import Series
 from asrnn_jax.pilot import (
     classification,
+    classified,
+    disturbed,
     figures,
     folder,
     forecasted,
@@ -48,7 +50,13 @@ def test_an_event_begins_where_a_stream_begins_with_the_label_of_the_last():
 
 def test_just_after_a_stretch_is_outside_of_it():
     inside = np.array([False, True, True, False, False, True, False])
-    assert classification._after(inside, 3).tolist() == [False, False, False, True, True, False, True]
+    assert disturbed.after(inside, 3).tolist() == [False, False, False, True, True, False, True]
+
+
+def test_false_alarms_are_those_in_stretches_by_the_hour():
+    inside = np.array([False, True, True, True, True, False])
+    rule = classified.Rules(step_seconds=900.0, grace=1, gaps=True)
+    assert classification._alarms(np.array([1, 1, -1, 0, -1, 1]), inside, rule) == 1
 
 
 def test_a_forecast_ends_with_its_stream_and_its_state_where_time_jumps():

@@ -83,8 +83,8 @@ FAULTS = [
     ),
     Fault(
         "audit/audited.py",
-        "gain = interval(signed(own), signed(base[name]), seed=seed)",
-        "gain = interval(signed(own), seed=seed)",
+        "pair = own.signed(better), base[name].signed(better)",
+        "pair = (own.signed(better),)",
         "tests/audit/test_numbers.py::test_scores_by_place_and_time_are_those_by_hand",
     ),
     Fault(
@@ -552,7 +552,9 @@ FAULTS = [
     Fault("pilot/__init__.py", "verbose=verbose)", "verbose=verbose) and {}", "tests/pilot asrnn_jax/pilot"),
     Fault("pilot/baselines.py", "np.where(answers == classes, -1, answers)", "answers", "tests/pilot asrnn_jax/pilot"),
     Fault("pilot/checklist.py", "share >= target - NEAR", "share >= target + NEAR", "tests/pilot asrnn_jax/pilot"),
-    Fault("pilot/classification.py", "return found & ~inside", "return found", "tests/pilot asrnn_jax/pilot"),
+    Fault(
+        "pilot/classification.py", "np.where(inside, -1, 0)", "np.where(inside, 0, -1)", "tests/pilot asrnn_jax/pilot"
+    ),
     Fault("pilot/classified.py", "named) == found.label", "named) != found.label", "tests/pilot asrnn_jax/pilot"),
     Fault(
         "pilot/command.py",
@@ -592,7 +594,7 @@ FAULTS = [
         "(labels >= 0) & changes",
         "tests/pilot asrnn_jax/pilot",
     ),
-    Fault("pilot/naive.py", "targets[horizon:]", "targets[:-horizon]", "tests/pilot asrnn_jax/pilot"),
+    Fault("pilot/naive.py", "np.where(last >= 0, column[last], 0)", "column[last]", "asrnn_jax/pilot/naive.py"),
     Fault("pilot/networks.py", "if file.exists() and said.exists():", "if False:", "tests/pilot asrnn_jax/pilot"),
     Fault("pilot/numbers.py", "100 * v:.1f} %", "v:.1f} %", "tests/pilot asrnn_jax/pilot"),
     Fault("pilot/page.py", "autoescape=True", "autoescape=False", "tests/pilot asrnn_jax/pilot"),
