@@ -53,7 +53,7 @@ def narrow(weights: Weights | Params, to: Narrow | int) -> PyTree:
     """
     if to not in ("float32", "bfloat16", "int16", "int8") and not (isinstance(to, int) and 2 <= to <= 16):
         raise ValueError(f"to={to!r}: choose 'float32', 'bfloat16', 'int16', 'int8', or bits from 2 to 16.")
-    bits = {"int16": 16, "int8": 8}.get(to, to) if isinstance(to, str) else to
+    bits = to if isinstance(to, int) else {"int16": 16}.get(to, 8)
 
     def one(path, leaf):
         skew = jax.tree_util.keystr(path[-1:], simple=True) == "skew" and jnp.ndim(leaf) == 1
