@@ -58,6 +58,10 @@ PEERS["lem"] = Model("lem", 62)
 def _recommended() -> dict[str, Config]:
     """The recipes asrnn-stable in three sizes, from other angles, and for other cells with as many params."""
     found: dict[str, Config] = {}
+    for delay in (1000, 2000):
+        stable = PRESETS[f"asrnn-stable-copy-{delay}"].config
+        for seed in range(5):
+            found[f"stable-copy-{delay}-{seed}"] = replace(stable, training=replace(stable.training, seed=seed))
     for task in ("smnist", "pmnist"):
         for size, seeds in (("16k", 5), ("69k", 2), ("137k", 1)):
             stable = PRESETS[f"asrnn-stable-{task}-{size}"].config

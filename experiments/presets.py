@@ -88,9 +88,13 @@ def _copy(delay: int, minutes: int, ours: str = "") -> dict[str, Preset]:
     )
     about = (
         f"4,000 iterations in about {minutes} min; paper: below the baseline by about iteration 300, near 0 by 1,500"
-        f"{ours}: python -m experiments copy-memory --preset {name}"
+        f"{ours}: {_typed(name)}"
     )
     return {name: Preset(config, about)}
+
+
+def _typed(name: str) -> str:
+    return f"python -m experiments copy-memory --preset {name}"
 
 
 def _peers() -> dict[str, Preset]:
@@ -141,7 +145,7 @@ def _peers() -> dict[str, Preset]:
                 training=Training(batch=128, log_every=10, eval_every=200),
             )
             of = ", not in the paper" if cell == "tanh-rnn" else ""
-            found[name] = Preset(config, f"4,000 iterations{of}: python -m experiments copy-memory --preset {name}")
+            found[name] = Preset(config, f"4,000 iterations{of}: {_typed(name)}")
     return found
 
 
@@ -170,6 +174,17 @@ def _stable(permute: bool, size: str, hidden: int, lr: float, ours: str) -> dict
     )
     about = f"30 epochs, not the paper's recipe; {ours}: python -m experiments pixels --preset {name} --data-dir FOLDER"
     return {name: Preset(config, about)}
+
+
+def _stable_copy(delay: int, ours: str) -> dict[str, Preset]:
+    """asRNN on copying memory with a D_f that is trained, from 0.03, and bounded; the paper's stays at 1e-5."""
+    name = f"asrnn-stable-copy-{delay}"
+    ((_, paper),) = _copy(delay, 0).items()
+    assert isinstance(paper.config, CopyMemory)
+    angles: dict[str, Option] = {"map": "expm", "init": "henaff", "dynamic": True}
+    options = angles | {"saturation": "bounded", "a": 0.03, "b": 0.03, "eps": 0.0}
+    config = replace(paper.config, preset=name, steps=1500, model=Model("asrnn", 138, options))
+    return {name: Preset(config, f"1,500 iterations, not the paper's recipe; {ours}: {_typed(name)}")}
 
 
 def _ptb(window: int, lr_orthogonal: float, paper: float) -> dict[str, Preset]:
@@ -212,6 +227,8 @@ PRESETS: dict[str, Preset] = {
     **_stable(True, "69k", 257, 7e-4, "not run to the end yet (paper 96.88)"),
     **_stable(False, "137k", 364, 4e-4, "not run yet (paper 99.30)"),
     **_stable(True, "137k", 364, 6e-4, "not run yet (paper 96.96)"),
+    **_stable_copy(1000, "here 0.0007 after 600"),
+    **_stable_copy(2000, "not run yet"),
     **_ptb(150, 1e-4, 1.46),
     **_ptb(300, 1e-3, 1.49),
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.catalogue import RECIPE, recipe_name
 from experiments.packed import Run
-from experiments.report.readings import command_of, header, honest_accuracy, of_seeds, percent
+from experiments.report.readings import command_of, crossing, curve_of, header, honest_accuracy, of_seeds, percent
 from experiments.report.tables import spread, table
 
 PAPER = {  # asRNN's best test accuracy over 70 epochs, in %
@@ -53,6 +53,7 @@ def recommended(runs: dict[str, Run]) -> list[str]:
         f"the test set. Minutes are those of one or two CPU cores, or of an H200 for a part of the epochs. "
         f"{command_of('[sp]mnist-stable-*')}",
         table(sizes),
+        *_copying(runs),
         *_others(runs),
         *_parts(runs),
     ]
@@ -68,6 +69,23 @@ def _range(values: Sequence[float], form: str = ".2f") -> str:
         return "-"
     mean = f"{np.mean(values):{form}}"
     return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
+
+
+def _copying(runs: dict[str, Run]) -> list[str]:
+    rows = header("copying, L|seeds that ended|2 % below the baseline at|loss at the end|best test")
+    for delay in (1000, 2000):
+        found = of_seeds(runs, f"stable-copy-{delay}-")
+        ended = [run for run in found if run["result"] is not None]
+        if found:
+            crossings = ", ".join(str(crossing(run) or "never") for run in ended)
+            losses = [curve_of(run, "train_loss")[-1][1] for run in ended]
+            best = [run["result"]["best"]["test_loss"] for run in ended]
+            counts = f"{len(ended)} of {len(found)}"
+            rows.append((f"{delay:,}", counts, crossings, _range(losses, ".2g"), _range(best, ".2g")))
+    if len(rows) == 1:
+        return []
+    text = "Copying memory for 1,500 iterations, with the rates of the paper and a D_f that is trained from 0.03 and "
+    return [f"{text}bounded. Cross-entropy in nats. {command_of('stable-copy-*')}", table(rows)]
 
 
 def _others(runs: dict[str, Run]) -> list[str]:
