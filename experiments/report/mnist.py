@@ -70,10 +70,9 @@ def mnist(runs: dict[str, Run], folder: Path) -> list[str]:
         'epoch that is best on the test set. We train on 55,000. The other 5,000 choose the epoch of the column "test '
         'at the best validation"; "best test" is the paper\'s way to choose. The last column is the best test accuracy '
         f"up to epoch {EPOCHS}, for a comparison at equal epochs. asrnn and asrnn-1 are two seeds of the paper's "
-        "recipe. bounded: the same, with a D_f whose condition number is bounded. cosine: bounded, with a rate that "
-        "falls to 0. lstm is the paper's, with four times the params; "
-        "lstm-16k has a recipe of today (Adam, a falling "
-        "rate). " + command_of("[sp]mnist-*"),
+        "recipe; expm and expm-1: by the authors' map and angles. bounded: the same, with a D_f whose condition "
+        "number is bounded. cosine: bounded, with a rate that falls to 0. lstm is the paper's, with four times the "
+        "params; lstm-16k has a recipe of today (Adam, a falling rate). " + command_of("[sp]mnist-*"),
         table(rows),
         *_errors(runs, folder),
     ]
