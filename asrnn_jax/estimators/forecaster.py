@@ -276,9 +276,7 @@ class StreamForecaster(StreamEstimator):
         outputs = outputs_of(self.network, self.params, series)
         return table, series, [self.say(one, ys) for one, ys in zip(series, outputs)]
 
-    def _forecasts(
-        self, table: Table, series: Sequence[Series], said: Sequence[Said]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _forecasts(self, table: Table, series: Sequence[Series], said: Sequence[Said]) -> tuple[np.ndarray, ...]:
         """Mean, low and high by row."""
         number = len(self.targets_)
         mean, half = (rows.scattered(table, series, [one[i] for one in said], number) for i in range(2))
@@ -290,18 +288,12 @@ class StreamForecaster(StreamEstimator):
         mean, half = mean * targets.scale + targets.median, half * targets.scale
         return mean, mean - half, mean + half
 
-    # -------------------------------------------------------------------------------------------- files
-
     def _about(self) -> dict[str, Any]:
         parts = {"marginal": self.marginal_, "calibration": self.calibration_}
-        return {
-            what: {name: np.asarray(leaf).tolist() for name, leaf in part._asdict().items()}
-            for what, part in parts.items()
-        }
+        return {what: {k: np.asarray(v).tolist() for k, v in part._asdict().items()} for what, part in parts.items()}
 
     def _restore(self, about: Mapping[str, Any]) -> None:
         kind = StudentT if self.distribution == "student" else Gaussian
         self.marginal_ = kind(**{name: jnp.asarray(leaf, jnp.float32) for name, leaf in about["marginal"].items()})
-        self.calibration_ = Calibration(
-            **{name: np.array(values, np.float32) for name, values in about["calibration"].items()}
-        )
+        kept = {name: np.array(values, np.float32) for name, values in about["calibration"].items()}
+        self.calibration_ = Calibration(**kept)
