@@ -179,11 +179,11 @@ def _stable(permute: bool, size: str, hidden: int, lr: float, ours: str) -> dict
 def _stable_copy(delay: int, ours: str) -> dict[str, Preset]:
     """asRNN on copying memory with a D_f that is trained, from 0.03, and bounded; the paper's stays at 1e-5."""
     name = f"asrnn-stable-copy-{delay}"
-    ((_, paper),) = _copy(delay, 0).items()
-    assert isinstance(paper.config, CopyMemory)
-    angles: dict[str, Option] = {"map": "expm", "init": "henaff", "dynamic": True}
-    options = angles | {"saturation": "bounded", "a": 0.03, "b": 0.03, "eps": 0.0}
-    config = replace(paper.config, preset=name, steps=1500, model=Model("asrnn", 138, options))
+    paper = _copy(delay, 0)[f"paper-copy-{delay}"].config
+    assert isinstance(paper, CopyMemory)
+    kept = {option: paper.model.options[option] for option in ("map", "init", "dynamic")}
+    bounded: dict[str, Option] = {"saturation": "bounded", "a": 0.03, "b": 0.03, "eps": 0.0}
+    config = replace(paper, preset=name, steps=1500, model=replace(paper.model, options=kept | bounded))
     return {name: Preset(config, f"1,500 iterations, not the paper's recipe; {ours}: {_typed(name)}")}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import asrnn_jax
-from tests.planted.__main__ import planted
+from tests.planted.__main__ import TABLE, planted, row
 from tests.planted.faults import FAULTS
 
 LIBRARY = Path(asrnn_jax.__file__).parent
@@ -21,3 +21,9 @@ def test_a_fault_can_be_planted(fault):
 def test_every_file_with_functions_has_one():
     files = {str(file.relative_to(LIBRARY)) for file in LIBRARY.rglob("*.py") if "\ndef " in file.read_text()}
     assert files <= {fault.file for fault in FAULTS}
+
+
+def test_the_table_is_of_these_faults_and_each_is_noticed():
+    kept = TABLE.read_text()
+    assert [fault.file for fault in FAULTS if row(fault, "").removesuffix("`` |") not in kept] == []
+    assert "`NOTHING`" not in kept

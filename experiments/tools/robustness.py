@@ -88,11 +88,7 @@ DISTURBANCES: dict[str, tuple[Disturbance, tuple[float, ...]]] = {
 
 
 WEIGHTS: dict[str, Any] = {"bfloat16": "bfloat16", "int16": 16, "int8": 8, "int6": 6, "int4": 4}
-PARAMS: dict[str, Any] = {
-    "int8": 8,
-    "int6": 6,
-    "int4": 4,
-}  # rounded before the map, so that orthogonal stays orthogonal
+PARAMS = {"int8": 8, "int6": 6, "int4": 4}  # rounded before the map: what is orthogonal stays orthogonal
 
 
 def robustness(settings: Robustness) -> str:
