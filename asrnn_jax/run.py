@@ -104,7 +104,7 @@ def run(
       remat: for the backward pass keep only about ``sqrt(T)`` carries and compute the rest again, one forward pass
         more: memory grows with ``sqrt(T)`` instead of T (`xs`, and all ``ys`` if
         asked for, still take memory in proportion to T).
-      block: steps evaluated together; by default chosen for the cache on CPU, everything on accelerators.
+      block: steps evaluated together; by default chosen for the batch and the cache on CPU, everything on accelerators.
       unroll: steps a trip through the loop, as in `jax.lax.scan`; by default 1 on CPU, and 8 on accelerators, where a
         step is short beside what starting it takes.
       dtype: compute in this dtype (for example ``jnp.bfloat16``). Weights are prepared before they are

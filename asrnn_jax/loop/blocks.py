@@ -13,6 +13,7 @@ from asrnn_jax import placement
 from asrnn_jax.cell import Cell, PyTree
 
 CPU_BLOCK_BYTES = 1 << 20  # what one block works on should stay in a second-level cache
+CPU_ROWS = 64  # sequences with which the products of one step are efficient by themselves
 
 ACCELERATOR_UNROLL = 8  # measured: experiments/results/bench/accelerator
 
@@ -23,11 +24,14 @@ def choose_unroll() -> int:
 
 
 def choose_block(cell: Cell, weights, carry: PyTree, xs: jax.Array) -> Any:
-    """Steps a block: what fits the cache on CPU (a divisor of the number of steps if one is near), else all; so too
-    where a size is not known, a symbolic dimension of `jax.export`."""
+    """Steps a block. On CPU one step of a large batch, whose loop then has no loop inside; of a small one what fits the
+    cache (a divisor of the number of steps if one is near). Else all; so too where a size is not known, a symbolic
+    dimension of `jax.export`."""
     steps = xs.shape[0]
     if jax.default_backend() != "cpu" or not all(isinstance(d, int) for d in xs.shape) or steps == 0:
         return max(steps, 1)
+    if math.prod(xs.shape[1:-1]) >= CPU_ROWS:
+        return 1
 
     keep = cell.gradient.keep
 
