@@ -69,13 +69,14 @@ def row(fault: Fault, noticed: str) -> str:
 
 
 def main(names: list[str]) -> int:
-    rows = dict(re.findall(r"^(\| `([^`]+)`.*)$", TABLE.read_text(), re.MULTILINE)) if TABLE.exists() else {}
+    table, mark, after = (TABLE.read_text() if TABLE.exists() else "").partition("\n## ")  # what follows it stays
+    rows = dict(re.findall(r"^(\| `([^`]+)`.*)$", table, re.MULTILINE))
     rows = {file: line for line, file in rows.items()}
     for fault in FAULTS:
         if fault.file in names or (not names and fault.file not in rows):
             rows[fault.file] = row(fault, tried(fault))
             print(rows[fault.file], flush=True)
-            TABLE.write_text(HEAD + "\n".join(rows[f.file] for f in FAULTS if f.file in rows) + "\n")
+            TABLE.write_text(HEAD + "\n".join(rows[f.file] for f in FAULTS if f.file in rows) + "\n" + mark + after)
     return int(any("`NOTHING`" in line for line in rows.values()))
 
 
