@@ -224,16 +224,10 @@ FAULTS = [
         equation("min_lstm-positive", "min_gru-positive"),
     ),
     Fault(
-        "cells/nonnormal.py",
+        "cells/orthogonal.py",
         ".set(sin).at[even, even + 1].set(-sin)",
         ".set(sin).at[even, even + 1].set(sin)",
         equation("nnrnn"),
-    ),
-    Fault(
-        "cells/orthogonal.py",
-        "mix=lambda weights, h: h @ weights.W_hh,",
-        "mix=lambda weights, h: h @ weights.W_hh.T,",
-        equation("orthogonal-linear"),
     ),
     Fault("cells/s4d.py", '2 * params["C_re"], -2', '2 * params["C_re"], 2', equation("s4d")),
     Fault(
