@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from asrnn_jax import checks, loop
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights
 from asrnn_jax.dtypes import cast, compute_dtype
-from asrnn_jax.flags import last_step, last_valid, quarantine, reached, starts_of_the_other_way
-from asrnn_jax.loop import finite, nan_where, where_valid, zeros_where
+from asrnn_jax.flags import last_valid, quarantine, reached, starts_of_the_other_way
+from asrnn_jax.loop import finite, first_step, nan_where, where_valid, zeros_where
 from asrnn_jax.placement import beside
 
 Outputs = Literal["all", "last"]
@@ -98,9 +98,9 @@ def _quarantined(cell: Cell, static: Static, weights, start, xs, mask, reset, ke
     for more in between:
         bad |= more
     poisoned = reached(cell, bad, bad_start, reset, static.reverse)
-    last = last_step(poisoned, static.reverse)
+    last = first_step(poisoned, not static.reverse)
     if cell.both_directions:
-        last |= last_step(poisoned, not static.reverse)
+        last |= first_step(poisoned, static.reverse)
     return nan_where(last, end), nan_where(poisoned if static.outputs == "all" else last, ys)
 
 

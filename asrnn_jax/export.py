@@ -50,6 +50,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import export as jax_export
 
 from asrnn_jax.cell import Cell, Params, PyTree, Weights, as_weights
 from asrnn_jax.dtypes import cast
@@ -60,8 +61,6 @@ from asrnn_jax.run import run, step
 
 __all__ = ["Scaled", "narrow", "onnx", "stablehlo", "widen"]
 
-PLATFORMS = ("cpu", "cuda", "tpu")
-
 
 def stablehlo(
     cell: Cell,
@@ -70,7 +69,7 @@ def stablehlo(
     steps: int | Literal["any"] | None = None,
     weights: Narrow = "float32",
     batch: int | None = None,
-    platforms: tuple[str, ...] = PLATFORMS,
+    platforms: tuple[str, ...] = ("cpu", "cuda", "tpu"),
 ) -> bytes:
     """The network as StableHLO, for ``jax.export.deserialize``; see the head of this module for the function.
 
@@ -100,8 +99,6 @@ def stablehlo(
       >>> y.shape
       (2, 10)
     """
-    from jax import export as jax_export
-
     _needs("flatbuffers", "export")
     b, t = jax_export.symbolic_shape("b, t")
     function = _function(cell, params, steps, weights)
@@ -131,8 +128,6 @@ def onnx(
       NotImplementedError: an operation on complex numbers that cannot be written out in real ones.
       ImportError: jax2onnx is not installed.
     """
-    from jax import export as jax_export
-
     if steps == "any":
         raise ValueError("steps='any' is of StableHLO files: give ONNX a number of steps, or None for one at a time.")
     with _quiet("jax2onnx"):
@@ -156,14 +151,13 @@ def onnx(
 
 @contextmanager
 def _quiet(*loggers: str):
-    found = [logging.getLogger(name) for name in loggers]
-    before = [logger.level for logger in found]
-    for logger in found:
+    before = {logger: logger.level for logger in map(logging.getLogger, loggers)}
+    for logger in before:
         logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        for logger, level in zip(found, before):
+        for logger, level in before.items():
             logger.setLevel(level)
 
 
@@ -176,8 +170,6 @@ def _needs(module: str, extra: str) -> None:
 
 def _function(cell: Cell, params: Params | Weights, steps: int | Literal["any"] | None, weights: Narrow) -> Any:
     """``(state, x, reset) -> (state, y)`` with the weights in it, of which only those that are used."""
-    from jax import export as jax_export
-
     if steps not in (None, "any") and not (isinstance(steps, int) and steps >= 1):
         raise ValueError(f"steps={steps!r}: give at least 1, 'any' for StableHLO, or None for one step at a time.")
     if cell.both_directions and steps is None:
@@ -195,15 +187,8 @@ def _function(cell: Cell, params: Params | Weights, steps: int | Literal["any"] 
         if steps is None:
             after, y = step(cell, wide, carry, x)
         else:
-            after, y = run(
-                cell,
-                wide,
-                x,
-                carry=carry,
-                method="sequential",
-                gradient="autodiff",
-                block=x.shape[1] if isinstance(x.shape[1], int) else None,
-            )
+            block = x.shape[1] if isinstance(x.shape[1], int) else None
+            after, y = run(cell, wide, x, carry=carry, method="sequential", gradient="autodiff", block=block)
         return _packed(after), y
 
     trial = jax_export.export(jax.jit(function))(leaves, *_arguments(cell, params, 1 if steps == "any" else steps, 1))

@@ -11,8 +11,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from asrnn_jax.cell import Cell, Shape
-from asrnn_jax.loop import finite, zeros_where
-from asrnn_jax.typing import Array, Bool, Float, Given, Int, Shaped
+from asrnn_jax.loop import finite, first_step, zeros_where
+from asrnn_jax.typing import Array, Bool, Float, Given, Int
 
 
 def as_flags(name: str, flags: Given[ArrayLike, " ..."] | None, shape: Shape) -> Bool[Array, " ..."] | None:
@@ -42,16 +42,12 @@ def as_lengths(lengths: Given[ArrayLike, "*B"], batch: Shape, steps: Any) -> Int
     return lengths
 
 
-def last_step(a: Shaped[Array, " T *B"], reverse: bool) -> Shaped[Array, "*B"]:
-    return a[0 if reverse else -1]
-
-
 def last_valid(a: Float[Array, "T *B k"], mask: Bool[Array, " T *B"] | None, reverse: bool) -> Float[Array, "*B k"]:
     """Of ``a (T, *B, k)`` the last valid step of each element; where there is none, zeros or the first step."""
     if a.shape[0] == 0:
         return jnp.zeros(a.shape[1:], a.dtype)
     if mask is None:
-        return last_step(a, reverse)
+        return first_step(a, not reverse)
     last = jnp.argmax(jnp.where(mask, _order(mask, reverse), 0), axis=0)
     return jnp.take_along_axis(a, last[None, ..., None], axis=0)[0]
 

@@ -14,7 +14,6 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-Record = TypeVar("Record", bound="Made")
 Maker = TypeVar("Maker", bound=Callable)
 
 KEPT = 32  # by each maker, of those made last; one that is forgotten and made again equals the one before
@@ -42,7 +41,8 @@ class Made:
     def __reduce__(self):
         if self.made_by is None:
             raise pickle.PicklingError(f"{self!r} was not made by a factory: pickle what it is made of, make it again.")
-        return _made_again, self.made_by
+        maker, arguments = self.made_by
+        return functools.partial(maker, **dict(arguments)), ()
 
 
 def remembered(make: Maker, build: Callable[..., Made] | None = None) -> Maker:
@@ -67,10 +67,6 @@ def remembered(make: Maker, build: Callable[..., Made] | None = None) -> Maker:
         return made(*(_plain(name, value) for name, value in call.arguments.items()))
 
     return cast("Maker", once)
-
-
-def _made_again(maker: Callable[..., Made], arguments: tuple[tuple[str, Any], ...]) -> Made:
-    return maker(**dict(arguments))
 
 
 def _plain(name: str, value: Any) -> Any:

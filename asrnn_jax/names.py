@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 def named(tree: Any) -> list[tuple[str, Any]]:
     """The leaves of any tree with their paths as names, in the order of `jax.tree.leaves`."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    leaves = jax.tree.leaves_with_path(tree)
     return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
 
 

@@ -226,9 +226,8 @@ def _with_names(leaf: Any, names: Any) -> Any:
 
 
 def _variable(label: str, value: Any) -> nnx.Variable:
-    return (Base if label == optim.FROZEN else nnx.Param)(
-        value if isinstance(value, nnx.VariableMetadata) else jnp.asarray(value)
-    )
+    kind = Base if label == optim.FROZEN else nnx.Param
+    return kind(value if isinstance(value, nnx.VariableMetadata) else jnp.asarray(value))
 
 
 def _is_variable(x: Any) -> bool:

@@ -56,8 +56,7 @@ def labels(params: PyTree, orthogonal: Sequence[str] = ("W_hh",)) -> PyTree:
 
 def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
     """The names on the way to a leaf, without the attributes of a box around it (``.value`` of most)."""
-    keys = ("key", "name", "idx")  # of dicts, attributes and lists
-    names = [str(next((getattr(entry, key) for key in keys if hasattr(entry, key)), entry)) for entry in path]
+    names = [jax.tree_util.keystr((entry,), simple=True) for entry in path]
     for i in reversed(range(len(names))):
         if names[i] in ("skew", "base"):
             return tuple(names[: i + 1])

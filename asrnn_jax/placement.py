@@ -6,13 +6,11 @@ carry must not change its type, and a product of gradients has no type where one
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
-
-Tree = TypeVar("Tree")
 
 
 def beside(xs: jax.Array, weights: Any, *per_batch: Any) -> tuple[Any, ...]:
@@ -62,7 +60,7 @@ def sharded_as(a: jax.Array, like: jax.Array) -> jax.Array:
     return jax.sharding.reshard(a, sharding) if sharding.mesh.explicit_axes else a
 
 
-def _varying(trees: Tree) -> Tree:
+def _varying(trees: Any) -> Any:
     """All arrays varying over the mesh axes that any of them varies over: a sum with a zero of each makes them so.
 
     By arithmetic, because what an array varies over has no stable public name.

@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from asrnn_jax.cell import Carry, Cell, Params, PyTree, Weights, as_inputs, as_weights, check_carry
-from asrnn_jax.dtypes import at_least_float32, compute_dtype, precisely
+from asrnn_jax.dtypes import Function, at_least_float32, compute_dtype, precisely
 from asrnn_jax.dtypes import cast as cast_weights
 from asrnn_jax.names import named
 from asrnn_jax.pairs import is_complex, joined, parts
@@ -22,7 +22,6 @@ from asrnn_jax.placement import beside
 from asrnn_jax.typing import Array, Float, Given
 
 Coordinates = Literal["state", "carry"]
-Function = TypeVar("Function", bound=Callable)
 
 
 def compiled(*static: str) -> Callable[[Function], Function]:
@@ -134,11 +133,8 @@ def _dynamics(cell: Cell, weights: Weights, dtype: Any, coordinates: Coordinates
     def read(states, xs):
         return cell.readout(weights, to_carry(weights, unflatten(states, like)), xs)
 
-    return Dynamics(sum(_width(leaf) for leaf in jax.tree.leaves(like)), advance, trajectory, read)
-
-
-def _width(leaf: Any) -> int:
-    return math.prod(leaf.shape) * (2 if is_complex(leaf) else 1)
+    size = sum(math.prod(leaf.shape) * (1 + is_complex(leaf)) for leaf in jax.tree.leaves(like))
+    return Dynamics(size, advance, trajectory, read)
 
 
 def flatten(state: PyTree, like: PyTree) -> Float[Array, "*B D"]:

@@ -8,7 +8,6 @@ from jax.typing import ArrayLike
 
 from asrnn_jax.analysis.dynamics import Coordinates, check_memory, compiled, driven
 from asrnn_jax.cell import Carry, Cell, Params, Weights, as_inputs
-from asrnn_jax.dtypes import at_least_float32
 from asrnn_jax.typing import Array, Float, Given
 
 CHUNK_BYTES = 32 * 2**20  # of Jacobians that exist at a time
@@ -55,8 +54,7 @@ def step_jacobian(
     x = as_inputs(cell, x, 1, "pass one input (*B, I)")
     d = driven(cell, params, x[..., None, :], carry, coordinates, surrogate)
     check_memory("step_jacobian", d, "top_singular_values, which needs no matrix")
-    before = jax.vmap(lambda c: d.dynamics.trajectory(c, jnp.zeros((0, cell.inputs), d.xs.dtype))[0])(d.start)
-    return d.unbatched(jax.vmap(jax.jacfwd(d.dynamics.advance))(before, d.xs[:, 0]))
+    return d.unbatched(jax.vmap(jax.jacfwd(d.dynamics.advance))(d.states()[:, 0], d.xs[:, 0]))
 
 
 @compiled("coordinates", "surrogate", "every", "chunk")
@@ -102,12 +100,9 @@ def jacobian_spectrum(
         chunk = max(1, CHUNK_BYTES // (size * size * d.xs.dtype.itemsize))
     elif chunk < 1:
         raise ValueError(f"chunk={chunk}: give a positive number of Jacobians, or None to have it chosen.")
-    if len(d.xs) * steps == 0:
-        return d.unbatched(jnp.zeros((len(d.xs), steps, size), at_least_float32(d.xs.dtype)))
 
     def singular_values(at):
-        J = jax.jacfwd(d.dynamics.advance)(*at)
-        return jnp.linalg.svdvals(J.astype(at_least_float32(J.dtype)))
+        return jnp.linalg.svdvals(jax.jacfwd(d.dynamics.advance)(*at))
 
     before, xs = (each[:, every - 1 :: every][:, :steps] for each in (d.states(), d.xs))
     at = before.reshape(-1, size), xs.reshape(-1, cell.inputs)

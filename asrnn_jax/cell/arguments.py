@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -23,6 +24,15 @@ def check_key(key: Any) -> None:
     if shape is None or len(shape) != (0 if typed else 1):
         about = repr(key) if shape is None else f"{dtype}{list(shape)}"
         raise TypeError(f"key={about}: pass one PRNG key, for example jax.random.key(0).")
+
+
+def check_sizes(**values: int) -> None:
+    """Raises unless every value is a positive integer."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise TypeError(f"{name}={value!r}: give a whole number.")
+        if value < 1:
+            raise ValueError(f"{name}={value}: give at least 1.")
 
 
 def check_cell(cell: Any) -> None:
@@ -131,23 +141,19 @@ def as_inputs(cell: Cell, xs: ArrayLike, least_rank: int, what: str) -> jax.Arra
 
 
 @functools.lru_cache(maxsize=128)  # a stream asks at every step
-def _carry_shapes(cell: Cell, batch: Shape, dtype: Any) -> tuple[PyTree, Any, list[Shape]]:
-    expected = jax.eval_shape(lambda: cell.initial_carry(batch, dtype))
-    return (
-        jax.tree.map(lambda leaf: leaf.shape, expected),
-        jax.tree.structure(expected),
-        [leaf.shape for leaf in jax.tree.leaves(expected)],
-    )
+def _carry_shapes(cell: Cell, batch: Shape, dtype: Any) -> tuple[Any, list[Shape]]:
+    leaves, structure = jax.tree.flatten(jax.eval_shape(lambda: cell.initial_carry(batch, dtype)))
+    return structure, [leaf.shape for leaf in leaves]
 
 
 def check_carry(cell: Cell, carry: PyTree, batch: Shape, dtype: Any) -> None:
     """Raises if `carry` is not one of this cell for this batch."""
-    expected, structure, each = _carry_shapes(cell, batch, dtype)
+    structure, each = _carry_shapes(cell, batch, dtype)
     leaves = jax.tree.leaves(carry)
     if jax.tree.structure(carry) != structure or [jnp.shape(leaf) for leaf in leaves] != each:
         raise ValueError(
             f"carry has shapes {jax.tree.map(jnp.shape, carry)}, but cell {cell.name!r} with batch {batch} keeps "
-            f"{expected}: start from cell.initial_carry({batch}) or pass the "
+            f"{jax.tree.unflatten(structure, each)}: start from cell.initial_carry({batch}) or pass the "
             "carry that an earlier call with this cell and batch returned."
         )
     for leaf in leaves:

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, cast
 import jax
 import jax.numpy as jnp
 
-from asrnn_jax.cell.arguments import check_key
+from asrnn_jax.cell.arguments import check_key, check_sizes
 from asrnn_jax.cell.contract import Cell, Params
 from asrnn_jax.dtypes import at_least_float32, precisely
 from asrnn_jax.made import remembered
@@ -25,6 +25,7 @@ def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
     Cells are static arguments of jitted functions: the same cell made twice must not compile twice. A function with a
     `dtype` draws in at least float32 (values near a limit, like logarithms of decays, do not survive narrow arithmetic)
     and its params are cast at the end. Params are drawn and prepared in full matrix precision on every device.
+    The sizes `inputs`, `hidden` and `outputs` are checked before it is called.
     """
     parameters = inspect.signature(make).parameters
     own_params = "dtype" in parameters and "cell" not in parameters
@@ -33,6 +34,8 @@ def factory(make: Callable[Options, Cell]) -> Callable[Options, Cell]:
         dtype = arguments.get("dtype")
         if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
             raise TypeError(f"dtype={dtype}: params are floating-point numbers, for example jnp.float32.")
+        given = {name: arguments[name] for name in ("inputs", "hidden", "outputs") if name in arguments}
+        check_sizes(**{name: size for name, size in given.items() if size is not parameters[name].default})
         wide = {"dtype": at_least_float32(dtype)} if own_params else {}
         cell = cast("Callable[..., Cell]", make)(**{**arguments, **wide})
         init = _checked_init(cell.init, dtype if own_params else None)

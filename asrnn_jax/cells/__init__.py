@@ -53,8 +53,7 @@ from asrnn_jax.cells.linoss import linoss
 from asrnn_jax.cells.lru import lru, rg_lru
 from asrnn_jax.cells.lstm import lstm
 from asrnn_jax.cells.minimal import min_gru, min_lstm
-from asrnn_jax.cells.nonnormal import nnrnn
-from asrnn_jax.cells.orthogonal import dtriv, exprnn, orthogonal, scornn
+from asrnn_jax.cells.orthogonal import dtriv, exprnn, nnrnn, orthogonal, scornn
 from asrnn_jax.cells.s4d import s4d
 from asrnn_jax.cells.s5 import s5
 from asrnn_jax.cells.selective import s6

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from asrnn_jax.cell import Cell, Coordinates, Gradient, Training, factory
 from asrnn_jax.cells import checks
 from asrnn_jax.cells.composite import rebase_within
-from asrnn_jax.cells.dense import affine, of_carry, orthogonal_kernel, zeros
+from asrnn_jax.cells.dense import affine, of_carry, orthogonal_kernel, recurrent
 from asrnn_jax.cells.vanilla import tanh_pullback
 from asrnn_jax.orthogonal import parametrization
 
@@ -94,7 +94,6 @@ def asrnn(
 
     Source: Nguyen-Duy, Pham, Nguyen 2023, arXiv:2304.11790.
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
     checks.choice("saturation", saturation, ("abs", "bounded"))
     checks.choice("readout", readout, ("state", "carry"))
     checks.at_least("eps", eps, 0.0)
@@ -132,14 +131,12 @@ def asrnn(
     def to_state(weights, g):
         return g @ weights.W_f_inv.T
 
-    return Cell(
-        name="asrnn",
-        inputs=inputs,
-        hidden=hidden,
-        outputs=hidden,
+    return recurrent(
+        "asrnn",
+        inputs,
+        hidden,
         init=init_params,
         prepare=prepare,
-        initial_carry=zeros(hidden),
         project=lambda weights, xs: affine(xs, weights.V, weights.c),
         mix=lambda weights, g: g @ weights.M,
         update=lambda g, z, a: jnp.tanh(z + a),

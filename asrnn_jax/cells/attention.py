@@ -61,7 +61,8 @@ def attention(
     Source: Vaswani et al. 2017, arXiv:1706.03762; the window of Beltagy et al. 2020, arXiv:2004.05150; rotations of Su
     et al. 2021, arXiv:2104.09864.
     """
-    checks.heads(hidden, heads, inputs=inputs, window=window)
+    checks.divisors(hidden, heads=heads)
+    checks.sizes(window=window)
     checks.above("base", base, 1.0)
     d = hidden // heads
     if d % 2:

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
 
 from asrnn_jax.cell import Cell
+from asrnn_jax.cell.arguments import check_sizes as sizes
 
 
-def sizes(**values: int) -> None:
-    """Raises unless every value is a positive integer."""
+def divisors(hidden: int, **values: int) -> None:
+    """Raises unless all are positive integers that divide `hidden`."""
+    sizes(**values)
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise TypeError(f"{name}={value!r}: give a whole number.")
-        if value < 1:
-            raise ValueError(f"{name}={value}: give at least 1.")
-
-
-def heads(hidden: int, heads: int, **values: int) -> None:
-    """Raises unless all are positive integers and `heads` divides `hidden`."""
-    sizes(hidden=hidden, heads=heads, **values)
-    if hidden % heads:
-        raise ValueError(f"heads={heads}: give a divisor of hidden={hidden}.")
+        if hidden % value:
+            raise ValueError(f"{name}={value}: give a divisor of hidden={hidden}.")
 
 
 def choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -64,13 +64,8 @@ def _stack(cells: tuple[Cell, ...]) -> Cell:
             end.append(c)
         return tuple(end), xs
 
-    return composite(
-        f"stack of {', '.join(cell.name for cell in cells)}",
-        cells,
-        (cells[0].inputs, cells[-1].outputs),
-        **_parts(names, cells),
-        apply_parts=apply_parts,
-    )
+    name = f"stack of {', '.join(cell.name for cell in cells)}"
+    return _of_several(name, names, cells, (cells[0].inputs, cells[-1].outputs), apply_parts)
 
 
 def bidirectional(forward: Cell, backward: Cell | None = None) -> Cell:
@@ -106,19 +101,15 @@ def _bidirectional(forward: Cell, backward: Cell) -> Cell:
         other, ys_backward = run_part(backward, weights[1], carry[1], xs, k_backward, reverse=True, top=True)
         return (one, other), jnp.concatenate([ys_forward, ys_backward], axis=-1)
 
-    return composite(
-        f"bidirectional {forward.name}, {backward.name}",
-        cells,
-        (forward.inputs, forward.outputs + backward.outputs),
-        **_parts(["forward", "backward"], cells),
-        apply_parts=apply_parts,
-        both_directions=True,
-    )
+    name = f"bidirectional {forward.name}, {backward.name}"
+    sizes = (forward.inputs, forward.outputs + backward.outputs)
+    return _of_several(name, ["forward", "backward"], cells, sizes, apply_parts, both_directions=True)
 
 
-def _parts(names: Sequence[str], cells: tuple[Cell, ...]) -> dict[str, Any]:
-    """init, prepare and rebase of a composite whose params are its cells' under `names` and whose weights a tuple."""
-
+def _of_several(
+    name: str, names: Sequence[str], cells: tuple[Cell, ...], sizes: tuple[int, int], apply_parts, **kinds: bool
+) -> Cell:
+    """A composite whose params are its cells' under `names`, and whose weights are a tuple of theirs."""
     moves = {name: cell.training.rebase for name, cell in zip(names, cells) if cell.training.rebase}
 
     def init(key):
@@ -130,14 +121,14 @@ def _parts(names: Sequence[str], cells: tuple[Cell, ...]) -> dict[str, Any]:
     def rebase(params, project=False):
         return {**params, **{name: move(params[name], project) for name, move in moves.items()}}
 
-    same = {"init": init, "prepare": prepare, "weights_of": lambda weights: weights}
-    return {**same, "rebase": rebase if moves else None}
+    found = rebase if moves else None
+    return composite(name, cells, sizes, init, prepare, lambda weights: weights, apply_parts, rebase=found, **kinds)
 
 
 class Block(NamedTuple):
     cell: Any
-    norm: Any  # (scale (D,), bias (D,)), (scale (D,),) or ()
-    gate: Any  # (kernel, bias) or ()
+    norm: dict[str, Any]  # scale (D,) and bias (D,), scale alone, or nothing
+    gate: dict[str, Any]  # kernel and bias, or nothing
 
 
 @factory
@@ -194,24 +185,17 @@ def residual(
         return params
 
     def prepare(params):
-        norm_names = {"layer": ("scale", "bias"), "rms": ("scale",), "none": ()}[norm]
-        gate_names = () if gate == "none" else ("kernel", "bias")
-        return Block(
-            cell.prepare(params["cell"]),
-            tuple(params["norm"][name] for name in norm_names),
-            tuple(params["gate"][name] for name in gate_names),
-        )
+        return Block(cell.prepare(params["cell"]), dict(params.get("norm", {})), dict(params.get("gate", {})))
 
     def apply_parts(run_part, weights, carry, xs, key):
         k_cell, k_inner, k_outer = (None, None, None) if key is None else jax.random.split(key, 3)
-        x = normalise(xs, *weights.norm) if weights.norm else xs
+        x = normalise(xs, **weights.norm) if weights.norm else xs
         end, y = run_part(cell, weights.cell, carry[0], x, k_cell, top=True)
         y = drop(jax.nn.gelu(y), dropout, k_inner)
-        if gate == "glu":
-            value, opening = jnp.split(affine(y, *weights.gate), 2, axis=-1)
-            y = value * jax.nn.sigmoid(opening)
-        elif gate == "half_glu":
-            y = y * jax.nn.sigmoid(affine(y, *weights.gate))
+        if gate != "none":
+            opening = affine(y, weights.gate["kernel"], weights.gate["bias"])
+            y, opening = jnp.split(opening, 2, axis=-1) if gate == "glu" else (y, opening)
+            y = y * jax.nn.sigmoid(opening)
         return (end,), xs + drop(y, dropout, k_outer)
 
     return composite(

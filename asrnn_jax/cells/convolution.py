@@ -40,7 +40,7 @@ def short_conv(inputs: int, hidden: int, *, width: int = 4, dtype=jnp.float32) -
 
     Source: the block of Gu, Dao 2023, arXiv:2312.00752, figure 3.
     """
-    checks.sizes(inputs=inputs, hidden=hidden, width=width)
+    checks.sizes(width=width)
 
     def init(key):
         k_x, k_taps = jax.random.split(key)

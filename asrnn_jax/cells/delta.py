@@ -59,7 +59,7 @@ def gated_delta(inputs: int, hidden: int, *, heads: int = 1, dtype=jnp.float32) 
 
     Source: Yang, Kautz, Hatamizadeh 2024, arXiv:2412.06464, eq. 10, without the block around it.
     """
-    checks.heads(hidden, heads, inputs=inputs)
+    checks.divisors(hidden, heads=heads)
     d = hidden // heads
 
     def init(key):

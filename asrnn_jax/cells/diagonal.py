@@ -54,9 +54,6 @@ def state_space(name: str, inputs: int, hidden: int, outputs: int, init, prepare
         through = xs * per_unit(weights.D, xs) if weights.D.ndim == 1 else xs @ weights.D
         return hs.real.astype(C_re.dtype) @ C_re + hs.imag.astype(C_im.dtype) @ C_im + through
 
-    def elements(weights, zs):
-        return per_unit(weights.decay, zs), zs
-
     return Cell(
         name=name,
         inputs=inputs,
@@ -70,7 +67,7 @@ def state_space(name: str, inputs: int, hidden: int, outputs: int, init, prepare
         update=lambda h, z, a: a * h + z,
         readout=readout,
         gradient=Gradient(pullback=lambda prev, h, kept, ct: (ct * kept[1], ct, ct * prev)),
-        elements=elements,
+        elements=lambda weights, zs: (per_unit(weights.decay, zs), zs),
     )
 
 

@@ -44,7 +44,6 @@ def antisymmetric(
 
     Source: Chang et al. 2019, arXiv:1902.09689.
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
     checks.at_least("epsilon", epsilon, 0.0)
     checks.at_least("gamma", gamma, 0.0)
     kernel = jax.nn.initializers.lecun_normal()
@@ -68,9 +67,6 @@ def antisymmetric(
     def activated(z, a):
         return (jnp.tanh(z[0] + a), jax.nn.sigmoid(z[1] + a)) if gated else (jnp.tanh(z + a),)
 
-    def update(h, z, a):
-        return h + epsilon * math.prod(activated(z, a))
-
     def pullback(prev, h, kept, ct):
         if not gated:
             d = epsilon * ct * (1 - kept[0] ** 2)
@@ -85,7 +81,7 @@ def antisymmetric(
         hidden,
         init=init,
         prepare=prepare,
-        update=update,
+        update=lambda h, z, a: h + epsilon * math.prod(activated(z, a)),
         gradient=Gradient(activated, pullback),
         activity=named(activated, tanh="tanh", gate="gate"),
     )
@@ -120,7 +116,6 @@ def lipschitz(
 
     Source: Erichson et al. 2021, arXiv:2006.12070.
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
     checks.at_least("epsilon", epsilon, 0.0)
     checks.at_least("gamma", gamma, 0.0)
     checks.between("beta", beta, 0.0, 1.0)
@@ -143,9 +138,6 @@ def lipschitz(
     def activated(z, a):
         return jnp.tanh(a[1] + z)
 
-    def update(h, z, a):
-        return h + epsilon * (a[0] + activated(z, a))
-
     def pullback(prev, h, t, ct):
         d = epsilon * ct
         d_W = d * (1 - t**2)
@@ -157,7 +149,7 @@ def lipschitz(
         hidden,
         init=init,
         prepare=prepare,
-        update=update,
+        update=lambda h, z, a: h + epsilon * (a[0] + activated(z, a)),
         gradient=Gradient(activated, pullback),
         activity=named(activated, tanh="tanh"),
     )
@@ -192,7 +184,6 @@ def cornn(
 
     Source: Rusch, Mishra 2021, arXiv:2010.00951.
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
     for name, value in (("dt", dt), ("gamma", gamma), ("epsilon", epsilon)):
         checks.at_least(name, value, 0.0)
 
@@ -209,9 +200,6 @@ def cornn(
             "W_hz": uniform(k_z, hidden, hidden),
             "b": uniform(k_b, hidden),
         }
-
-    def prepare(params):
-        return Weights(params["W_xh"], params["b"], (params["W_hy"], params["W_hz"]))
 
     def activated(z, a):
         return jnp.tanh(z + a)
@@ -230,7 +218,7 @@ def cornn(
         inputs,
         hidden,
         init=init,
-        prepare=prepare,
+        prepare=lambda params: Weights(params["W_xh"], params["b"], (params["W_hy"], params["W_hz"])),
         update=update,
         gradient=Gradient(activated, pullback),
         activity=named(activated, tanh="tanh"),

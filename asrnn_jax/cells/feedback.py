@@ -53,7 +53,6 @@ def surprisal(
 
     Source: Rocki 2016, arXiv:1608.06027.
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
     checks.choice("prediction", prediction, ("softmax", "gaussian"))
 
     def init(key):
@@ -66,8 +65,7 @@ def surprisal(
         }
 
     def prepare(params):
-        W_xh, b, W_hh, V = (dense.gates(params[name], 4) for name in ("W_xh", "b", "W_hh", "V"))
-        return Surprisal(W_xh, b, W_hh, params["W_hp"], params["b_p"], V)
+        return Surprisal(*dense.by_gate(params, 4), params["W_hp"], params["b_p"], dense.gates(params["V"], 4))
 
     def mix(weights, carry):
         heard = tuple(carry.h @ W for W in weights.W_hh)
@@ -82,9 +80,6 @@ def surprisal(
             s = 0.5 * jnp.mean((x - p) ** 2, axis=-1, keepdims=True)
         return z_gates, jax.tree.map(lambda a, V: a + s * V, heard, V)
 
-    def update(carry, z, a):
-        return gated(carry, activated(*sums(z, a)))
-
     return dense.recurrent(
         "surprisal",
         inputs,
@@ -94,7 +89,7 @@ def surprisal(
         initial_carry=dense.zeros_each(Carry, (hidden,)),
         project=lambda weights, xs: (tuple(dense.affine(xs, W, b) for W, b in zip(weights.W_xh, weights.b)), xs),
         mix=mix,
-        update=update,
+        update=lambda carry, z, a: gated(carry, activated(*sums(z, a))),
         activity=lambda z, a, carry: lstm_activity(*sums(z, a), carry),
         readout=lambda weights, carries, xs: carries.h,
     )
@@ -125,7 +120,6 @@ def input_gated(inputs: int, hidden: int, *, gate_bias: float = -1.0, dtype=jnp.
 
     Source: gates by the input alone, Balduzzi, Ghifary 2016, arXiv:1602.02218; here with the recurrence inside tanh.
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
 
     def init(key):
         k_x, k_h = jax.random.split(key)

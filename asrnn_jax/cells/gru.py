@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, Gradient, factory
-from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import gated_params, gates, named, per_unit, recurrent
+from asrnn_jax.cells.dense import by_gate, gated_params, named, per_unit, recurrent
 
 
 class Weights(NamedTuple):
@@ -55,8 +54,7 @@ def gru(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
         d_r = d_n * a_n * r * (1 - r)
         return ct * u, (d_r, d_u, d_n), (d_r, d_u, d_n * r)
 
-    activity = named(activated, reset="gate", keep="gate", candidate="tanh")
-    return _gated("gru", inputs, hidden, 3, activated, pullback, activity, dtype)
+    return _gated("gru", inputs, hidden, 3, activated, pullback, dtype, reset="gate", keep="gate", candidate="tanh")
 
 
 @factory
@@ -92,21 +90,18 @@ def mgu(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
         d_f = (ct * (prev - n) + d_n * a_n) * f * (1 - f)
         return ct * f, (d_f, d_n), (d_f, d_n * f)
 
-    activity = named(activated, keep="gate", candidate="tanh")
-    return _gated("mgu", inputs, hidden, 2, activated, pullback, activity, dtype)
+    return _gated("mgu", inputs, hidden, 2, activated, pullback, dtype, keep="gate", candidate="tanh")
 
 
-def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback, activity, dtype) -> Cell:
+def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback, dtype, **kinds: str) -> Cell:
     """``(1 - u) * n + u * h`` with ``activated(z, a) -> (..., u, n, a_n)``, which is kept."""
-    checks.sizes(inputs=inputs, hidden=hidden)
 
     def init(key):
         params = gated_params(jax.random.split(key), inputs, hidden, number, dtype)
         return {**params, "b_hn": jnp.zeros(hidden, dtype)}
 
     def prepare(params):
-        W_xh, b, W_hh = (gates(params[name], number) for name in ("W_xh", "b", "W_hh"))
-        return Weights(W_xh, b, W_hh, params["b_hn"])
+        return Weights(*by_gate(params, number), params["b_hn"])
 
     def mix(weights, h):
         *others, new = (h @ W for W in weights.W_hh)
@@ -125,5 +120,5 @@ def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback
         mix=mix,
         update=update,
         gradient=Gradient(activated, pullback),
-        activity=activity,
+        activity=named(activated, **kinds),
     )

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, Coordinates, factory
-from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import by_gate, gated_params, named, recurrent, zeros_each
 
 
@@ -51,7 +50,6 @@ def lem(inputs: int, hidden: int, *, dt: float = 1.0, dtype=jnp.float32) -> Cell
 
     Source: Rusch, Mishra, Erichson, Mahoney 2022, arXiv:2110.04744, eq. 3.
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
     if not 0 < dt <= 1:
         raise ValueError(f"dt={dt}: give a step above 0, up to 1.")
 

@@ -69,7 +69,6 @@ def linoss(
     Source: Rusch, Rus 2024, arXiv:2410.03943, section 2.
     """
     outputs = hidden if outputs is None else outputs
-    checks.sizes(inputs=inputs, hidden=hidden, outputs=outputs)
     checks.choice("method", method, ("im", "imex"))
 
     def init(key):

@@ -50,7 +50,6 @@ def lru(
     Source: Orvieto et al. 2023, arXiv:2303.06349.
     """
     outputs = hidden if outputs is None else outputs
-    checks.sizes(inputs=inputs, hidden=hidden, outputs=outputs)
     if not 0 <= r_min < r_max <= 1:
         raise ValueError(f"r_min={r_min}, r_max={r_max}: give a ring inside the unit circle, 0 <= r_min < r_max <= 1.")
     checks.above("max_phase", max_phase, 0.0)
@@ -123,7 +122,6 @@ def rg_lru(inputs: int, hidden: int, *, c: float = 8.0, dtype=jnp.float32) -> Ce
 
     Source: De et al. 2024, arXiv:2402.19427, eq. 1 to 4, with Lambda's sign as in its appendix (log a = -c softplus r).
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
     checks.above("c", c, 0.0)
 
     def init(key):

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, Gradient, Units, factory
-from asrnn_jax.cells import checks
 from asrnn_jax.cells.dense import by_gate, gated_params, named, recurrent, zeros_each
 
 
@@ -41,7 +40,6 @@ def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float3
 
     Source: Hochreiter, Schmidhuber 1997; the forget gate from Gers et al. 2000.
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
     return recurrent(
         "lstm",
         inputs,

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, factory
 from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import affine, gates
+from asrnn_jax.cells.dense import Weights, affine, gates
 from asrnn_jax.cells.diagonal import Element, gated_diagonal
-
-
-class Weights(NamedTuple):
-    W_xh: tuple[jax.Array, ...]  # (I, H), one a gate
-    b: tuple[jax.Array, ...]  # (H,)
 
 
 @factory
@@ -83,7 +76,6 @@ def _g(v: jax.Array, candidate: str) -> jax.Array:
 
 
 def _minimal(name: str, inputs: int, hidden: int, number: int, element, candidate: str, dtype) -> Cell:
-    checks.sizes(inputs=inputs, hidden=hidden)
     checks.choice("candidate", candidate, ("linear", "positive"))
 
     def init(key):
@@ -94,6 +86,6 @@ def _minimal(name: str, inputs: int, hidden: int, number: int, element, candidat
         return element(*(affine(xs, W, b) for W, b in zip(weights.W_xh, weights.b)))
 
     def prepare(params):
-        return Weights(gates(params["W_xh"], number), gates(params["b"], number))
+        return Weights(gates(params["W_xh"], number), gates(params["b"], number), ())
 
     return gated_diagonal(name, inputs, hidden, init, prepare, project)

@@ -67,7 +67,7 @@ def s4d(
 
     Source: Gu, Gupta, Goel, Re 2022, arXiv:2206.11893, with the hold (ZOH) and B = 1.
     """
-    checks.sizes(inputs=inputs, hidden=hidden, states=states)
+    checks.sizes(states=states)
     checks.choice("start", start, ("lin", "inv"))
     checks.steps(dt_min, dt_max)
     n = np.arange(states)

@@ -49,9 +49,7 @@ def s5(
     Source: Smith, Warrington, Linderman 2023, arXiv:2208.04933.
     """
     outputs = hidden if outputs is None else outputs
-    checks.sizes(inputs=inputs, hidden=hidden, outputs=outputs, blocks=blocks)
-    if hidden % blocks:
-        raise ValueError(f"blocks={blocks}: give a divisor of hidden={hidden}.")
+    checks.divisors(hidden, blocks=blocks)
     checks.steps(dt_min, dt_max)
     eigenvalues, V = hippo(hidden // blocks)
 

@@ -71,7 +71,7 @@ def s6(
     Source: Gu, Dao 2023, arXiv:2312.00752, algorithm 2.
     """
     rank = -(-hidden // 16) if rank is None else rank
-    checks.sizes(inputs=inputs, hidden=hidden, states=states, rank=rank)
+    checks.sizes(states=states, rank=rank)
     checks.steps(dt_min, dt_max)
 
     def init(key):

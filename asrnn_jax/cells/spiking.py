@@ -76,7 +76,7 @@ def lif(
 
     Source: Gerstner et al. 2014, Neuronal Dynamics, section 1.3; surrogates: Neftci et al. 2019, arXiv:1901.09948.
     """
-    fires, integrated = _neuron(inputs, hidden, surrogate, slope, reset, threshold=threshold, tau=tau)
+    fires, integrated = _neuron(surrogate, slope, reset, threshold=threshold, tau=tau)
 
     def spikes(u):
         return fires(u - threshold)
@@ -123,7 +123,7 @@ def alif(
     Source: Bellec et al. 2018, arXiv:1803.09574; Yin, Corradi, Bohte 2021, arXiv:2103.12593.
     """
     constants = {"tau": tau, "tau_adapt": tau_adapt}
-    fires, integrated = _neuron(inputs, hidden, surrogate, slope, reset, threshold=threshold, **constants)
+    fires, integrated = _neuron(surrogate, slope, reset, threshold=threshold, **constants)
     checks.at_least("adaptation", adaptation, 0.0)
 
     def level(carry):
@@ -142,9 +142,8 @@ def alif(
     return _spiking("alif", inputs, hidden, recurrent, constants, spikes, update, dtype, initial_carry=start)
 
 
-def _neuron(inputs: int, hidden: int, surrogate: str, slope: float | None, reset: str, **positive: float):
+def _neuron(surrogate: str, slope: float | None, reset: str, **positive: float):
     """Checks the arguments. What fires, ``v -> s``, and what the membrane is after a step, of `INTEGRATION`."""
-    checks.sizes(inputs=inputs, hidden=hidden)
     checks.choice("surrogate", surrogate, tuple(SURROGATES))
     checks.choice("reset", reset, tuple(INTEGRATION))
     for name, value in {**positive, **({} if slope is None else {"slope": slope})}.items():

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from asrnn_jax.cell import Cell, Units, factory
-from asrnn_jax.cells import checks
-from asrnn_jax.cells.dense import modrelu, per_unit, zeros
+from asrnn_jax.cell import Cell, Gradient, Units, factory
+from asrnn_jax.cells.dense import per_unit, zeros
+from asrnn_jax.cells.orthogonal import modrelu_rnn
 from asrnn_jax.dtypes import at_least_float32
 from asrnn_jax.pairs import from_side_by_side, side_by_side
 
@@ -46,7 +46,6 @@ def urnn(inputs: int, hidden: int, *, seed: int = 0, dtype=jnp.float32) -> Cell:
 
     Source: Arjovsky, Shah, Bengio 2016, arXiv:1511.06464.
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
     permutation = np.random.RandomState(seed).permutation(hidden)
 
     def init(key):
@@ -66,28 +65,16 @@ def urnn(inputs: int, hidden: int, *, seed: int = 0, dtype=jnp.float32) -> Cell:
         W = unitary(params, permutation)
         return Weights(V, params["b"], jnp.block([[W.real, W.imag], [-W.imag, W.real]]))
 
-    def project(weights, xs):
-        return from_side_by_side(xs @ weights.V)
-
     def mix(weights, h):
         return from_side_by_side(side_by_side(h).astype(weights.W.dtype) @ weights.W), per_unit(weights.b, h)
 
-    def update(h, z, a):
-        product, b = a
-        return modrelu(z + product, b)
-
-    return Cell(
-        name="urnn",
-        inputs=inputs,
-        hidden=hidden,
+    return modrelu_rnn("urnn", inputs, hidden, init, prepare).replace(
         outputs=2 * hidden,
-        init=init,
-        prepare=prepare,
         initial_carry=zeros(hidden, kind=complex),
-        project=project,
+        project=lambda weights, xs: from_side_by_side(xs @ weights.V),
         mix=mix,
-        update=update,
         readout=lambda weights, hs, xs: side_by_side(hs),
+        gradient=Gradient(),  # the other is of real numbers
         activity=lambda z, a, h: {"modulus": Units("relu", jnp.abs(h))},
     )
 

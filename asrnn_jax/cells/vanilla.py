@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -26,7 +28,6 @@ def tanh_rnn(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
 
     Source: Elman 1990, Finding Structure in Time, eq. in section 2.
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
 
     def init(key):
         k_x, k_h = jax.random.split(key)
@@ -36,15 +37,7 @@ def tanh_rnn(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
             "b": jnp.zeros(hidden, dtype),
         }
 
-    return recurrent(
-        "tanh_rnn",
-        inputs,
-        hidden,
-        init=init,
-        update=lambda h, z, a: jnp.tanh(z + a),
-        gradient=Gradient(pullback=tanh_pullback),
-        activity=of_carry("tanh"),
-    )
+    return _of_sum("tanh_rnn", inputs, hidden, "tanh", init)
 
 
 @factory
@@ -64,7 +57,6 @@ def irnn(inputs: int, hidden: int, *, scale: float = 1.0, dtype=jnp.float32) -> 
 
     Source: Le, Jaitly, Hinton 2015, arXiv:1504.00941.
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
     checks.at_least("scale", scale, 0.0)
 
     def init(key):
@@ -74,15 +66,7 @@ def irnn(inputs: int, hidden: int, *, scale: float = 1.0, dtype=jnp.float32) -> 
             "b": jnp.zeros(hidden, dtype),
         }
 
-    return recurrent(
-        "irnn",
-        inputs,
-        hidden,
-        init=init,
-        update=lambda h, z, a: jax.nn.relu(z + a),
-        gradient=Gradient(pullback=_relu_pullback),
-        activity=of_carry("relu"),
-    )
+    return _of_sum("irnn", inputs, hidden, "relu", init)
 
 
 @factory
@@ -116,7 +100,6 @@ def indrnn(
 
     Source: Li et al. 2018, arXiv:1803.04831.
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
     checks.choice("activation", activation, ("relu", "tanh"))
     if bound is not None:
         checks.at_least("bound", bound, 0.0)
@@ -137,18 +120,10 @@ def indrnn(
             u = u + jax.lax.stop_gradient(jnp.clip(u, -bound, bound) - u)
         return Weights(params["W_xh"], params["b"], u)
 
-    f, pullback = (jax.nn.relu, _relu_pullback) if activation == "relu" else (jnp.tanh, tanh_pullback)
-    return recurrent(
-        "indrnn",
-        inputs,
-        hidden,
-        init=init,
-        prepare=prepare,
-        mix=lambda weights, h: per_unit(weights.W_hh, h) * h,
-        update=lambda h, z, a: f(z + a),
-        gradient=Gradient(pullback=pullback),
-        activity=of_carry(activation),
-    )
+    def mix(weights, h):
+        return per_unit(weights.W_hh, h) * h
+
+    return _of_sum("indrnn", inputs, hidden, activation, init, prepare=prepare, mix=mix)
 
 
 def tanh_pullback(prev, h, kept, ct):
@@ -160,3 +135,18 @@ def tanh_pullback(prev, h, kept, ct):
 def _relu_pullback(prev, h, kept, ct):
     delta = jnp.where(h > 0, ct, 0)
     return jnp.zeros_like(prev), delta, delta
+
+
+def _of_sum(name: str, inputs: int, hidden: int, activation: str, init, **functions: Any) -> Cell:
+    """A cell ``h = f(z + a)``, f "tanh" or "relu"."""
+    f, pullback = (jax.nn.relu, _relu_pullback) if activation == "relu" else (jnp.tanh, tanh_pullback)
+    return recurrent(
+        name,
+        inputs,
+        hidden,
+        init=init,
+        update=lambda h, z, a: f(z + a),
+        gradient=Gradient(pullback=pullback),
+        activity=of_carry(activation),
+        **functions,
+    )

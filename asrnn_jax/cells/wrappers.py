@@ -46,7 +46,6 @@ def with_output(cell: Cell, outputs: int, *, dtype=jnp.float32) -> Cell:
       TypeError: no cell. ValueError: outputs below 1.
     """
     checks.cell("cell", cell)
-    checks.sizes(outputs=outputs)
 
     def init(key):
         k_cell, k_out = jax.random.split(key)
@@ -83,7 +82,6 @@ def with_input(cell: Cell, inputs: int, *, dtype=jnp.float32) -> Cell:
       TypeError: no cell. ValueError: inputs below 1.
     """
     checks.cell("cell", cell)
-    checks.sizes(inputs=inputs)
 
     def init(key):
         k_cell, k_in = jax.random.split(key)

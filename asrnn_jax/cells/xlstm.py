@@ -52,7 +52,6 @@ def slstm(inputs: int, hidden: int, *, forget_bias: float = 3.0, dtype=jnp.float
 
     Source: Beck et al. 2024, arXiv:2405.04517, eq. 8 to 17, with one head.
     """
-    checks.sizes(inputs=inputs, hidden=hidden)
 
     def initial_carry(batch_shape=(), dtype=jnp.float32):
         h, c, n = (jnp.zeros((*batch_shape, hidden), dtype) for _ in range(3))
@@ -138,7 +137,7 @@ def mlstm(
 
     Source: Beck et al. 2024, arXiv:2405.04517, eq. 19 to 27.
     """
-    checks.heads(hidden, heads, inputs=inputs)
+    checks.divisors(hidden, heads=heads)
     checks.above("cap", cap, 0.0)
     d = hidden // heads
 

@@ -12,13 +12,13 @@ import numpy as np
 from asrnn_jax.cell import Cell, Params
 from asrnn_jax.interop.ours import cell_of
 
-# flax's cells: ours, and the letters flax gives to the gates, in our order.
+# flax's cells: ours, the letters flax gives to the gates, in our order, and the side that has the bias.
 FLAX = {
-    "LSTMCell": ("lstm", "ifgo"),
-    "OptimizedLSTMCell": ("lstm", "ifgo"),
-    "GRUCell": ("gru", "rzn"),
-    "MGUCell": ("mgu", "fn"),
-    "SimpleCell": ("tanh_rnn", ("",)),
+    "LSTMCell": ("lstm", "ifgo", "h"),
+    "OptimizedLSTMCell": ("lstm", "ifgo", "h"),
+    "GRUCell": ("gru", "rzn", "i"),
+    "MGUCell": ("mgu", "fn", "i"),
+    "SimpleCell": ("tanh_rnn", ("",), "i"),
 }
 
 
@@ -34,23 +34,16 @@ def from_flax(name: str, params: Mapping[str, Any]) -> tuple[Cell, Params]:
     Raises:
       ValueError: an unknown name, params of another cell.
     """
-    kind, gates = _flax_cell(name)
-    bias_side = "h" if kind == "lstm" else "i"
-    if "dense_i" in params:
-        W_xh, W_hh = (_entry(name, params, f"dense_{side}", "kernel") for side in "ih")
-        ours = {"W_xh": W_xh, "W_hh": W_hh, "b": _entry(name, params, f"dense_{bias_side}", "bias")}
-        if kind == "gru":  # nnx leaves out the only bias inside the reset gate
-            ours["b_hn"] = jnp.zeros(W_hh.shape[0], W_hh.dtype)
-    else:
+    kind, gates, bias_side = _flax_cell(name)
+    fused = "dense_i" in params  # nnx has one kernel for all gates
 
-        def side_by_side(side: str, leaf: str) -> jax.Array:
-            found = [_entry(name, params, _gate_name(params, side + gate), leaf) for gate in gates]
-            return jnp.concatenate(found, axis=-1)
+    def read(side: str, leaf: str) -> jax.Array:
+        layers = [f"dense_{side}"] if fused else [side + gate for gate in gates]
+        return jnp.concatenate([_entry(name, params, layer, leaf) for layer in layers], axis=-1)
 
-        ours = {"W_xh": side_by_side("i", "kernel"), "W_hh": side_by_side("h", "kernel")}
-        ours["b"] = side_by_side(bias_side, "bias")
-        if kind in ("gru", "mgu"):
-            ours["b_hn"] = _entry(name, params, "hn", "bias")
+    ours = {"W_xh": read("i", "kernel"), "W_hh": read("h", "kernel"), "b": read(bias_side, "bias")}
+    if kind in ("gru", "mgu"):  # nnx leaves out the only bias inside the reset gate
+        ours["b_hn"] = jnp.zeros_like(ours["W_hh"][:, 0]) if fused else _entry(name, params, "hn", "bias")
     return cell_of(kind, ours), ours
 
 
@@ -66,11 +59,10 @@ def to_flax(name: str, params: Params, *, api: str = "linen") -> dict[str, Any]:
       ValueError: an unknown name or api, params of another cell; a GRU for nnx whose ``b_hn`` is not 0, which flax.nnx
         does not have.
     """
-    kind, gates = _flax_cell(name)
+    kind, gates, bias_side = _flax_cell(name)
     if api not in ("linen", "nnx") or (api == "nnx" and name == "MGUCell"):
         raise ValueError(f"api={api!r} for {name}: choose 'linen'{'' if name == 'MGUCell' else ' or nnx'}.")
     _check_ours(kind, params, name)
-    bias_side = "h" if kind == "lstm" else "i"
     if api == "nnx" and name != "LSTMCell":
         if kind == "gru" and np.any(np.asarray(params["b_hn"])):
             raise ValueError("params['b_hn'] is not 0, but flax.nnx.GRUCell has no such bias: use api='linen'.")
@@ -90,17 +82,14 @@ def to_flax(name: str, params: Params, *, api: str = "linen") -> dict[str, Any]:
     return tree
 
 
-def _flax_cell(name: str) -> tuple[str, Any]:
+def _flax_cell(name: str) -> tuple[str, Any, str]:
     if name not in FLAX:
         raise ValueError(f"name={name!r}: the cells of flax that have a counterpart are {', '.join(FLAX)}.")
     return FLAX[name]
 
 
-def _gate_name(params: Mapping[str, Any], name: str) -> str:
-    return f"{name}_" if f"{name}_" in params else name  # nnx: "if" is a word of Python
-
-
 def _entry(cell: str, params: Mapping[str, Any], layer: str, leaf: str) -> jax.Array:
+    layer = f"{layer}_" if f"{layer}_" in params else layer  # nnx: "if" is a word of Python
     if layer not in params or leaf not in params[layer]:
         raise ValueError(
             f"params with entries {sorted(params)} have no ['{layer}']['{leaf}'], which a {cell} with default options "

@@ -102,14 +102,11 @@ def _parts(state_dict: Mapping[str, Any]) -> dict[tuple[int, bool], dict[str, np
             )
         if match[1] == "weight_hr":
             raise ValueError(f"state_dict has {name!r}: an LSTM with proj_size has no counterpart; train one without.")
-        parts.setdefault((int(match[2]), match[3] is not None), {})[match[1]] = _numpy(value)
+        array = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+        parts.setdefault((int(match[2]), match[3] is not None), {})[match[1]] = array
     if not parts:
         raise ValueError("state_dict is empty: pass the state_dict() of a torch.nn.RNN, LSTM or GRU.")
     return parts
-
-
-def _numpy(value: Any) -> np.ndarray:
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
 
 
 def _suffix(layer: int, reverse: bool) -> str:

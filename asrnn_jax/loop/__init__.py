@@ -47,7 +47,7 @@ n`` update a step, so the sequential part is as short backward as it is forward.
 Not measured: TPUs, and several accelerators at once. One H200 was: ``experiments/results/bench/accelerator``.
 """
 
-from asrnn_jax.loop.blocks import choose_block, choose_chunk, choose_unroll, rematerialised
+from asrnn_jax.loop.blocks import choose_block, choose_chunk, choose_unroll, first_step, rematerialised
 from asrnn_jax.loop.chunked import Steps, chunked
 from asrnn_jax.loop.forward import Options, autodiff
 from asrnn_jax.loop.gradient import fused
@@ -55,5 +55,5 @@ from asrnn_jax.loop.linear import associative_scan
 from asrnn_jax.loop.masks import finite, nan_where, where, where_reset, where_valid, zeros_where
 
 __all__ = ["Options", "Steps", "associative_scan", "autodiff", "chunked", "fused"]
-__all__ += ["choose_block", "choose_chunk", "choose_unroll", "rematerialised"]
+__all__ += ["choose_block", "choose_chunk", "choose_unroll", "first_step", "rematerialised"]
 __all__ += ["finite", "nan_where", "where", "where_reset", "where_valid", "zeros_where"]

@@ -34,7 +34,7 @@ def _fused_bwd(cell, options, residuals, cotangents):
     """
     weights, fresh, end, kept, xs, mask, reset = residuals
     d_end, d_ys = cotangents
-    pullback = cell.gradient.pullback or _derived_pullback(cell)
+    pullback = cell.gradient.pullback or (lambda prev, carry, kept, ct: jax.vjp(cell.update, prev, *kept)[1](ct))
     zeros = partial(jax.tree.map, jnp.zeros_like)
 
     def over_block(state, inputs):
@@ -89,13 +89,6 @@ def _fused_bwd(cell, options, residuals, cotangents):
 
 
 fused.defvjp(_fused_fwd, _fused_bwd)
-
-
-def _derived_pullback(cell: Cell):
-    def pullback(prev, carry, kept, ct):
-        return jax.vjp(cell.update, prev, *kept)[1](ct)
-
-    return pullback
 
 
 def _unique(leaves: list, index: list[int]) -> list:

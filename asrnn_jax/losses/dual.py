@@ -87,13 +87,10 @@ def entropy_target(
             "above 0."
         )
 
-    def init() -> DualState:
-        return DualState(jnp.log(jnp.float32(start)))
-
     def update(entropy: ArrayLike, state: DualState) -> tuple[jax.Array, DualState]:
         push = rate * jnp.clip((target - jnp.asarray(entropy)) / (1 - target), -1, 1)
         push = jnp.where(jnp.isfinite(push), push, 0).astype(jnp.float32)  # a batch without gaps says nothing
         log_weight = jnp.clip(state.log_weight + push, jnp.log(least), jnp.log(most))
         return jnp.exp(log_weight), DualState(log_weight)
 
-    return DualWeight(init, update)
+    return DualWeight(lambda: DualState(jnp.log(jnp.float32(start))), update)

@@ -106,7 +106,9 @@ def reset_free(
         spread = 1 / classes if where is None else where / where.sum(-1, keepdims=True, dtype=logits.dtype)
         targets = (1 - label_smoothing) * targets + label_smoothing * spread
     if class_weights is not None:
-        weights = _one_a_class(class_weights, classes, logits.dtype)
+        weights = jnp.asarray(class_weights, logits.dtype)
+        if weights.shape != (classes,):
+            raise ValueError(f"class_weights has shape {weights.shape}: pass one number a class, ({classes},).")
         fair = (weights >= 0) & jnp.isfinite(weights)
         check(fair, "class_weights has {value}: give finite weights of at least 0.", weights)
         good &= fair.all()
@@ -195,13 +197,6 @@ def _wide(logits: ArrayLike, axis: int) -> jax.Array:
     if not jnp.issubdtype(logits.dtype, jnp.floating) or logits.ndim == 0:
         raise ValueError(f"logits has dtype {logits.dtype}, shape {logits.shape}: pass floating-point (..., C).")
     return jnp.moveaxis(logits.astype(at_least_float32(logits.dtype)), axis, -1)
-
-
-def _one_a_class(weights: ArrayLike, classes: int, dtype: Any) -> jax.Array:
-    weights = jnp.asarray(weights, dtype)
-    if weights.shape != (classes,):
-        raise ValueError(f"class_weights has shape {weights.shape}: pass one number a class, ({classes},).")
-    return weights
 
 
 def _counted(where: ArrayLike | None, logits: jax.Array, axis: int) -> jax.Array | None:

@@ -16,9 +16,6 @@ import jax.numpy as jnp
 from asrnn_jax.dtypes import at_least_float32
 from asrnn_jax.orthogonal.maps import entries
 
-Angles = Callable[..., jax.Array]
-"""``(key, (number,), dtype) -> angles (number,)``, one of each plane."""
-
 
 def identity(key, shape, dtype) -> jax.Array:
     """Angles of 0: the identity (times the signs of a scaled Cayley transform)."""
@@ -51,7 +48,8 @@ def log(key, shape, dtype) -> jax.Array:
     return size * jax.random.rademacher(k_sign, shape, dtype)
 
 
-ANGLES: dict[str, Angles] = {"henaff": henaff, "cayley": cayley, "exprnn": exprnn, "log": log, "identity": identity}
+# (key, (number,), dtype) -> angles (number,), one of each plane
+ANGLES = {"henaff": henaff, "cayley": cayley, "exprnn": exprnn, "log": log, "identity": identity}
 INITS = (*ANGLES, "haar")
 """The names of initial values, for `asrnn_jax.orthogonal.parametrization`: of angles, and "haar"."""
 

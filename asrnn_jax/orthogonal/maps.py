@@ -7,15 +7,11 @@ left (an error of 1e-4 becomes 1e-8). All matrices are ``(n, n)``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from asrnn_jax.dtypes import precisely
-
-Map = Callable[[jax.Array], jax.Array]
 
 
 def size(n: int) -> int:

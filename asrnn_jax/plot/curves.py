@@ -36,9 +36,8 @@ def learning_curves(
         marker = "o" if len(np.atleast_1d(x)) < 30 else None
         ax.plot(x, y, **line(i, len(curves)), label=name, marker=marker, markersize=4)
     if baseline is not None:
-        ax.axhline(
-            baseline[1], color="0.45", linewidth=1.0, linestyle=(0, (6, 3)), label=f"{baseline[0]} ({baseline[1]:.3g})"
-        )
+        name, level = baseline
+        ax.axhline(level, color="0.45", linewidth=1.0, linestyle=(0, (6, 3)), label=f"{name} ({level:.3g})")
     if log:
         ax.set_yscale("log")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -45,14 +45,12 @@ def stream(
     heights = [1.6, *([0.6] if informative is not None else []), 1.6, *([0.9] if norm is not None else [])]
     _, axes = plt.subplots(
         len(heights),
-        1,
         figsize=(9, 1.6 * sum(heights) ** 0.9),
         sharex=True,
         layout="constrained",
         height_ratios=heights,
-        squeeze=False,
     )
-    panels = iter(axes[:, 0])
+    panels = iter(axes)
     time = np.arange(len(xs))
     ax = next(panels)
     if xs.shape[1] == 1:
@@ -80,5 +78,5 @@ def stream(
         ax = next(panels)
         ax.plot(time, norm, color=COLOURS[3], linewidth=1)
         tidy(ax, "", "|h|", legend=False)
-    axes[-1, 0].set_xlabel("step")
-    return axes[:, 0]
+    axes[-1].set_xlabel("step")
+    return axes

@@ -67,9 +67,9 @@ A policy is a pair of pure functions, as optax has optimisers: `never`, `oracle`
 
 from asrnn_jax.streaming import scores, starts
 from asrnn_jax.streaming.gaps import BACKGROUND, DISTRACTOR, NOISES, Gaps
-from asrnn_jax.streaming.monitors import Limits, Readings, Reference, reference
+from asrnn_jax.streaming.monitors import Event, Limits, Readings, Reference, reference
 from asrnn_jax.streaming.policies import Policy, Signals, never, on_energy, on_entropy, on_saturation, oracle, periodic
-from asrnn_jax.streaming.session import Event, Session
+from asrnn_jax.streaming.session import Session
 from asrnn_jax.streaming.starts import Starts
 from asrnn_jax.streaming.streams import Stream, Window, windows
 

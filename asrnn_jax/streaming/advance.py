@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 
 from asrnn_jax.analysis.saturation import saturated_share
-from asrnn_jax.cell import Carry, Cell, Params, Weights, as_weights
+from asrnn_jax.cell import Carry, Cell, Weights, as_weights
 from asrnn_jax.loop import where
 from asrnn_jax.losses import energy, entropy_share
 from asrnn_jax.made import KEPT
 from asrnn_jax.run import run
+from asrnn_jax.run import step as one_step
 from asrnn_jax.streaming.policies import Policy, Signals, never
 from asrnn_jax.typing import Array, Bool, Float
 
@@ -35,9 +36,8 @@ class State(NamedTuple):
     """bool ``(*B,)``: a boundary came at a missing step, and no step has been processed since."""
 
 
-@partial(jax.jit, static_argnums=0)
-def prepare(cell: Cell, params: Params | Weights) -> Weights:
-    return as_weights(cell, params)
+prepare = jax.jit(as_weights, static_argnums=0)
+"""``(cell, params or weights) -> weights``, once a session."""
 
 
 @functools.lru_cache(KEPT)  # not for ever: each holds a cell and its programs
@@ -51,10 +51,8 @@ def plain(cell: Cell) -> Any:
     def program(weights, carry, xs):
         if xs.shape[-2] > 1:
             return run(cell, weights, xs, carry=carry)
-        x = jnp.squeeze(jnp.asarray(xs), -2)
-        end = cell.step(weights, carry, cell.project(weights, x))
-        y = cell.readout(weights, end, x)
-        return jax.tree.map(lambda e, c: e.astype(c.dtype), end, carry), jnp.expand_dims(y, -2)
+        end, y = one_step(cell, weights, carry, jnp.squeeze(jnp.asarray(xs), -2))
+        return end, jnp.expand_dims(y, -2)
 
     return program
 
@@ -63,7 +61,6 @@ def plain(cell: Cell) -> Any:
 def advance(cell: Cell, policies: tuple[Policy, Policy], weights: Weights, state: State, xs, there, boundary):
     """A chunk ``xs (*B, T, I)``; ``there (*B, T)`` False where a step is missing."""
     xs = jnp.moveaxis(jnp.asarray(xs), -2, 0)
-    batch = xs.shape[1:-1]
     none = jnp.zeros(xs.shape[:-1], bool)
     there = None if there is None else jnp.moveaxis(there, -1, 0)
     boundary = none if boundary is None else jnp.moveaxis(boundary, -1, 0)
@@ -90,16 +87,13 @@ def advance(cell: Cell, policies: tuple[Policy, Policy], weights: Weights, state
         carry, ys = run(cell, weights, xs, carry=state.carry, mask=there, reset=resets, time_major=True)
         return state._replace(carry=carry, entropy=entropy_share(ys[-1])), jnp.moveaxis(ys, 0, -2)
 
-    fresh = cell.start(weights, batch, xs.dtype)
+    fresh = cell.start(weights, xs.shape[1:-1], xs.dtype)
 
     def step(state: State, at):
         x, power, begins, here = at
         reset, new = decide(state, power, begins, here)
         before = where(reset, fresh, state.carry)
-        after = cell.step(weights, before, cell.project(weights, x))
-        after = jax.tree.map(lambda a, c: a.astype(c.dtype), after, state.carry)
-        after = where(here, after, state.carry)
-        y = cell.readout(weights, after, x)
+        after, y = one_step(cell, weights, before, x, mask=here)
         share = where(here, saturated_share(cell, weights, before, x), state.saturated)
         return new._replace(carry=after, entropy=entropy_share(y), saturated=share), y
 

@@ -140,15 +140,19 @@ class Watched(NamedTuple):
     """bool ``(monitors, *B)``"""
 
 
-class Change(NamedTuple):
-    """A monitor that tripped or recovered."""
+class Event(NamedTuple):
+    """Something a program may want to act on."""
 
+    step: int
+    """Steps pushed when it was noticed."""
     kind: str
+    """"tripped" or "recovered" (a monitor), or "non_finite"."""
     monitor: str
-    streams: Bool[np.ndarray, "*B"]
-    """bool ``(*B,)``"""
+    """Name of the monitor; "" for non-finite samples."""
+    streams: tuple[int, ...]
+    """Flat indices of the streams that it is about."""
     value: float
-    """The worst reading among them."""
+    """The worst reading among them; for non-finite samples, how many steps had them."""
 
 
 class Watch:
@@ -208,7 +212,9 @@ class Watch:
             gap_entropy_sum=s.gap_entropy_sum + np.where(quiet, entropy, 0).sum(-1),
         )
 
-    def read(self, norm: ArrayLike, saturated: ArrayLike, limits: Limits) -> tuple[Readings, list[Change]]:
+    def read(
+        self, norm: ArrayLike, saturated: ArrayLike, limits: Limits, step: int = 0
+    ) -> tuple[Readings, list[Event]]:
         """The readings, and what tripped or recovered; `norm` ``(*B,)`` of the state, `saturated` ``(*B,)``."""
         s, ref = self.state, self._ref
         keep = np.exp(-s.steps / (10 * self._every))
@@ -226,15 +232,15 @@ class Watch:
         flags = limits.tripped(readings)
         names = [field.name for field in dataclasses.fields(Limits)]
         now = np.stack([flags.get(name, np.zeros_like(s.tripped[0])) for name in names])
-        changes = []
+        events = []
         for name, before, after in zip(names, s.tripped, now):
             for kind, changed in (("tripped", after & ~before), ("recovered", before & ~after)):
                 if changed.any():
                     values = getattr(readings, name)[changed]
                     worst = values.min() if name == "gap_entropy" else values.max()
-                    changes.append(Change(kind, name, changed, float(worst)))
+                    events.append(Event(step, kind, name, tuple(map(int, np.flatnonzero(changed))), float(worst)))
         self._state = Watched(x, entropy, gap_entropy, *self._no_sums(), now)
-        return readings, changes
+        return readings, events
 
 
 @partial(jax.jit, static_argnums=0)

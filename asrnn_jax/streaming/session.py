@@ -6,7 +6,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,25 +19,10 @@ from asrnn_jax.dtypes import cast, compute_dtype
 from asrnn_jax.loop import where
 from asrnn_jax.streaming import chunks, options, stored
 from asrnn_jax.streaming.advance import State, advance, plain, prepare
-from asrnn_jax.streaming.monitors import Limits, Readings, Reference, Watch, vitals
+from asrnn_jax.streaming.monitors import Event, Limits, Readings, Reference, Watch, vitals
 from asrnn_jax.streaming.options import NonFinite
 from asrnn_jax.streaming.policies import Policy, never
 from asrnn_jax.typing import Array, Bool, Float, Given
-
-
-class Event(NamedTuple):
-    """Something a program may want to act on."""
-
-    step: int
-    """Steps pushed when it was noticed."""
-    kind: str
-    """"tripped" or "recovered" (a monitor), or "non_finite"."""
-    monitor: str
-    """Name of the monitor; "" for non-finite samples."""
-    streams: tuple[int, ...]
-    """Flat indices of the streams that it is about."""
-    value: float
-    """The worst reading among them; for non-finite samples, how many steps had them."""
 
 
 class Session:
@@ -92,7 +77,7 @@ class Session:
         self._weights, self._dtype = cast(self._weights, dtype), np.dtype(dtype)
         self._fallback = fallback
         self._policies = (policy or never(), fallback or policy or never())
-        self._plain = plain(cell) if self._never else None
+        self._plain = self._program()
         self._watch = None if reference is None else Watch(reference, monitor_every, batch)
         self.steps = 0
         """Steps pushed so far."""
@@ -117,9 +102,9 @@ class Session:
         """Where the network is now."""
         return self._state.carry
 
-    @property
-    def _never(self) -> bool:
-        return all(policy == never() for policy in self._policies)
+    def _program(self) -> Any:
+        """That of a session that never resets; None: `advance`."""
+        return plain(self.cell) if all(policy == never() for policy in self._policies) else None
 
     @property
     def policy(self) -> Policy:
@@ -131,7 +116,7 @@ class Session:
         options.check_policy("policy", policy)
         kept = policy.init(self.batch) if self._fallback is None else self._state.policies[1]
         self._policies = (policy, self._fallback or policy)
-        self._plain = plain(self.cell) if self._never else None
+        self._plain = self._program()
         start = self._start()  # of a session that never resets, what policies look at is not kept up to date
         self._state = start._replace(
             carry=self._state.carry, policies=(start.policies[0], kept), tripped=self._state.tripped
@@ -146,8 +131,7 @@ class Session:
         which = np.ones(self.batch, bool) if streams is None else np.asarray(streams, bool)
         if which.shape != self.batch:
             raise ValueError(f"streams has shape {which.shape}: pass one bool a stream, {self.batch}.")
-        start = self._start()
-        self._state = where(jnp.asarray(which), start, self._state)._replace(tripped=self._state.tripped)
+        self._state = where(jnp.asarray(which), self._start(), self._state)._replace(tripped=self._state.tripped)
 
     def push(
         self, chunk: Given[ArrayLike, "*B T I"], *, boundary: Given[ArrayLike, "*B T"] | None = None
@@ -220,10 +204,9 @@ class Session:
 
     def _read(self, watch: Watch, x: Any) -> None:
         norm, saturated = jax.device_get(vitals(self.cell, self._weights, self._state.carry, x))
-        self.readings, changes = watch.read(norm, saturated, self.limits)
-        for change in changes:
-            streams = tuple(map(int, np.flatnonzero(change.streams)))
-            self._say(Event(self.steps, change.kind, change.monitor, streams, change.value))
+        self.readings, events = watch.read(norm, saturated, self.limits, self.steps)
+        for event in events:
+            self._say(event)
         self._state = self._state._replace(tripped=jnp.asarray(watch.state.tripped.any(0)))
 
     def _say(self, event: Event) -> None:
@@ -237,7 +220,7 @@ class Session:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._plain = plain(self.cell) if self._never else None
+        self._plain = self._program()
 
     # ---------------------------------------------------------------------------------------- on disk
 
@@ -250,7 +233,7 @@ class Session:
         Raises:
           OSError: it cannot be written; a file at the path is then as it was.
         """
-        stored.write(to, self._where(), self._about(), self._answers(), self.steps)
+        stored.write(to, *self._kept(), self.steps)
 
     def load(self, source: str | os.PathLike | saved.Readable) -> None:
         """Goes on where a session of the same model, batch and policies was saved.
@@ -262,23 +245,20 @@ class Session:
           ValueError: a file of another model, batch or policy, or one that is damaged. The session is then as it was.
           OSError: it cannot be read.
         """
-        where, self.steps = stored.read(source, self._where(), self._about(), self._answers(), self._dtype)
+        where, self.steps = stored.read(source, *self._kept(), self._dtype)
         self._state, self._held = jax.tree.map(jnp.asarray, where["state"]), where["held"]
         if self._watch is not None:
             self._watch.state = where["watched"]
 
-    def _where(self) -> dict[str, Any]:
+    def _kept(self) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
+        """Where it is, what a session that goes on from there must be, and what the model answers."""
         watched = None if self._watch is None else self._watch.state
-        return {"state": self._state, "watched": watched, "held": self._held}
-
-    def _about(self) -> dict[str, Any]:
-        return {
+        about = {
             "format": 3,
             "cell": self.cell.name,
             "batch": list(self.batch),
             "policies": [policy.name for policy in self._policies],
             "monitors": self._watch is not None,
         }
-
-    def _answers(self) -> np.ndarray:
-        return stored.answers(self.cell, self._weights, self._dtype)
+        where = {"state": self._state, "watched": watched, "held": self._held}
+        return where, about, stored.answers(self.cell, self._weights, self._dtype)

@@ -85,8 +85,8 @@ class Stream:
                 f"lengths has shape {lengths.shape}, dtype {lengths.dtype}: pass one integer a sample, in 1 .. "
                 f"{samples.shape[1]}."
             )
+        recorded: Any = np.zeros(0) if background is None else np.asarray(background)
         if BACKGROUND in gaps.kinds:
-            recorded: Any = np.zeros(0) if background is None else np.asarray(background)
             if recorded.ndim != 2 or not len(recorded) or recorded.shape[1] != samples.shape[2]:
                 raise ValueError(
                     f"background has shape {recorded.shape}: gaps of this kind need a recording, "
@@ -96,8 +96,8 @@ class Stream:
                 raise ValueError("background has values that are not finite: leave these steps out.")
         if not (0 <= noise < np.inf and 0 <= drift < np.inf and 0 <= missing < 1):
             raise ValueError(f"noise={noise}, drift={drift}, missing={missing}: levels >= 0, a share in [0, 1).")
-        self._samples, self._labels, self._lengths, self._gaps = samples, labels, lengths, gaps
-        self._background = None if background is None else np.asarray(background)
+        self._samples, self._labels, self._lengths = samples, labels, lengths
+        self._gaps, self._background = gaps, recorded
         self._noise, self._drift, self._missing, self._seed = noise, drift, missing, seed
         self._ends = [0]  # where each segment (gap, then sample) ends; grows as it is asked for
         self._shuffled = (-1, np.zeros(0, int))  # the order of one pass over the samples, and which pass it is
@@ -127,9 +127,8 @@ class Stream:
             other = int(rng.integers(len(self._samples)))
             steps = rng.integers(self._lengths[other], size=gap)
             between = self._samples[other, steps]
-        elif kind == BACKGROUND and self._background is not None:
-            recorded = self._background
-            between = recorded[(rng.integers(len(recorded)) + np.arange(gap)) % len(recorded)]
+        elif kind == BACKGROUND:
+            between = self._background[(rng.integers(len(self._background)) + np.arange(gap)) % len(self._background)]
         else:
             between = NOISES[kind](rng, gap, inputs, level)
         xs = np.concatenate([between, self._samples[chosen, : self._lengths[chosen]]]).astype(np.float32)
@@ -138,11 +137,9 @@ class Stream:
 
     def _reach(self, end: int) -> None:
         while self._ends[-1] < end:
-            self._ends.append(self._ends[-1] + self._steps(len(self._ends) - 1))
-
-    def _steps(self, segment: int) -> int:
-        gap = int(self._rng(0, segment).integers(self._gaps.shortest, self._gaps.longest + 1))
-        return gap + int(self._lengths[self._sample_of(segment)])
+            segment = len(self._ends) - 1
+            gap = int(self._rng(0, segment).integers(self._gaps.shortest, self._gaps.longest + 1))
+            self._ends.append(self._ends[-1] + gap + int(self._lengths[self._sample_of(segment)]))
 
     def window(self, start: int, steps: int) -> Window:
         """The steps ``start .. start + steps - 1``, without a batch axis.
