@@ -98,6 +98,7 @@ def in_torch(
       outputs: of every step, or of the last.
     """
     torch: Any = importlib.import_module("torch")
+    torch.set_flush_denormal(True)  # as XLA does: gradients that vanish made a step of LSTM ten times slower
     torch.manual_seed(0)
     rnn = getattr(torch.nn, TORCH[name])(xs.shape[-1], hidden).to(device)
     head = torch.nn.Linear(hidden, CLASSES).to(device)
