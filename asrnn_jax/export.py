@@ -45,6 +45,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any, Literal
 
 import jax
@@ -170,7 +171,7 @@ def _needs(module: str, extra: str) -> None:
 
 def _function(cell: Cell, params: Params | Weights, steps: int | Literal["any"] | None, weights: Narrow) -> Any:
     """``(state, x, reset) -> (state, y)`` with the weights in it, of which only those that are used."""
-    if steps not in (None, "any") and not (isinstance(steps, int) and steps >= 1):
+    if steps not in (None, "any") and not (isinstance(steps, Integral) and steps >= 1):
         raise ValueError(f"steps={steps!r}: give at least 1, 'any' for StableHLO, or None for one step at a time.")
     if cell.both_directions and steps is None:
         raise ValueError(f"cell {cell.name!r} runs in both directions: give the number of steps.")

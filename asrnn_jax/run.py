@@ -40,6 +40,7 @@ For speed, memory and the choice between the two ways through time, see `asrnn_j
 from __future__ import annotations
 
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -163,7 +164,7 @@ def _check_options(outputs: str, gradient: str, method: str, block: int | None, 
             "attention)."
         )
     for name, value in (("block", block), ("unroll", unroll)):
-        if value is not None and (not isinstance(value, int) or value < 1):
+        if value is not None and (not isinstance(value, Integral) or value < 1):
             raise ValueError(f"{name}={value}: give a positive number of steps, or None to have it chosen.")
 
 

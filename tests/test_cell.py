@@ -346,7 +346,7 @@ def test_unrolled_loops_compute_the_same(block, gradient):
         ).sum()
 
     want = jax.grad(loss)(params, 1)
-    for unroll in (4, 100):
+    for unroll in (np.int64(4), 100):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), jax.grad(loss)(params, unroll), want)
 
 
