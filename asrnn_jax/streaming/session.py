@@ -257,7 +257,7 @@ class Session:
         about = {
             "format": 3,
             "cell": self.cell.name,
-            "batch": list(self.batch),
+            "batch": list(map(int, self.batch)),
             "policies": [policy.name for policy in self._policies],
             "monitors": self._watch is not None,
         }
