@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,7 @@ class Live:
         batch: int | tuple[int, ...] = (),
         how: TimeFormat = TimeFormat(),  # noqa: B008, it is frozen
     ):
-        self.batch = (int(batch),) if isinstance(batch, Integral) else tuple(batch)
+        self.batch = (int(batch),) if isinstance(batch, int | np.integer) else tuple(batch)
         if self.batch and rule.irregular == "resample":
             raise ValueError(f"batch={batch}: resampled streams have steps of their own; make one live() for each.")
         self._rule, self._roles, self._how = rule, dict(roles), how

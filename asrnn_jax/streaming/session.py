@@ -6,7 +6,6 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import jax
@@ -71,7 +70,7 @@ class Session:
         non_finite: NonFinite = "raise",
     ):
         options.check(cell, policy, fallback, reference, monitor_every, non_finite)
-        batch = (int(batch),) if isinstance(batch, Integral) else tuple(batch)
+        batch = (int(batch),) if isinstance(batch, int | np.integer) else tuple(batch)
         self.cell, self.batch, self.limits, self.non_finite = cell, batch, limits or Limits(), non_finite
         self._weights = prepare(cell, params)
         dtype = compute_dtype(self._weights, jnp.zeros((), jnp.float32))

@@ -173,7 +173,10 @@ def test_the_command_on_a_detector_and_a_folder_of_sound(tmp_path, capsys):
     assert kept["verdict"]["text"] in (tmp_path / "out" / "table.md").read_text()
 
 
-@pytest.mark.parametrize(("name", "score"), [("keyword-gru", "accuracy at end"), ("voice-gru", "recall")])
+@pytest.mark.parametrize(
+    ("name", "score"),
+    [("keyword-gru", "accuracy at end"), pytest.param("voice-gru", "recall", marks=pytest.mark.slow)],
+)
 def test_the_command_on_a_network_of_the_package(name, score, tmp_path, capsys):
     folder = recordings(tmp_path / "wav", 6)
     flags = ["--data", str(folder), "--streams", "2", "--steps", "60", "--every", "20", "--out", str(tmp_path / "out")]

@@ -66,7 +66,9 @@ def penalties(cell, params, xs):
     return jnp.stack([lyapunov, mean, largest]).sum(axis=1)
 
 
-@pytest.mark.parametrize("cell", [ASRNN, GRU, SPIKES], ids=lambda cell: cell.name)
+@pytest.mark.parametrize(
+    "cell", [ASRNN, *(pytest.param(cell, marks=pytest.mark.slow) for cell in (GRU, SPIKES))], ids=lambda cell: cell.name
+)
 def test_gradients_are_finite_differences(cell):
     params, xs = cell.init(jax.random.key(0)), inputs(2, 9, 2)
     flat, back = ravel_pytree(params)
