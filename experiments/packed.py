@@ -1,11 +1,13 @@
 """Finished runs in one file, from which a page and its figures are made. It has no weights, and diffs well.
 
 A run is one line, ``{"name": ..., "config": ..., "result": ...}``: the contents of the files in its folder, by the
-files' names. The lines of its metrics.jsonl follow unchanged.
+files' names. The lines of its metrics.jsonl follow: their names, ``["step", "train_loss"]``, once for all lines that
+have the same, and of each line the values, ``[10, 0.5]``.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -45,7 +47,10 @@ def write_runs(path: Path, runs: Iterable[Run]) -> None:
     with replacing(path, "w") as file:
         for run in sorted(runs, key=lambda run: run["name"]):
             first = {key: value for key, value in run.items() if key != "metrics" and value is not None}
-            file.writelines(json.dumps(line) + "\n" for line in (first, *run["metrics"]))
+            file.write(json.dumps(first) + "\n")
+            for names, lines in itertools.groupby(run["metrics"], list):
+                rows = (names, *(list(line.values()) for line in lines))
+                file.writelines(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
 
 
 def read_runs(path: Path) -> dict[str, Run]:
@@ -55,14 +60,19 @@ def read_runs(path: Path) -> dict[str, Run]:
       UsageError: a damaged line.
     """
     found: dict[str, Run] = {}
+    names: list[str] = []
     lines = path.read_text().splitlines() if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
             value = json.loads(line)
-            if "name" in value:
-                found[value["name"]] = run = value | {"metrics": []} | dict.fromkeys(OPTIONAL - value.keys())
+            if isinstance(value, dict):
+                run: Run = value | {"metrics": []} | dict.fromkeys(OPTIONAL - value.keys())
+                found[run["name"]] = run
+                names = []
+            elif isinstance(value[0], str):
+                names = value
             else:
-                run["metrics"].append(value)
-        except (ValueError, TypeError, NameError) as e:  # NameError: metrics before any run
+                run["metrics"].append(dict(zip(names, value, strict=True)))
+        except (ValueError, TypeError, LookupError, NameError) as e:  # NameError: metrics before any run
             raise UsageError(f"{path}, line {number} is damaged ({e}): restore the file, or collect runs anew.") from e
     return found

@@ -11,6 +11,7 @@ import pytest
 
 import asrnn_jax
 from asrnn_jax.cells import CELLS, asrnn, lstm, tanh_rnn, with_output
+from asrnn_jax.loop import choose_block
 from tests.quick import quickly
 
 CELL = asrnn(3, 5)
@@ -90,7 +91,7 @@ def test_output_layer_equals_a_product_behind_run(name):
 
 def test_weights_prepared_once_serve_many_calls():
     weights = CELL.prepare(PARAMS)
-    np.testing.assert_allclose(asrnn_jax.run(CELL, weights, XS)[1], asrnn_jax.run(CELL, PARAMS, XS)[1], rtol=1e-6)
+    np.testing.assert_array_equal(asrnn_jax.run(CELL, weights, XS)[1], asrnn_jax.run(CELL, PARAMS, XS)[1])
 
 
 @pytest.mark.slow
@@ -118,6 +119,21 @@ def test_an_empty_batch_is_no_error():
     xs, flags = jnp.zeros((0, 7, 3)), jnp.zeros((0, 7), bool)
     gradient = jax.grad(lambda p: jnp.sum(asrnn_jax.run(CELL, p, xs, mask=flags, reset=flags)[1]))(PARAMS)
     assert all(bool((leaf == 0).all()) for leaf in jax.tree.leaves(gradient))
+
+
+def test_a_large_batch_goes_step_by_step_to_the_same_gradient():
+    cell = tanh_rnn(2, 3, dtype=jnp.float64)
+    params, xs = cell.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (64, 5, 2), jnp.float64)
+    carry, time_major = cell.initial_carry((64,), xs.dtype), jnp.swapaxes(xs, 0, 1)
+    assert choose_block(cell, cell.prepare(params), carry, time_major) == 1
+    assert choose_block(cell, cell.prepare(params), carry[1:], time_major[:, 1:]) >= 5
+    mask, reset = (jax.random.bernoulli(jax.random.key(k), p, xs.shape[:2]) for k, p in ((2, 0.7), (3, 0.2)))
+
+    def gradient(gradient):
+        run = partial(asrnn_jax.run, cell, mask=mask, reset=reset, gradient=gradient)
+        return jax.jit(jax.grad(lambda p: jnp.sum(jnp.sin(run(p, xs)[1]))))(params)
+
+    chex.assert_trees_all_close(gradient("fused"), gradient("autodiff"), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("block", [1, 16])

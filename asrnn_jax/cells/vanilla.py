@@ -37,7 +37,7 @@ def tanh_rnn(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
             "b": jnp.zeros(hidden, dtype),
         }
 
-    return _of_sum("tanh_rnn", inputs, hidden, "tanh", init)
+    return _vanilla("tanh_rnn", inputs, hidden, "tanh", init)
 
 
 @factory
@@ -66,7 +66,7 @@ def irnn(inputs: int, hidden: int, *, scale: float = 1.0, dtype=jnp.float32) -> 
             "b": jnp.zeros(hidden, dtype),
         }
 
-    return _of_sum("irnn", inputs, hidden, "relu", init)
+    return _vanilla("irnn", inputs, hidden, "relu", init)
 
 
 @factory
@@ -123,7 +123,7 @@ def indrnn(
     def mix(weights, h):
         return per_unit(weights.W_hh, h) * h
 
-    return _of_sum("indrnn", inputs, hidden, activation, init, prepare=prepare, mix=mix)
+    return _vanilla("indrnn", inputs, hidden, activation, init, prepare=prepare, mix=mix)
 
 
 def tanh_pullback(prev, h, kept, ct):
@@ -137,7 +137,7 @@ def _relu_pullback(prev, h, kept, ct):
     return jnp.zeros_like(prev), delta, delta
 
 
-def _of_sum(name: str, inputs: int, hidden: int, activation: str, init, **functions: Any) -> Cell:
+def _vanilla(name: str, inputs: int, hidden: int, activation: str, init, **functions: Any) -> Cell:
     """A cell ``h = f(z + a)``, f "tanh" or "relu"."""
     f, pullback = (jax.nn.relu, _relu_pullback) if activation == "relu" else (jnp.tanh, tanh_pullback)
     return recurrent(

@@ -117,6 +117,7 @@ def carries_after(raw: PyTree, end: PyTree, reverse: bool) -> PyTree:
 
 
 def first_step(raw: PyTree, reverse: bool) -> PyTree:
+    """Of arrays ``(T, ...)`` the step that a pass in this direction takes first; the other direction takes it last."""
     return jax.tree.map(lambda r: r[-1 if reverse else 0], raw)
 
 

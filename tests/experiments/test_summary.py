@@ -119,7 +119,19 @@ def test_a_run_comes_out_of_the_file_as_it_went_in(made, tmp_path):
     assert (tmp_path / "file.jsonl").read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ['{"step": 1}\n', '{"name": "a"}\n{"step"\n', '{"name": "a"}\n7\n'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"step": 1}\n',
+        '["step"]\n[1]\n',
+        '{"name": "a"}\n{"step"\n',
+        '{"name": "a"}\n7\n',
+        '{"name": "a"}\n[]\n',
+        '{"name": "a"}\n[1]\n',
+        '{"name": "a"}\n["step"]\n[1, 2]\n',
+        '{"name": "a"}\n["step"]\n[1]\n{"name": "b"}\n[1]\n',
+    ],
+)
 def test_a_damaged_file_of_runs_is_told_by_its_line(text, tmp_path):
     (tmp_path / "runs.jsonl").write_text(text)
     with pytest.raises(UsageError, match=f"runs.jsonl, line {text.count(chr(10))} is damaged"):
