@@ -45,7 +45,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import contextmanager
-from numbers import Integral
 from typing import Any, Literal
 
 import jax
@@ -67,7 +66,7 @@ def stablehlo(
     cell: Cell,
     params: Params | Weights,
     *,
-    steps: int | Literal["any"] | None = None,
+    steps: int | np.integer | Literal["any"] | None = None,
     weights: Narrow = "float32",
     batch: int | None = None,
     platforms: tuple[str, ...] = ("cpu", "cuda", "tpu"),
@@ -112,7 +111,7 @@ def onnx(
     cell: Cell,
     params: Params | Weights,
     *,
-    steps: int | Literal["any"] | None = None,
+    steps: int | np.integer | Literal["any"] | None = None,
     weights: Narrow = "float32",
     batch: int | None = None,
 ) -> bytes:
@@ -169,9 +168,11 @@ def _needs(module: str, extra: str) -> None:
         raise ImportError(f"{module} is not installed: pip install 'asrnn_jax[{extra}]'.") from e
 
 
-def _function(cell: Cell, params: Params | Weights, steps: int | Literal["any"] | None, weights: Narrow) -> Any:
+def _function(
+    cell: Cell, params: Params | Weights, steps: int | np.integer | Literal["any"] | None, weights: Narrow
+) -> Any:
     """``(state, x, reset) -> (state, y)`` with the weights in it, of which only those that are used."""
-    if steps not in (None, "any") and not (isinstance(steps, Integral) and steps >= 1):
+    if steps not in (None, "any") and not (isinstance(steps, int | np.integer) and steps >= 1):
         raise ValueError(f"steps={steps!r}: give at least 1, 'any' for StableHLO, or None for one step at a time.")
     if cell.both_directions and steps is None:
         raise ValueError(f"cell {cell.name!r} runs in both directions: give the number of steps.")

@@ -16,7 +16,6 @@ still the numbers that it is made of, and however these are rounded, it is ortho
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -38,7 +37,7 @@ class Scaled(NamedTuple):
     scale: jax.Array
 
 
-def narrow(weights: Weights | Params, to: Narrow | int) -> PyTree:
+def narrow(weights: Weights | Params, to: Narrow | int | np.integer) -> PyTree:
     """The matrices of a network in a narrower type; vectors, and complex numbers, stay as they are.
 
     Args:
@@ -52,9 +51,9 @@ def narrow(weights: Weights | Params, to: Narrow | int) -> PyTree:
     Raises:
       ValueError: another type.
     """
-    if to not in ("float32", "bfloat16", "int16", "int8") and not (isinstance(to, Integral) and 2 <= to <= 16):
+    if to not in ("float32", "bfloat16", "int16", "int8") and not (isinstance(to, int | np.integer) and 2 <= to <= 16):
         raise ValueError(f"to={to!r}: choose 'float32', 'bfloat16', 'int16', 'int8', or bits from 2 to 16.")
-    bits = to if isinstance(to, Integral) else {"int16": 16}.get(to, 8)
+    bits = int(to) if isinstance(to, int | np.integer) else {"int16": 16}.get(to, 8)
 
     def one(path, leaf):
         skew = jax.tree_util.keystr(path[-1:], simple=True) == "skew" and jnp.ndim(leaf) == 1

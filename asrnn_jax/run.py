@@ -40,11 +40,11 @@ For speed, memory and the choice between the two ways through time, see `asrnn_j
 from __future__ import annotations
 
 from functools import partial
-from numbers import Integral
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from asrnn_jax import checks
@@ -73,8 +73,8 @@ def run(
     gradient: Gradient = "fused",
     key: jax.Array | None = None,
     remat: bool = False,
-    block: int | None = None,
-    unroll: int | None = None,
+    block: int | np.integer | None = None,
+    unroll: int | np.integer | None = None,
     dtype: Any = None,
 ) -> tuple[Carry, Float[Array, "... O"]]:
     """Runs a cell over a sequence and returns ``(carry, ys)`` like `jax.lax.scan`.
@@ -133,7 +133,7 @@ def run(
       >>> ys.shape
       (4, 20, 8)
     """
-    _check_options(outputs, gradient, method, block, unroll)
+    _check_options(outputs, gradient, method, block=block, unroll=unroll)
     xs = as_inputs(cell, xs, 2, "pass (T, *B, I)" if time_major else "pass (*B, T, I)")
     steps = xs.shape[0] if time_major else xs.shape[-2]
     batch = xs.shape[1:-1] if time_major else xs.shape[:-2]
@@ -149,11 +149,12 @@ def run(
     dtype = None if dtype is None else jnp.dtype(dtype)
     if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"dtype={dtype}: compute in a floating-point type, for example jnp.bfloat16.")
+    block, unroll = (value if value is None else int(value) for value in (block, unroll))
     static = Static(outputs, method, gradient, reverse, time_major, remat, block, unroll, dtype, checks.wanted())
     return evaluate(cell, static, params, xs, carry, lengths, mask, reset, key)
 
 
-def _check_options(outputs: str, gradient: str, method: str, block: int | None, unroll: int | None) -> None:
+def _check_options(outputs: str, gradient: str, method: str, **loop: int | np.integer | None) -> None:
     if outputs not in ("all", "last"):
         raise ValueError(f"outputs={outputs!r}: choose 'all' (every step) or 'last' (the final one).")
     if gradient not in ("fused", "autodiff"):
@@ -163,8 +164,8 @@ def _check_options(outputs: str, gradient: str, method: str, block: int | None, 
             f"method={method!r}: choose 'auto', 'sequential', 'associative_scan' (linear cells) or 'chunked' (such as "
             "attention)."
         )
-    for name, value in (("block", block), ("unroll", unroll)):
-        if value is not None and (not isinstance(value, Integral) or value < 1):
+    for name, value in loop.items():
+        if value is not None and (not isinstance(value, int | np.integer) or value < 1):
             raise ValueError(f"{name}={value}: give a positive number of steps, or None to have it chosen.")
 
 

@@ -1,7 +1,9 @@
 """Settings of the whole suite: float64 available, no silent broadcasting, shapes checked, warnings are errors."""
 
+import gc
 import os
 import tempfile
+import threading
 from importlib.metadata import version
 
 # The suite compiles a thousand small programs and runs each once or twice.
@@ -20,6 +22,8 @@ if "ASRNN_TEST_PROGRAMS" not in os.environ:
     os.environ["ASRNN_TEST_PROGRAMS"] = _programs.name
 
 import jax  # noqa: E402
+from jax._src.interpreters import mlir  # noqa: E402
+from jaxlib.mlir import ir  # noqa: E402
 
 jax.config.update("jax_compilation_cache_dir", os.environ["ASRNN_TEST_PROGRAMS"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -28,17 +32,34 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Half of the time in which JAX lowers a small program it makes a context for it. Here a thread has one for all of them,
+# but for those inside the lowering of another.
+_threads, _make_context = threading.local(), mlir.make_ir_context
+
+
+def _context():
+    if ir.Context.current is not None:
+        return _make_context()
+    if not hasattr(_threads, "context"):
+        _threads.context = _make_context()
+    return _threads.context
+
+
+mlir.make_ir_context = _context
+
+# Traces are many small objects that stay; to look through them as often as usual takes a tenth of the time.
+gc.set_threshold(50_000, 20, 100)
+
 from jaxtyping import config, install_import_hook  # noqa: E402
 
 install_import_hook("asrnn_jax", "beartype.beartype")
 
-import gc  # noqa: E402
 import itertools  # noqa: E402
 
 import pytest  # noqa: E402
 
 _tests = itertools.count(1)
-FULL = 10_000  # memory maps
+FULL = 30_000  # memory maps
 
 
 def pytest_collection_modifyitems(config, items):

@@ -13,9 +13,9 @@ from asrnn_jax import losses
 from asrnn_jax.cell import Cell, Params
 from asrnn_jax.estimators import fitting, rows
 from asrnn_jax.estimators.base import StreamEstimator
-from asrnn_jax.estimators.calibration import Calibration, Trial, attempt, calibrate, width_in_gaps
 from asrnn_jax.estimators.endless import Recording, streams
 from asrnn_jax.estimators.findings import Finding, counted
+from asrnn_jax.estimators.intervals import Calibration, Trial, attempt, calibrate, width_in_gaps
 from asrnn_jax.estimators.live import Live
 from asrnn_jax.estimators.live_session import LiveSession, Memory
 from asrnn_jax.estimators.number_answers import Forecasts, Reader, Said, measured

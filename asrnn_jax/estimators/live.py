@@ -40,7 +40,7 @@ class Live:
         self,
         rule: steps.Rule,
         roles: Mapping[str, Any],
-        batch: int | tuple[int, ...] = (),
+        batch: int | np.integer | tuple[int, ...] = (),
         how: TimeFormat = TimeFormat(),  # noqa: B008, it is frozen
     ):
         self.batch = (int(batch),) if isinstance(batch, int | np.integer) else tuple(batch)

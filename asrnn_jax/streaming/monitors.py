@@ -212,9 +212,7 @@ class Watch:
             gap_entropy_sum=s.gap_entropy_sum + np.where(quiet, entropy, 0).sum(-1),
         )
 
-    def read(
-        self, norm: ArrayLike, saturated: ArrayLike, limits: Limits, step: int = 0
-    ) -> tuple[Readings, list[Event]]:
+    def read(self, norm: ArrayLike, saturated: ArrayLike, limits: Limits, step: int) -> tuple[Readings, list[Event]]:
         """The readings, and what tripped or recovered; `norm` ``(*B,)`` of the state, `saturated` ``(*B,)``."""
         s, ref = self.state, self._ref
         keep = np.exp(-s.steps / (10 * self._every))

@@ -61,7 +61,7 @@ class Session:
         cell: Cell,
         params: Params | Weights,
         *,
-        batch: int | tuple[int, ...] = (),
+        batch: int | np.integer | tuple[int, ...] = (),
         policy: Policy | None = None,
         fallback: Policy | None = None,
         reference: Reference | None = None,

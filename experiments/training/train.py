@@ -226,6 +226,7 @@ def _begin(config: Config, folder: Path) -> None:
             )
         for unfinished in folder.glob("*.part"):  # of a process that was killed while it wrote
             unfinished.unlink()
+        (folder / "figures").mkdir(exist_ok=True)  # empty folders get lost on the way through archives
         return
     if any(folder.iterdir()):
         remedy = "add --resume to go on with it, or give" if stored.exists() else "give"

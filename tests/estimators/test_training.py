@@ -138,7 +138,7 @@ def test_a_rate_is_found_and_the_time_is_kept():
     found = StreamClassifier(**options).fit(recordings(), label="state", stream="who", time="t")
     assert found.history["step"][-1] < 10_000
     assert "give more minutes" in found.summary()
-    assert clock.left < 0
+    assert clock.left < 0.9  # of 1.8 s most was used, not a share for each of what there is to do
 
 
 def test_compiling_takes_none_of_the_time_and_without_time_no_rate_is_looked_for():

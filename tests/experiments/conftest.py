@@ -1,7 +1,6 @@
 """How these tests call the command line: in this process, or as a user does in one of its own."""
 
 import contextlib
-import gc
 import io
 import os
 import subprocess
@@ -18,25 +17,14 @@ from experiments.__main__ import main
 from tests.conftest import QUICK
 
 ROOT = Path(__file__).parents[2]
-HERE = Path(__file__).parent
 PROGRAMS = tempfile.TemporaryDirectory()  # compiled once for all these processes
 
 
 def pytest_collection_modifyitems(items):
-    """The checkpoint library leaves event loops open; the garbage collector finds them in whichever test is running.
-    What starts processes is slow."""
+    """What starts processes is slow."""
     for item in items:
         if {"process", "start"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collected():
-    """What is left open here is found here, not in another folder's test."""
-    yield
-    gc.collect()
 
 
 def environment():

@@ -158,10 +158,11 @@ def test_ctrl_c_and_sigterm_save_and_say_how_to_go_on(straight, tmp_path, start,
 
 
 def test_resuming_a_finished_run_repeats_its_result(straight, cli, tmp_path):
-    shutil.copytree(straight, tmp_path / "run")
+    shutil.copytree(straight, tmp_path / "run", ignore=shutil.ignore_patterns("figures"))
     done = cli("copy-memory", "--out", "run", "--resume")
     assert done.returncode == 0, done.stderr
     same(tmp_path / "run", straight)
+    assert (tmp_path / "run" / "figures" / "learning.png").exists()
 
 
 @pytest.mark.slow

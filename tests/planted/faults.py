@@ -310,7 +310,7 @@ FAULTS = [
         "tests/estimators/test_training.py",
     ),
     Fault(
-        "estimators/calibration.py",
+        "estimators/intervals.py",
         "self.odds * now.odds / of.odds",
         "self.odds * of.odds / now.odds",
         "tests/estimators/test_forecaster.py",
