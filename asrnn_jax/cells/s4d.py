@@ -15,11 +15,39 @@ from asrnn_jax.cells.dense import affine, per_unit, zeros
 from asrnn_jax.cells.lru import exp_complex
 from asrnn_jax.cells.s5 import held
 from asrnn_jax.dtypes import at_least_float32
+from asrnn_jax.loop.blocks import even
+from asrnn_jax.placement import sharded_as
 
 
 def some_steps(key, hidden: int, dt_min: float, dt_max: float, dtype) -> jax.Array:
     """Log-uniform steps ``(H,)``."""
     return jnp.exp(jax.random.uniform(key, (hidden,), dtype, math.log(dt_min), math.log(dt_max)))
+
+
+PIECE = 32
+"""Steps of a convolution, about."""
+
+
+def along(a: jax.Array, like: jax.Array) -> jax.Array:
+    """`a` for the first axes of `like`."""
+    return sharded_as(jnp.broadcast_to(a.reshape(*a.shape, *(1,) * (like.ndim - a.ndim)), like.shape), like)
+
+
+def powers_of(a: jax.Array, number: int) -> jax.Array:
+    """``a^1, a^2, ...`` in a new last axis."""
+    powers = a[..., None]
+    while powers.shape[-1] < number:
+        powers = jnp.concatenate([powers, powers * jnp.broadcast_to(powers[..., -1:], powers.shape)], axis=-1)
+    return powers[..., :number]
+
+
+def past(kernel: jax.Array) -> jax.Array:
+    """(H, T) -> (H, T, T): ``kernel[t - s]``, 0 for s > t. Each row is the one before, moved by one: no gather, whose
+    gradient is slow."""
+    H, T = kernel.shape
+    row = jnp.concatenate([kernel[:, :1], jnp.zeros((H, T), kernel.dtype), jnp.flip(kernel[:, 1:], 1)], axis=1)
+    rows = jnp.broadcast_to(row[:, None], (H, T, 2 * T)).reshape(H, -1)
+    return rows[:, : T * (2 * T - 1)].reshape(H, T, 2 * T - 1)[..., :T]
 
 
 class S4DWeights(NamedTuple):
@@ -110,27 +138,49 @@ def s4d(
     cell = diagonal.state_space("s4d", inputs, hidden, hidden, init, prepare)
 
     def chunk(weights, h, xs, steps):
-        """The outputs are a convolution, one small matrix a channel; and what is left of the carry."""
-        u = affine(xs, weights.W_xh, weights.b)
-        T, real = len(u), u.dtype
-        powers = jnp.cumprod(jnp.broadcast_to(weights.decay, (T, *weights.decay.shape)), axis=0)  # (T, H, N), from A^1
-        before = jnp.concatenate([jnp.ones_like(powers[:1]), powers[:-1]])  # from A^0
-        into = before * jnp.broadcast_to(weights.into, before.shape)
+        """K pieces of P steps, all at once but for the states that they begin with: the outputs are a convolution, one
+        small matrix a channel, and what is left of that state. Channels come first, for products channel by channel.
+        """
+        T = len(xs)
+        P = min(T, even(T, PIECE))
+        K = -(-T // P)
+        xs = jnp.pad(xs, [(0, K * P - T)] + [(0, 0)] * (xs.ndim - 1))
+        xs = jnp.swapaxes(xs.reshape(K, P, *xs.shape[1:]), 0, 1)  # (P, K, *B, I)
+        u = jnp.einsum("ih,sk...i->hsk...", weights.W_xh, xs)
+        u += along(weights.b, u)
 
-        def read(a):
-            """What a state's real and imaginary part are multiplied with in 2 Re(C a h)."""
-            of_re, of_im = (per_unit(C, a).astype(a.real.dtype) for C in weights.C)
-            return of_re * a.real + of_im * a.imag, of_im * a.real - of_re * a.imag
+        powers = powers_of(weights.decay, P)  # (H, N, P), from A^1
+        into = jnp.concatenate([jnp.ones_like(powers[..., :1]), powers[..., :-1]], axis=-1)  # from A^0
+        into *= jnp.broadcast_to(weights.into[..., None], into.shape)
+        C_re, C_im = (jnp.broadcast_to(C[..., None], into.shape).astype(into.real.dtype) for C in weights.C)
+        kernel = (C_re * into.real + C_im * into.imag).sum(1)  # 2 Re C A^t into
+        kernel = kernel.at[:, 0].add(weights.D.astype(kernel.dtype))
+        left = jnp.concatenate(
+            [C_re * powers.real + C_im * powers.imag, C_im * powers.real - C_re * powers.imag], axis=1
+        )
+        written = jnp.flip(jnp.concatenate([into.real, into.imag], axis=1), -1)  # (H, 2N, P)
 
-        kernel = read(into)[0].sum(-1)  # (T, H)
-        ages = np.arange(T)[:, None] - np.arange(T)
-        past = jnp.broadcast_to(jnp.asarray(ages >= 0)[..., None], (T, T, kernel.shape[-1]))
-        y = jnp.einsum("tsh,s...h->t...h", jnp.where(past, kernel[np.maximum(ages, 0)], 0).astype(real), u)
-        of_carry = zip(read(powers), (h.real, h.imag))
-        y += sum(jnp.einsum("thn,...hn->t...h", part.astype(real), c.astype(real)) for part, c in of_carry)
-        written = [jnp.einsum("shn,s...h->...hn", jnp.flip(part, 0).astype(real), u) for part in (into.real, into.imag)]
-        end = per_unit(powers[-1], h) * h + jax.lax.complex(*(part.astype(h.real.dtype) for part in written))
-        return end, y + u * per_unit(weights.D, u)
+        def write(u):
+            return jnp.einsum("hns,hs...->hn...", written[..., P - u.shape[1] :].astype(u.dtype), u)
 
-    chunked = {"chunk": chunk, "chunk_size": 32, "chunk_flags": False}
+        def after(h, z, steps):
+            """States after some steps, from those before and from what was written, in real and imaginary parts."""
+            (re, im), power = jnp.split(h, 2, axis=1), powers[..., steps - 1]
+            a, b = (along(part, re) for part in (power.real, power.imag))
+            return jnp.concatenate([a * re - b * im, b * re + a * im], axis=1) + z.astype(h.dtype)
+
+        def next_piece(h, z):
+            return after(h, z, P), h
+
+        h = jnp.moveaxis(jnp.concatenate([h.real, h.imag], axis=-1), (-2, -1), (0, 1))  # (H, 2N, *B)
+        end, entering = jax.lax.scan(next_piece, h, jnp.moveaxis(write(u), 2, 0), unroll=min(K, 8))
+        if K * P != T:
+            end = after(entering[-1], write(u[:, : T % P, -1]), T % P)
+        y = jnp.einsum("hts,hs...->ht...", past(kernel).astype(u.dtype), u)
+        y += jnp.einsum("hnt,khn...->htk...", left.astype(u.dtype), entering.astype(u.dtype))
+        y = jnp.moveaxis(y, (0, 1, 2), (-1, 1, 0))  # (K, P, *B, H)
+        re, im = jnp.split(jnp.moveaxis(end, (0, 1), (-2, -1)), 2, axis=-1)
+        return jax.lax.complex(re, im), y.reshape(-1, *y.shape[2:])[:T]
+
+    chunked = {"chunk": chunk, "chunk_size": 4096, "chunk_flags": False}
     return cell.replace(initial_carry=zeros(hidden, states, kind=complex), project=project, readout=readout, **chunked)

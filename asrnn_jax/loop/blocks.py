@@ -41,15 +41,15 @@ def choose_block(cell: Cell, weights, carry: PyTree, xs: jax.Array) -> Any:
 
     arrays = jax.tree.leaves(jax.eval_shape(of_one_step, carry, xs[0]))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in arrays)
-    return _even(steps, max(1, min(CPU_BLOCK_BYTES // max(size, 1), 256)))
+    return even(steps, max(1, min(CPU_BLOCK_BYTES // max(size, 1), 256)))
 
 
 def choose_chunk(cell: Cell, steps: int) -> int:
     """Steps that `Cell.chunk` takes at once; at least 64 on accelerators, where each trip through the loop costs."""
-    return _even(steps, cell.chunk_size if jax.default_backend() == "cpu" else max(cell.chunk_size, 64))
+    return even(steps, cell.chunk_size if jax.default_backend() == "cpu" else max(cell.chunk_size, 64))
 
 
-def _even(steps: int, wanted: int) -> int:
+def even(steps: int, wanted: int) -> int:
     """A divisor of the number of steps if one is near `wanted`, else that."""
     divisors = [b for b in range(max(1, wanted // 2), 2 * wanted + 1) if steps % b == 0]
     return min(divisors, key=lambda b: abs(b - wanted), default=wanted)

@@ -1,5 +1,7 @@
 """What makes each cell what it is: spectra, bounds, initial values; checked with NumPy alone."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,6 +87,25 @@ def test_s5_starts_at_the_spectrum_of_hippo():
     expected = np.linalg.eigvals(normal)
     np.testing.assert_allclose(np.sort(eigenvalues.imag), np.sort(expected.imag)[n // 2 :], atol=1e-10)
     np.testing.assert_allclose(normal @ V, V * eigenvalues[None], atol=1e-10)
+
+
+@pytest.mark.parametrize("steps", [pytest.param(64, marks=pytest.mark.slow), 67])
+def test_s4d_in_pieces_is_its_recurrence(steps):
+    """Two pieces of the same length; three of which the last is shorter. Outputs, the end, and gradients of all."""
+    cell = cells.s4d(2, 3, states=4, dt_max=0.5, dtype=F64)
+    params, keys = moved(cell), jax.random.split(jax.random.key(1), 3)
+    xs, start = jax.random.normal(keys[0], (2, steps, 2)), jax.random.normal(keys[1], (2, 3, 4), jnp.complex128)
+    weigh = jax.random.normal(keys[2], (2, steps, 3))
+
+    def loss(method, params, xs, start):
+        end, ys = asrnn_jax.run(cell, params, xs, carry=start, method=method)
+        return (weigh * ys).sum() + jnp.abs(end - 1).sum(), (end, ys)
+
+    found = [
+        jax.jit(jax.value_and_grad(partial(loss, method), (0, 1, 2), has_aux=True))(params, xs, start)
+        for method in ("chunked", "sequential")
+    ]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), *found)
 
 
 @pytest.mark.slow

@@ -180,7 +180,7 @@ def test_there_is_one_entropy_share(classes):
     reference = Reference(jnp.zeros(2), jnp.ones(2), jnp.float32(1), jnp.float32(0))
     watch = Watch(reference, 10, (50,))
     watch.add(np.zeros((50, 10, 2), np.float32), np.repeat(logits[:, None], 10, axis=1), None)
-    readings, _ = watch.read(np.ones(50), np.zeros(50), Limits())
+    readings, _ = watch.read(np.ones(50), np.zeros(50), Limits(), step=0)
     np.testing.assert_allclose(readings.gap_entropy, expected, rtol=1e-10)
     one = losses.entropy_share(logits, where=np.arange(classes) == 0)
     np.testing.assert_array_equal(one[1:], 1)

@@ -88,7 +88,7 @@ def test_monitors_read_the_same_whatever_has_been_counted():
     xs, ys = np.zeros((3, 5, 2), np.float32), np.zeros((3, 5, 4), np.float32)
     assert watch.add(xs, ys, None)
     assert (watch.state.steps, *watch.state.count) == (many + 5,) * 4
-    readings, changes = watch.read(np.ones(3), np.zeros(3), Limits())
+    readings, changes = watch.read(np.ones(3), np.zeros(3), Limits(), step=0)
     assert all(np.isfinite(reading).all() for reading in readings)
     assert watch.state.steps == 0
     assert [change.monitor for change in changes] == ["gap_entropy"]  # of gaps that added nothing to its sum
