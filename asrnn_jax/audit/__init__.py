@@ -72,11 +72,11 @@ seconds, ``--kinds``); a detector has to find them, a trained network to name th
 
 from asrnn_jax.audit.audited import Settings, resets
 from asrnn_jax.audit.callables import function
-from asrnn_jax.audit.found import Found
+from asrnn_jax.audit.collapse import AfterGap
 from asrnn_jax.audit.measures import Measure
 from asrnn_jax.audit.models import Model
 from asrnn_jax.audit.onnx_files import onnx
-from asrnn_jax.audit.pasts import AfterGap
+from asrnn_jax.audit.results import Found
 from asrnn_jax.audit.sources import join
 from asrnn_jax.audit.states import Remembrance, StateReport
 from asrnn_jax.audit.verdict import Need, Row, Verdict

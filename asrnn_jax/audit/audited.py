@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from asrnn_jax.audit.found import Found
+from asrnn_jax.audit.collapse import AfterGap, Probes, after_gaps, asked_fresh, probes, shortest_gap
 from asrnn_jax.audit.measures import Measure, interval, measures
 from asrnn_jax.audit.models import Model, as_model
-from asrnn_jax.audit.pasts import AfterGap, Probes, after_gaps, asked_fresh, probes, shortest_gap
+from asrnn_jax.audit.results import Found
 from asrnn_jax.audit.sources import Source, source
 from asrnn_jax.audit.states import Watch, remembrance
 from asrnn_jax.audit.verdict import Row, Scale, judge

@@ -11,10 +11,10 @@ from typing import Any
 
 from asrnn_jax import pretrained
 from asrnn_jax.audit.audited import Settings, resets
-from asrnn_jax.audit.found import Found
 from asrnn_jax.audit.models import Model, of_cell
 from asrnn_jax.audit.onnx_files import onnx
 from asrnn_jax.audit.recordings import chunked, featured, from_table, wav_files
+from asrnn_jax.audit.results import Found
 from asrnn_jax.audit.sources import join
 from asrnn_jax.saved import replacing
 from asrnn_jax.streaming import Stream

@@ -40,18 +40,18 @@ names to arrays do not.
 - `Finding`: one thing that was found, and what was done about it; `summary` makes lines of them.
 """
 
-from asrnn_jax.estimators.class_answers import Answers
+from asrnn_jax.estimators.answering.class_answers import Answers
+from asrnn_jax.estimators.answering.number_answers import Forecasts
 from asrnn_jax.estimators.classifier import StreamClassifier
-from asrnn_jax.estimators.columns import Columns
-from asrnn_jax.estimators.files import read_table, write_table
 from asrnn_jax.estimators.findings import Finding, summary
 from asrnn_jax.estimators.forecaster import StreamForecaster
-from asrnn_jax.estimators.live import Live
 from asrnn_jax.estimators.live_session import LiveSession
-from asrnn_jax.estimators.number_answers import Forecasts
-from asrnn_jax.estimators.preparation import Preparation
-from asrnn_jax.estimators.series import Series
-from asrnn_jax.estimators.tables import Table, as_table
+from asrnn_jax.estimators.preparing.live import Live
+from asrnn_jax.estimators.preparing.preparation import Preparation
+from asrnn_jax.estimators.preparing.series import Series
+from asrnn_jax.estimators.reading.columns import Columns
+from asrnn_jax.estimators.reading.files import read_table, write_table
+from asrnn_jax.estimators.reading.tables import Table, as_table
 
 __all__ = ["StreamClassifier", "StreamForecaster"]
 __all__ += ["Answers", "Forecasts", "Live", "LiveSession"]

@@ -11,13 +11,14 @@ import numpy as np
 
 from asrnn_jax import cells, saved
 from asrnn_jax.cell import Cell, Params
-from asrnn_jax.estimators import fitting, splits, stored
-from asrnn_jax.estimators.endless import Mixing, Recording
+from asrnn_jax.estimators import stored
 from asrnn_jax.estimators.findings import Finding, summary
+from asrnn_jax.estimators.learning import fitting, splits
+from asrnn_jax.estimators.learning.endless import Mixing, Recording
+from asrnn_jax.estimators.learning.training import Loop, Objective, make_loop
 from asrnn_jax.estimators.parameters import Parameters
-from asrnn_jax.estimators.preparation import Preparation
-from asrnn_jax.estimators.series import Series
-from asrnn_jax.estimators.training import Loop, Objective, make_loop
+from asrnn_jax.estimators.preparing.preparation import Preparation
+from asrnn_jax.estimators.preparing.series import Series
 from asrnn_jax.streaming.starts import STARTS
 
 CELL_OPTIONS: dict[str, dict[str, Any]] = {"asrnn": {"a": 0.3, "b": 0.3}}

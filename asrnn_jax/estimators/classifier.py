@@ -10,16 +10,18 @@ import numpy as np
 from scipy.special import softmax
 
 from asrnn_jax.cell import Cell, Params
-from asrnn_jax.estimators import class_answers, fitting, rows
+from asrnn_jax.estimators import rows
+from asrnn_jax.estimators.answering import class_answers
+from asrnn_jax.estimators.answering.outputs import outputs_of
 from asrnn_jax.estimators.base import StreamEstimator
-from asrnn_jax.estimators.endless import Recording
-from asrnn_jax.estimators.live import Live
+from asrnn_jax.estimators.learning import fitting
+from asrnn_jax.estimators.learning.endless import Recording
+from asrnn_jax.estimators.learning.training import Objective
 from asrnn_jax.estimators.live_session import LiveSession, Memory
-from asrnn_jax.estimators.outputs import outputs_of
-from asrnn_jax.estimators.preparation import Preparation
-from asrnn_jax.estimators.series import Series
-from asrnn_jax.estimators.tables import Table
-from asrnn_jax.estimators.training import Objective
+from asrnn_jax.estimators.preparing.live import Live
+from asrnn_jax.estimators.preparing.preparation import Preparation
+from asrnn_jax.estimators.preparing.series import Series
+from asrnn_jax.estimators.reading.tables import Table
 from asrnn_jax.losses.objective import share_of
 
 

@@ -11,19 +11,20 @@ import numpy as np
 
 from asrnn_jax import losses
 from asrnn_jax.cell import Cell, Params
-from asrnn_jax.estimators import fitting, rows
+from asrnn_jax.estimators import rows
+from asrnn_jax.estimators.answering.intervals import Calibration, Trial, attempt, calibrate, width_in_gaps
+from asrnn_jax.estimators.answering.number_answers import Forecasts, Reader, Said, measured
+from asrnn_jax.estimators.answering.outputs import outputs_of
 from asrnn_jax.estimators.base import StreamEstimator
-from asrnn_jax.estimators.endless import Recording, streams
 from asrnn_jax.estimators.findings import Finding, counted
-from asrnn_jax.estimators.intervals import Calibration, Trial, attempt, calibrate, width_in_gaps
-from asrnn_jax.estimators.live import Live
+from asrnn_jax.estimators.learning import fitting
+from asrnn_jax.estimators.learning.endless import Recording, streams
+from asrnn_jax.estimators.learning.training import Objective
 from asrnn_jax.estimators.live_session import LiveSession, Memory
-from asrnn_jax.estimators.number_answers import Forecasts, Reader, Said, measured
-from asrnn_jax.estimators.outputs import outputs_of
-from asrnn_jax.estimators.preparation import Preparation
-from asrnn_jax.estimators.series import Series
-from asrnn_jax.estimators.tables import Table
-from asrnn_jax.estimators.training import Objective
+from asrnn_jax.estimators.preparing.live import Live
+from asrnn_jax.estimators.preparing.preparation import Preparation
+from asrnn_jax.estimators.preparing.series import Series
+from asrnn_jax.estimators.reading.tables import Table
 from asrnn_jax.losses.distributions import Gaussian, StudentT
 
 IN_GAPS = {"batch": 16, "window": 256}

@@ -11,7 +11,7 @@ import numpy as np
 
 from asrnn_jax import saved
 from asrnn_jax.cell import Cell, Params
-from asrnn_jax.estimators.live import Live
+from asrnn_jax.estimators.preparing.live import Live
 from asrnn_jax.streaming import Session
 
 SESSION, LIVE, MEMORY = "session", "live.", "memory."

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from asrnn_jax.estimators import files
-from asrnn_jax.estimators.columns import Columns, column, is_array
 from asrnn_jax.estimators.findings import counted
-from asrnn_jax.estimators.preparation import Preparation
-from asrnn_jax.estimators.series import Series
-from asrnn_jax.estimators.tables import Table, as_table
+from asrnn_jax.estimators.preparing.preparation import Preparation
+from asrnn_jax.estimators.preparing.series import Series
+from asrnn_jax.estimators.reading import files
+from asrnn_jax.estimators.reading.columns import Columns, column, is_array
+from asrnn_jax.estimators.reading.tables import Table, as_table
 
 Kind = Literal["table", "rows", "series"]
 """Columns with names; one array (T, C); several series, as an array (n, T, C) or a list."""

@@ -13,7 +13,7 @@ import numpy as np
 from asrnn_jax import saved
 from asrnn_jax.cell import Cell, Params
 from asrnn_jax.estimators.findings import from_about
-from asrnn_jax.estimators.preparation import Preparation
+from asrnn_jax.estimators.preparing.preparation import Preparation
 from asrnn_jax.names import named
 
 FORMAT = 1

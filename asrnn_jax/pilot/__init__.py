@@ -46,6 +46,6 @@ def pilot(options: Options, *, arguments: Any = (), verbose: int = 0) -> dict[st
       ValueError: data or options that cannot be used; the message says what helps.
       OSError: files that cannot be read or written. ImportError: the extra [pilot] is not installed.
     """
-    from asrnn_jax.pilot.whole import pilot  # it needs the extra
+    from asrnn_jax.pilot.pipeline import pilot  # it needs the extra
 
     return pilot(options, arguments=arguments, verbose=verbose)

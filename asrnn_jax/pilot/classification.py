@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from asrnn_jax.estimators import Preparation
-from asrnn_jax.pilot import baselines, classified, disturbed, watched
+from asrnn_jax.pilot import baselines, classification_scores, disturbances, monitors
+from asrnn_jax.pilot.concatenated import MODES, Joined, join, outputs
 from asrnn_jax.pilot.contributions import contributions
-from asrnn_jax.pilot.joined import MODES, Joined, join, outputs
 from asrnn_jax.pilot.networks import Network, microseconds
 from asrnn_jax.pilot.options import Options
 from asrnn_jax.pilot.reading import Data
@@ -38,18 +38,18 @@ def grown(data: Data, options: Options, preparation: Preparation) -> dict[str, b
 def baseline(said: baselines.Said, network: Network, data: Data, options: Options) -> tuple[dict[str, Any], np.ndarray]:
     """Scores of a method without recurrence, and its most probable classes."""
     joined, rule = _test(network, data, options)
-    return classified.scored(joined, said, rule, len(network.estimator.preparation.classes)), said.best
+    return classification_scores.scored(joined, said, rule, len(network.estimator.preparation.classes)), said.best
 
 
 def difference(network: Network, a: np.ndarray, b: np.ndarray, data: Data, options: Options) -> dict[str, float]:
     """By how much the accuracy of answers `a` is above that of `b`."""
-    return classified.difference(_test(network, data, options)[0], a, b)
+    return classification_scores.difference(_test(network, data, options)[0], a, b)
 
 
 def about(network: Network, methods: dict[str, Any], data: Data, options: Options) -> dict[str, Any]:
     """What the scores are to be read by."""
     joined, rule = _test(network, data, options)
-    rules = {**rule._asdict(), "pieces": len(classified.pieces(joined)), "sets": classified.SETS}
+    rules = {**rule._asdict(), "pieces": len(classification_scores.pieces(joined)), "sets": classification_scores.SETS}
     return {"rules": rules, "simplest": methods["majority"]["accuracy"]["value"]}
 
 
@@ -58,28 +58,28 @@ def modes(found: dict[str, Any]) -> tuple[float, float]:
     return found["modes"]["oracle"]["accuracy"], found["modes"]["never"]["accuracy"]
 
 
-def _test(network: Network, data: Data, options: Options) -> tuple[Joined, classified.Rules]:
+def _test(network: Network, data: Data, options: Options) -> tuple[Joined, classification_scores.Rules]:
     joined = join(network.estimator.preparation.apply(data.split.test))
     gaps = options.unlabelled == "nothing"
-    return joined, classified.rules(data.about["step_seconds"], joined, gaps)
+    return joined, classification_scores.rules(data.about["step_seconds"], joined, gaps)
 
 
 def tested(network: Network, data: Data, options: Options) -> tuple[dict[str, Any], np.ndarray]:
     """Scores of a network, and its most probable classes where it is never reset."""
     model, (joined, rule) = network.estimator, _test(network, data, options)
     said = {
-        mode: classified.said(logits, model.sure_)
+        mode: classification_scores.said(logits, model.sure_)
         for mode, logits in outputs(model.network, model.params, joined).items()
     }
     each = {
         mode: {
-            "accuracy": classified.accuracy(joined.labels, said[mode].best),
-            "whole_events": classified.whole_events(joined, said[mode].log_p),
-            "along": classified.along(joined, said[mode].best),
+            "accuracy": classification_scores.accuracy(joined.labels, said[mode].best),
+            "whole_events": classification_scores.whole_events(joined, said[mode].log_p),
+            "along": classification_scores.along(joined, said[mode].best),
         }
         for mode in MODES
     }
-    found = classified.scored(joined, said["never"], rule, len(model.preparation.classes))
+    found = classification_scores.scored(joined, said["never"], rule, len(model.preparation.classes))
     found |= {"kind": "network", "modes": each, "seconds": network.seconds, "sure": model.sure_}
     return {**found, **network.about(), "microseconds": microseconds(model)}, said["never"].best
 
@@ -95,13 +95,13 @@ def inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
         cell, params, joined, preparation.inputs, len(preparation.fitted.roles["channels"]), _likelihood(joined)
     )
     part = slice(drop.start, drop.start + drop.stretch.shape[1])
-    log_p = classified.said(outputs(cell, params, joined, ["never"])["never"], model.sure_).log_p
+    log_p = classification_scores.said(outputs(cell, params, joined, ["never"])["never"], model.sure_).log_p
     return {
         "disturbed": disturbances,
         "stability": stability(cell, params, joined.xs),
         "contributions": drop._asdict(),
         "stretch": {"start": drop.start, "labels": joined.labels[part], "probabilities": np.exp(log_p[part]).T},
-        "monitors": watched.watched(cell, params, train, rule.gaps, {"test": joined, **streams}),
+        "monitors": monitors.watched(cell, params, train, rule.gaps, {"test": joined, **streams}),
     }
 
 
@@ -116,7 +116,7 @@ def _likelihood(joined: Joined) -> Callable[[np.ndarray, np.ndarray], np.ndarray
 
 
 def _disturbances(
-    best: Network, data: Data, joined: Joined, rule: classified.Rules, options: Options
+    best: Network, data: Data, joined: Joined, rule: classification_scores.Rules, options: Options
 ) -> tuple[dict[str, Any], dict[str, Joined]]:
     """What happens in and after stretches of silence and the like, and with channels that drift or fail."""
     model, table = best.estimator, data.split.test
@@ -125,34 +125,34 @@ def _disturbances(
     usual = int(np.median(events.stop - events.start)) if len(events.start) else 50
     length = int(np.clip(5 * usual, 20, 2000))
     stretches, streams = {}, {}
-    for kind in disturbed.STRETCHES:
-        changed = disturbed.insert(table, preparation, kind, length, seed=options.seed)
+    for kind in disturbances.STRETCHES:
+        changed = disturbances.insert(table, preparation, kind, length, seed=options.seed)
         series = preparation.apply(changed.table)
         whole = join(series)
         rows = np.concatenate([one.rows for one in series if len(one.xs)])
         inside = (rows >= 0) & changed.inside[rows]
-        said = classified.said(outputs(model.network, model.params, whole, ["never"])["never"], model.sure_)
-        after = disturbed.after(inside, AFTER * usual)
+        said = classification_scores.said(outputs(model.network, model.params, whole, ["never"])["never"], model.sure_)
+        after = disturbances.after(inside, AFTER * usual)
         stretches[kind] = {
             "nothing": mean(said.answers[inside] < 0),
             "alarms_per_hour": _alarms(said.answers, inside, rule),
-            "accuracy_after": classified.accuracy(whole.labels[after], said.best[after]),
-            "accuracy": classified.accuracy(whole.labels, said.best),
+            "accuracy_after": classification_scores.accuracy(whole.labels[after], said.best[after]),
+            "accuracy": classification_scores.accuracy(whole.labels, said.best),
             "steps": int(inside.sum()),
         }
         streams[kind] = whole
     moved = {}
-    for kind, changed in disturbed.throughout(table, preparation, seed=options.seed).items():
+    for kind, changed in disturbances.throughout(table, preparation, seed=options.seed).items():
         whole = join(preparation.apply(changed))
         logits = outputs(model.network, model.params, whole, ["never"])["never"]
-        moved[kind] = {"accuracy": classified.accuracy(whole.labels, logits.argmax(-1))}
+        moved[kind] = {"accuracy": classification_scores.accuracy(whole.labels, logits.argmax(-1))}
         if kind.startswith("drift"):
             streams[kind] = whole
     found = {"length": length, "after": AFTER * usual, "stretches": stretches, "changed": moved}
     return found, streams
 
 
-def _alarms(answers: np.ndarray, inside: np.ndarray, rule: classified.Rules) -> float:
+def _alarms(answers: np.ndarray, inside: np.ndarray, rule: classification_scores.Rules) -> float:
     labels = np.where(inside, -1, 0)
     hours = inside.sum() * rule.step_seconds / 3600
     count = scores.false_alarms([labels], [answers], grace=rule.grace, apart=rule.grace)

@@ -32,7 +32,7 @@ def _main(arguments: list[str], prog: str) -> int:
     from asrnn_jax.pilot.options import Options
 
     options = tyro.cli(Options, args=arguments, prog=prog, config=(tyro.conf.AvoidSubcommands,))
-    from asrnn_jax.pilot.whole import pilot
+    from asrnn_jax.pilot.pipeline import pilot
 
     result = pilot(options, arguments=arguments, verbose=1)
     print(said(result))

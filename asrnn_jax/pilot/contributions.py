@@ -10,7 +10,7 @@ import numpy as np
 
 from asrnn_jax import run
 from asrnn_jax.cell import Cell
-from asrnn_jax.pilot.joined import Joined, resets
+from asrnn_jax.pilot.concatenated import Joined, resets
 
 LOOKED_AT = 20_000
 """Steps from the first on."""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from asrnn_jax.estimators import Preparation
-from asrnn_jax.pilot import disturbed, forecasted, naive, watched
+from asrnn_jax.pilot import disturbances, forecast_scores, monitors, naive
+from asrnn_jax.pilot.concatenated import Joined, join, outputs
 from asrnn_jax.pilot.contributions import contributions
-from asrnn_jax.pilot.forecasted import Wanted
-from asrnn_jax.pilot.joined import Joined, join, outputs
+from asrnn_jax.pilot.forecast_scores import Wanted
 from asrnn_jax.pilot.naive import Forecast
 from asrnn_jax.pilot.networks import Network, microseconds
 from asrnn_jax.pilot.options import Options
@@ -51,20 +51,20 @@ def grown(data: Data, options: Options, preparation: Preparation) -> dict[str, F
 def baseline(said: Forecast, network: Network, data: Data, options: Options) -> tuple[dict[str, Any], np.ndarray]:
     """Scores of a method without recurrence, and its forecasts."""
     targets = network.estimator.preparation.fitted.targets
-    return forecasted.scored(_test(network, data), said, targets.names, targets.scale, LEVEL), said.mean
+    return forecast_scores.scored(_test(network, data), said, targets.names, targets.scale, LEVEL), said.mean
 
 
 def difference(network: Network, a: np.ndarray, b: np.ndarray, data: Data, options: Options) -> dict[str, float]:
     """By which share the error of forecasts `a` is below that of `b`."""
-    return forecasted.difference(_test(network, data), a, b)
+    return forecast_scores.difference(_test(network, data), a, b)
 
 
 def about(network: Network, methods: dict[str, Any], data: Data, options: Options) -> dict[str, Any]:
     """What the scores are to be read by."""
     train = network.estimator.preparation.apply(data.split.train)
     rules = {
-        "pieces": len(forecasted.pieces(_test(network, data).joined)),
-        "sets": forecasted.SETS,
+        "pieces": len(forecast_scores.pieces(_test(network, data).joined)),
+        "sets": forecast_scores.SETS,
         "period": naive.period([one for one in train if len(one.xs)]),
     }
     return {"rules": rules, "simplest": methods["persistence"]["error"]["value"]}
@@ -81,7 +81,7 @@ def _test(network: Network, data: Data) -> Wanted:
     longest = max(len(one.xs) for one in series)
     if longest <= model.horizon:
         raise ValueError(f"--horizon {model.horizon}: the longest test stream has {longest} steps: take fewer.")
-    return forecasted.wanted(series, model.horizon, model.preparation.fitted.rule.step)
+    return forecast_scores.wanted(series, model.horizon, model.preparation.fitted.rule.step)
 
 
 def _said(model: Any, what: Wanted, ys: np.ndarray) -> tuple[Forecast, np.ndarray]:
@@ -100,17 +100,17 @@ def tested(network: Network, data: Data, options: Options) -> tuple[dict[str, An
     said = {mode: _said(model, what, ys) for mode, ys in outputs(model.network, model.params, what.joined).items()}
     each = {}
     for mode, (forecast, _) in said.items():
-        error = forecasted.errors(what.truth, forecast.mean)
-        along = forecasted.scores.along(np.arange(len(error)), error)
-        each[mode] = {"error": forecasted.mean_error(error), "along": along}
+        error = forecast_scores.errors(what.truth, forecast.mean)
+        along = forecast_scores.scores.along(np.arange(len(error)), error)
+        each[mode] = {"error": forecast_scores.mean_error(error), "along": along}
     forecast, surprise = said["never"]
-    found = forecasted.scored(what, forecast, targets.names, targets.scale, LEVEL)
-    count, worst = forecasted.alarms(surprise, model.threshold_, what.joined)
+    found = forecast_scores.scored(what, forecast, targets.names, targets.scale, LEVEL)
+    count, worst = forecast_scores.alarms(surprise, model.threshold_, what.joined)
     known = surprise[np.isfinite(surprise)]
     found["anomalies"] = {
         "runs": count,
         "per_hour": count / max(len(known) * step / 3600, 1e-9),
-        "share": forecasted.mean_error((known >= model.threshold_).astype(float)),
+        "share": forecast_scores.mean_error((known >= model.threshold_).astype(float)),
         "expected": model.false_alarms,
         "threshold": model.threshold_,
         "worst": [{**run, **_where(run["start"], what, data)} for run in worst],
@@ -137,7 +137,7 @@ def inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
 
     def minus_error(ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
         mean = np.asarray(model.reader_.distribution(ys, xs).location)
-        return -forecasted.errors(what.truth[: ys.shape[-2]], mean)
+        return -forecast_scores.errors(what.truth[: ys.shape[-2]], mean)
 
     forecast, surprise = _said(model, what, outputs(cell, params, what.joined, ["never"])["never"])
     drop = contributions(
@@ -157,7 +157,7 @@ def inside(best: Network, data: Data, options: Options) -> dict[str, Any]:
         "stability": stability(cell, params, what.joined.xs),
         "contributions": drop._asdict(),
         "stretch": {"start": drop.start, "target": targets.names[0], **shown},
-        "monitors": watched.watched(cell, params, train, False, {"test": what.joined, **streams}),
+        "monitors": monitors.watched(cell, params, train, False, {"test": what.joined, **streams}),
     }
 
 
@@ -170,30 +170,30 @@ def _disturbances(
     stretches, streams, changed = {}, {}, {}
 
     def run(table: Any) -> tuple[Wanted, Forecast, np.ndarray]:
-        there = forecasted.wanted(preparation.apply(table), model.horizon, step)
+        there = forecast_scores.wanted(preparation.apply(table), model.horizon, step)
         return there, *_said(model, there, outputs(model.network, model.params, there.joined, ["never"])["never"])
 
-    usual = forecasted.mean_error(_width(run(table)[1]))
-    for kind in disturbed.STRETCHES:
-        found = disturbed.insert(table, preparation, kind, LENGTH, seed=options.seed)
+    usual = forecast_scores.mean_error(_width(run(table)[1]))
+    for kind in disturbances.STRETCHES:
+        found = disturbances.insert(table, preparation, kind, LENGTH, seed=options.seed)
         there, said, surprise = run(found.table)
         rows = there.now.rows
         inside = (rows >= 0) & found.inside[rows]
-        error = forecasted.errors(there.truth, said.mean)
+        error = forecast_scores.errors(there.truth, said.mean)
         stretches[kind] = {
-            "width": forecasted.mean_error(_width(said)[inside]) / usual,
-            "error_after": forecasted.mean_error(error[disturbed.after(inside, AFTER)]),
-            "error": forecasted.mean_error(error[~inside]),
-            "anomalies": forecasted.mean_error((surprise[inside] >= model.threshold_).astype(float)),
+            "width": forecast_scores.mean_error(_width(said)[inside]) / usual,
+            "error_after": forecast_scores.mean_error(error[disturbances.after(inside, AFTER)]),
+            "error": forecast_scores.mean_error(error[~inside]),
+            "anomalies": forecast_scores.mean_error((surprise[inside] >= model.threshold_).astype(float)),
             "steps": int(inside.sum()),
         }
         streams[kind] = there.joined
-    for kind, one in disturbed.throughout(table, preparation, seed=options.seed).items():
+    for kind, one in disturbances.throughout(table, preparation, seed=options.seed).items():
         there, said, _ = run(one)
         drift = kind.startswith("drift")
         moved = float(kind.split()[1]) if drift else 0.0
         offset = moved * _scales(preparation) if drift else 0.0  # what is to be forecast drifts with its channel
-        changed[kind] = {"error": forecasted.mean_error(forecasted.errors(what.truth + offset, said.mean))}
+        changed[kind] = {"error": forecast_scores.mean_error(forecast_scores.errors(what.truth + offset, said.mean))}
         if drift:
             streams[kind] = there.joined
     return {"length": LENGTH, "after": AFTER, "stretches": stretches, "changed": changed}, streams

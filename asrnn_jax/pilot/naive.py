@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asrnn_jax.estimators import Series
-from asrnn_jax.estimators.number_answers import ahead
+from asrnn_jax.estimators.answering.number_answers import ahead
 from asrnn_jax.pilot.rolling import features
 
 LOOKED_AT = 20_000

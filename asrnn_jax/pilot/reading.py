@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asrnn_jax.estimators import Finding, Preparation, Table, as_table, order
+from asrnn_jax.estimators import Finding, Preparation, Table, as_table
 from asrnn_jax.estimators.findings import counted
+from asrnn_jax.estimators.preparing import order
 from asrnn_jax.pilot.networks import estimator
 from asrnn_jax.pilot.options import Options
 from asrnn_jax.pilot.splits import Split, split, take

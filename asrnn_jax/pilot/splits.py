@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asrnn_jax.estimators import Table, order
-from asrnn_jax.estimators.columns import Words
+from asrnn_jax.estimators import Table
 from asrnn_jax.estimators.findings import counted
+from asrnn_jax.estimators.preparing import order
+from asrnn_jax.estimators.reading.columns import Words
 
 SHARE = 0.25
 """Of the data that is kept for the test."""

@@ -13,9 +13,10 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.utils.estimator_checks import check_class_weight_classifiers, check_estimator
 
-from asrnn_jax.estimators import Series, StreamClassifier, fitting
-from asrnn_jax.estimators.class_answers import record, sure_below, weights_of, whole
-from asrnn_jax.estimators.labels import Classes
+from asrnn_jax.estimators import Series, StreamClassifier
+from asrnn_jax.estimators.answering.class_answers import record, sure_below, weights_of, whole
+from asrnn_jax.estimators.learning import fitting
+from asrnn_jax.estimators.preparing.labels import Classes
 
 SMALL = {"cell": "gru", "hidden": 8, "steps": 60, "rate": 0.02, "window": 40, "batch": 8, "minutes": None}
 

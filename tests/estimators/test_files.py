@@ -13,7 +13,7 @@ import pytest
 
 from asrnn_jax.estimators import as_table, read_table, write_table
 from asrnn_jax.estimators.findings import perhaps
-from asrnn_jax.estimators.times import parse
+from asrnn_jax.estimators.reading.times import parse
 
 GERMAN = (
     "Gerät;Zeit;Wert;Drehrate;Tätigkeit\n"

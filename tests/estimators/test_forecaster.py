@@ -7,8 +7,8 @@ import pytest
 
 from asrnn_jax import losses
 from asrnn_jax.estimators import Forecasts, Series, StreamForecaster
-from asrnn_jax.estimators.intervals import Trial, attempt, calibrate
-from asrnn_jax.estimators.number_answers import Reader
+from asrnn_jax.estimators.answering.intervals import Trial, attempt, calibrate
+from asrnn_jax.estimators.answering.number_answers import Reader
 
 SMALL = {"cell": "gru", "hidden": 8, "steps": 150, "rate": 0.02, "window": 40, "batch": 8, "minutes": None}
 

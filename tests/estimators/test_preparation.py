@@ -14,7 +14,7 @@ from sklearn.preprocessing import RobustScaler
 
 from asrnn_jax import saved
 from asrnn_jax.estimators import Preparation, as_table, summary
-from asrnn_jax.estimators.steps import HELD
+from asrnn_jax.estimators.preparing.steps import HELD
 
 NAN, INF = float("nan"), float("inf")
 
@@ -502,7 +502,7 @@ def test_chunks_inside_do_not_show(monkeypatch):
     for irregular in ("ignore", "resample", "channel"):
         _, (whole,) = fitted(data, irregular, time="t")
         with monkeypatch.context() as patched:
-            patched.setattr("asrnn_jax.estimators.series.CHUNK", 7)
+            patched.setattr("asrnn_jax.estimators.preparing.series.CHUNK", 7)
             _, (series,) = fitted(data, irregular, time="t")
         assert series.xs.tobytes() == whole.xs.tobytes()
         assert series.rows.tolist() == whole.rows.tolist()

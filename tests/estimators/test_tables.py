@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrnn_jax.estimators import Preparation, arrow_text, as_table, read_table, write_table
-from asrnn_jax.estimators.columns import Moments, column
+from asrnn_jax.estimators import Preparation, as_table, read_table, write_table
+from asrnn_jax.estimators.reading import arrow_text
+from asrnn_jax.estimators.reading.columns import Moments, column
 
 N = 60
 X = np.random.default_rng(0).standard_normal(N)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from asrnn_jax import cells
-from asrnn_jax.estimators import class_answers, fitting, splits
-from asrnn_jax.estimators.endless import Mixing, Recording, streams
-from asrnn_jax.estimators.series import Series
-from asrnn_jax.estimators.training import Loop, Measured, Objective, State, make_loop
+from asrnn_jax.estimators.answering import class_answers
+from asrnn_jax.estimators.learning import fitting, splits
+from asrnn_jax.estimators.learning.endless import Mixing, Recording, streams
+from asrnn_jax.estimators.learning.training import Loop, Measured, Objective, State, make_loop
+from asrnn_jax.estimators.preparing.series import Series
 from asrnn_jax.run import run
 from asrnn_jax.streaming import starts
 from tests.estimators.test_classifier import SMALL, StreamClassifier, recordings

@@ -13,20 +13,20 @@ from asrnn_jax import cells, pilot
 from asrnn_jax.estimators import Series
 from asrnn_jax.pilot import (
     classification,
-    classified,
-    disturbed,
+    classification_scores,
+    disturbances,
     figures,
     folder,
-    forecasted,
+    forecast_scores,
     forecasting,
     networks,
     page,
+    pipeline,
     script,
     stability,
-    whole,
 )
+from asrnn_jax.pilot.concatenated import join
 from asrnn_jax.pilot.contributions import contributions
-from asrnn_jax.pilot.joined import join
 from asrnn_jax.pilot.options import Options
 
 CLASSES, NUMBERS = Options(data=("x.csv",), label="state", stream="Gerät"), Options(data=("x.csv",), target=("x",))
@@ -50,18 +50,18 @@ def test_an_event_begins_where_a_stream_begins_with_the_label_of_the_last():
 
 def test_just_after_a_stretch_is_outside_of_it():
     inside = np.array([False, True, True, False, False, True, False])
-    assert disturbed.after(inside, 3).tolist() == [False, False, False, True, True, False, True]
+    assert disturbances.after(inside, 3).tolist() == [False, False, False, True, True, False, True]
 
 
 def test_false_alarms_are_those_in_stretches_by_the_hour():
     inside = np.array([False, True, True, True, True, False])
-    rule = classified.Rules(step_seconds=900.0, grace=1, gaps=True)
+    rule = classification_scores.Rules(step_seconds=900.0, grace=1, gaps=True)
     assert classification._alarms(np.array([1, 1, -1, 0, -1, 1]), inside, rule) == 1
 
 
 def test_a_forecast_ends_with_its_stream_and_its_state_where_time_jumps():
     targets = np.arange(5, dtype=np.float32)[:, None]
-    found = forecasted.wanted([a_series(5, times=np.array([0.0, 1, 2, 20, 21]), targets=targets)] * 2, 2, 1.0)
+    found = forecast_scores.wanted([a_series(5, times=np.array([0.0, 1, 2, 20, 21]), targets=targets)] * 2, 2, 1.0)
     assert found.joined.begins.tolist() == [False, False, False, True, False] * 2
     np.testing.assert_array_equal(found.truth[:, 0], [2, 3, 4, np.nan, np.nan] * 2)
 
@@ -115,11 +115,11 @@ def test_a_network_that_was_trained_is_loaded(tmp_path, monkeypatch, without_typ
 
 
 def test_the_folder_gets_the_best_network_its_script_and_the_numbers(tmp_path, monkeypatch):
-    monkeypatch.setattr(whole, "page", lambda result: "the page")
+    monkeypatch.setattr(pipeline, "page", lambda result: "the page")
     (tmp_path / "networks").mkdir()
     (tmp_path / "networks" / "gru.safetensors").write_text("weights")
     result = {"answer": {"best": "gru"}, "methods": {"gru": {"a": 1}, "majority": {"a": 2}}}
-    whole._write(tmp_path, result, CLASSES)
+    pipeline._write(tmp_path, result, CLASSES)
     assert (tmp_path / "model.safetensors").read_text() == "weights"
     assert json.loads((tmp_path / "result.json").read_text()) == result
     assert (tmp_path / "runs.jsonl").read_text().splitlines()[1] == '{"method": "majority", "a": 2}'
@@ -136,5 +136,5 @@ def test_the_script_names_the_column_of_streams_and_its_model():
 
 
 def test_a_pilot_from_python_gives_its_result(monkeypatch):
-    monkeypatch.setattr(whole, "pilot", lambda options, **_: {"answer": options.label})
+    monkeypatch.setattr(pipeline, "pilot", lambda options, **_: {"answer": options.label})
     assert pilot.pilot(CLASSES) == {"answer": "state"}

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from asrnn_jax.estimators import Preparation, as_table
-from asrnn_jax.pilot import baselines, classified, disturbed, features, folder, joined, numbers, splits, watched, whole
+from asrnn_jax.pilot import (
+    baselines,
+    classification_scores,
+    concatenated,
+    disturbances,
+    features,
+    folder,
+    monitors,
+    numbers,
+    pipeline,
+    splits,
+)
 from asrnn_jax.pilot.checklist import checklist
 from asrnn_jax.pilot.options import Options
 
@@ -96,38 +107,38 @@ def test_few_streams_are_split_by_time_between_events():
 
 def test_streams_are_joined_with_their_resets():
     table = a_table(number=2, steps=30)
-    whole = joined.join(Preparation().fit(table).apply(table))
-    assert np.flatnonzero(joined.resets(whole, "streams")).tolist() == [0, 30]
-    assert np.flatnonzero(joined.resets(whole, "oracle")).tolist() == [0, 30]
-    assert not joined.resets(whole, "never").any()
+    whole = concatenated.join(Preparation().fit(table).apply(table))
+    assert np.flatnonzero(concatenated.resets(whole, "streams")).tolist() == [0, 30]
+    assert np.flatnonzero(concatenated.resets(whole, "oracle")).tolist() == [0, 30]
+    assert not concatenated.resets(whole, "never").any()
     table = a_table(number=1, steps=90)
-    whole = joined.join(Preparation().fit(table).apply(table))
-    assert np.flatnonzero(joined.resets(whole, "oracle")).tolist() == [0, 30, 60]
-    assert sum(b - a for a, b in joined.pieces(whole)) == 90
+    whole = concatenated.join(Preparation().fit(table).apply(table))
+    assert np.flatnonzero(concatenated.resets(whole, "oracle")).tolist() == [0, 30, 60]
+    assert sum(b - a for a, b in concatenated.pieces(whole)) == 90
 
 
 def test_pieces_are_streams_where_there_are_enough():
     table = a_table(number=9, steps=30)
-    whole = joined.join(Preparation().fit(table).apply(table))
-    assert joined.pieces(whole) == [(30 * i, 30 * (i + 1)) for i in range(9)]
+    whole = concatenated.join(Preparation().fit(table).apply(table))
+    assert concatenated.pieces(whole) == [(30 * i, 30 * (i + 1)) for i in range(9)]
 
 
 def test_scores_of_the_truth_are_perfect_and_of_the_majority_are_its_share():
     table = a_table(number=8)
     preparation = Preparation().fit(table)
     series = preparation.apply(table)
-    whole = joined.join(series)
-    rule = classified.rules(0.5, whole, gaps=True)
+    whole = concatenated.join(series)
+    rule = classification_scores.rules(0.5, whole, gaps=True)
     log_p = np.log(np.where(whole.labels[:, None] == np.arange(2), 0.9, 0.1))
     truth = baselines.Said(np.maximum(whole.labels, 0), whole.labels, log_p)
-    found = classified.scored(whole, truth, rule, 2)
+    found = classification_scores.scored(whole, truth, rule, 2)
     assert found["accuracy"]["value"] == found["whole_events"] == found["events"]["segment_f1"]["value"] == 1
     assert found["events"]["false_alarms_per_hour"]["value"] == 0
     assert found["nothing_in_gaps"] == 1
     always = baselines.majority(series, len(whole.xs), 2)
     share = np.mean(whole.labels[whole.labels >= 0] == always.best[0])
-    assert classified.accuracy(whole.labels, always.best) == share == max(share, 1 - share)
-    apart = classified.difference(whole, truth.best, always.best)
+    assert classification_scores.accuracy(whole.labels, always.best) == share == max(share, 1 - share)
+    apart = classification_scores.difference(whole, truth.best, always.best)
     assert apart["low"] <= apart["value"] == pytest.approx(1 - share)
     assert apart["low"] > 0
 
@@ -136,20 +147,20 @@ def test_boosting_tells_periods_apart_and_says_nothing_in_gaps():
     train, test = a_table(number=6), a_table(number=4, seed=1)
     preparation = Preparation().fit(train)
     trees = baselines.Boosting().fit(preparation.apply(train))
-    said, whole = trees.predict(preparation.apply(test), 2), joined.join(preparation.apply(test))
+    said, whole = trees.predict(preparation.apply(test), 2), concatenated.join(preparation.apply(test))
     assert trees.windows == (2, 10, 40)
-    assert classified.accuracy(whole.labels, said.best) > 0.9
+    assert classification_scores.accuracy(whole.labels, said.best) > 0.9
     assert np.mean(said.answers[whole.labels < 0] == -1) > 0.7
 
 
 # -------------------------------------------------------------------------------------------- disturbances
 
 
-@pytest.mark.parametrize("kind", disturbed.STRETCHES)
+@pytest.mark.parametrize("kind", disturbances.STRETCHES)
 def test_a_stretch_is_put_in_between_events_and_time_goes_on(kind):
     table = a_table(number=3)
     preparation = Preparation().fit(table)
-    found = disturbed.insert(table, preparation, kind, 40)
+    found = disturbances.insert(table, preparation, kind, 40)
     assert found.inside.sum() == 3 * 40
     assert found.table.rows == table.rows + 120
     outside = found.original[~found.inside]
@@ -171,28 +182,28 @@ def test_a_stretch_is_put_in_between_events_and_time_goes_on(kind):
 def test_channels_are_moved_by_their_own_deviation():
     table = a_table()
     preparation = Preparation().fit(table)
-    moved = disturbed.moved(table, preparation, 2.0)
+    moved = disturbances.moved(table, preparation, 2.0)
     for i, name in enumerate(("x", "y")):
         wanted = table.channels[name] + 2 * preparation.fitted.rule.scale[i]
         np.testing.assert_allclose(moved.channels[name], wanted)
-    assert np.isnan(disturbed.without(table, "x").channels["x"]).all()
-    assert 0.05 < np.isnan(disturbed.holed(table, 0.1).channels["y"]).mean() < 0.15
+    assert np.isnan(disturbances.without(table, "x").channels["x"]).all()
+    assert 0.05 < np.isnan(disturbances.holed(table, 0.1).channels["y"]).mean() < 0.15
 
 
 # ------------------------------------------------------------------------- limits, checklist, numbers, folder
 
 
 def test_limits_lie_around_training():
-    found = watched.limits({"norm": 1.0, "saturated": 0.1, "gap_entropy": 0.9, "drift": 0.2}, gaps=True)
+    found = monitors.limits({"norm": 1.0, "saturated": 0.1, "gap_entropy": 0.9, "drift": 0.2}, gaps=True)
     assert (found.norm, found.gap_entropy) == (3.0, 0.5)
     assert found.saturated == pytest.approx(0.3)
     assert found.drift == pytest.approx(0.6)
-    far = watched.limits({"norm": 4.0, "saturated": 0.8, "gap_entropy": 0.3, "drift": 9.0}, gaps=True)
+    far = monitors.limits({"norm": 4.0, "saturated": 0.8, "gap_entropy": 0.3, "drift": 9.0}, gaps=True)
     assert far.norm == 6
     assert far.saturated is None
     assert far.drift == 13.5
     assert far.gap_entropy == pytest.approx(0.2)
-    assert watched.limits(dict.fromkeys(("norm", "saturated", "gap_entropy", "drift"), np.nan), False).norm == 3
+    assert monitors.limits(dict.fromkeys(("norm", "saturated", "gap_entropy", "drift"), np.nan), False).norm == 3
 
 
 def test_the_checklist_is_ticked_by_numbers():
@@ -220,7 +231,7 @@ def test_data_to_learn_from_and_to_test_on_are_not_taken_for_each_other(tmp_path
     for path in (one, other):
         Path(path).write_text(path)
     there, turned, together = (
-        whole.config(Options(data=data, test=test, label="state", out="x"))
+        pipeline.config(Options(data=data, test=test, label="state", out="x"))
         for data, test in (((one,), (other,)), ((other,), (one,)), ((one, other), ()))
     )
     assert there != turned

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from asrnn_jax import __main__
-from asrnn_jax.pilot import numbers, whole
+from asrnn_jax.pilot import numbers, pipeline
 from asrnn_jax.pilot.command import main
 from asrnn_jax.pilot.page import page
 from tests.pilot.test_parts import streams
@@ -131,7 +131,7 @@ def test_it_goes_on_with_what_is_trained(made, monkeypatch, capsys):
 
     monkeypatch.setattr("asrnn_jax.estimators.StreamClassifier.fit", never)
     monkeypatch.setattr("asrnn_jax.estimators.StreamForecaster.fit", never)
-    monkeypatch.setattr(whole, "_write", lambda *_: None)
+    monkeypatch.setattr(pipeline, "_write", lambda *_: None)
     assert main(arguments) == 0
     assert main([*arguments, "--seed", "1"]) == 2
     assert "has a pilot with other seed" in capsys.readouterr().err

@@ -100,7 +100,7 @@ FAULTS = [
         "tests/audit/test_files.py::test_the_command_on_a_network_of_the_package",
     ),
     Fault(
-        "audit/found.py",
+        "audit/results.py",
         "not np.isfinite(value) else value",
         "np.isfinite(value) else value",
         "tests/audit/test_results.py",
@@ -124,7 +124,7 @@ FAULTS = [
         "tests/audit/test_files.py::test_a_file_gives_what_its_equation_gives",
     ),
     Fault(
-        "audit/pasts.py",
+        "audit/collapse.py",
         "if worse.value >= loss",
         "if worse.value < loss",
         "tests/audit/test_verdict.py::test_a_planted_collapse_is_found_at_its_step",
@@ -265,17 +265,20 @@ FAULTS = [
         "return jnp.dtype(dtype)",
         "tests/test_cell.py::test_initial_values_are_finite_and_train_in_every_dtype",
     ),
-    Fault("estimators/arrow.py", "np.where(missing, np.nan, seconds)", "seconds", "tests/estimators"),
-    Fault("estimators/arrow_text.py", "commas and found", "found", "tests/estimators/test_tables.py"),
+    Fault("estimators/reading/arrow.py", "np.where(missing, np.nan, seconds)", "seconds", "tests/estimators"),
+    Fault("estimators/reading/arrow_text.py", "commas and found", "found", "tests/estimators/test_tables.py"),
     Fault("estimators/base.py", "self.rate_ / 3", "self.rate_ * 3", "tests/estimators/test_classifier.py"),
     Fault(
-        "estimators/channels.py",
+        "estimators/preparing/channels.py",
         "(high - low) / NORMAL",
         "(high - low) * NORMAL",
         "tests/estimators/test_preparation.py",
     ),
     Fault(
-        "estimators/class_answers.py", "np.arange(steps) + 1.0", "np.ones(steps)", "tests/estimators/test_classifier.py"
+        "estimators/answering/class_answers.py",
+        "np.arange(steps) + 1.0",
+        "np.ones(steps)",
+        "tests/estimators/test_classifier.py",
     ),
     Fault(
         "estimators/classifier.py",
@@ -283,34 +286,41 @@ FAULTS = [
         "logits[0] = class_answers.whole(ys)",
         "tests/estimators/test_classifier.py",
     ),
-    Fault("estimators/columns.py", "table[codes], tuple(distinct)", "codes, tuple(distinct)", "tests/estimators"),
     Fault(
-        "estimators/csv_blocks.py", "rows += block.num_rows", "rows = block.num_rows", "tests/estimators/test_files.py"
+        "estimators/reading/columns.py", "table[codes], tuple(distinct)", "codes, tuple(distinct)", "tests/estimators"
     ),
     Fault(
-        "estimators/delimited.py",
+        "estimators/reading/csv_blocks.py",
+        "rows += block.num_rows",
+        "rows = block.num_rows",
+        "tests/estimators/test_files.py",
+    ),
+    Fault(
+        "estimators/reading/delimited.py",
         "and not any(field.strip() for field in row[width:])",
         "",
         "tests/estimators/test_files.py",
     ),
-    Fault("estimators/dialect.py", "commas > points", "commas < points", "tests/estimators/test_files.py"),
-    Fault("estimators/encodings.py", "if len(run) > 1)", "if len(run) > 0)", "tests/estimators/test_files.py"),
+    Fault("estimators/reading/dialect.py", "commas > points", "commas < points", "tests/estimators/test_files.py"),
+    Fault("estimators/reading/encodings.py", "if len(run) > 1)", "if len(run) > 0)", "tests/estimators/test_files.py"),
     Fault(
-        "estimators/endless.py",
+        "estimators/learning/endless.py",
         "length = len(one.xs)\n",
         "length = len(one.xs) - 1\n",
         "tests/estimators/test_training.py",
     ),
-    Fault("estimators/files.py", 'table["stream"] + first', 'table["stream"]', "tests/estimators/test_files.py"),
+    Fault(
+        "estimators/reading/files.py", 'table["stream"] + first', 'table["stream"]', "tests/estimators/test_files.py"
+    ),
     Fault("estimators/findings.py", "count == 1 else", "count != 1 else", "tests/estimators"),
     Fault(
-        "estimators/fitting.py",
+        "estimators/learning/fitting.py",
         "elif i - best_step >= plan.patience * plan.every:",
         "elif i - best_step > plan.patience * plan.every:",
         "tests/estimators/test_training.py",
     ),
     Fault(
-        "estimators/intervals.py",
+        "estimators/answering/intervals.py",
         "self.odds * now.odds / of.odds",
         "self.odds * of.odds / now.odds",
         "tests/estimators/test_forecaster.py",
@@ -322,13 +332,16 @@ FAULTS = [
         "tests/estimators/test_forecaster.py",
     ),
     Fault(
-        "estimators/labels.py",
+        "estimators/preparing/labels.py",
         "begins = (here >= 0) &",
         "begins = (here >= 0) |",
         "tests/estimators/test_preparation.py",
     ),
     Fault(
-        "estimators/live.py", "fine = times > before", "fine = times >= before", "tests/estimators/test_preparation.py"
+        "estimators/preparing/live.py",
+        "fine = times > before",
+        "fine = times >= before",
+        "tests/estimators/test_preparation.py",
     ),
     Fault(
         "estimators/live_session.py",
@@ -337,21 +350,21 @@ FAULTS = [
         "tests/estimators/test_classifier.py",
     ),
     Fault(
-        "estimators/number_answers.py",
+        "estimators/answering/number_answers.py",
         "[..., :steps, :] for old, new in zip(before, made)]",
         "[..., -steps:, :] for old, new in zip(before, made)]",
         "tests/estimators/test_forecaster.py",
     ),
     Fault(
-        "estimators/order.py",
+        "estimators/preparing/order.py",
         "np.delete(rows, again)",
         "np.delete(rows, again + 1)",
         "tests/estimators/test_preparation.py",
     ),
-    Fault("estimators/outputs.py", "found[i] = whole[row,", "found[row] = whole[row,", "tests/estimators"),
+    Fault("estimators/answering/outputs.py", "found[i] = whole[row,", "found[row] = whole[row,", "tests/estimators"),
     Fault("estimators/parameters.py", "setattr(self, name, value)", "pass", "tests/estimators/test_classifier.py"),
     Fault(
-        "estimators/preparation.py",
+        "estimators/preparing/preparation.py",
         "found.missing or found.infinite]",
         "found.missing]",
         "tests/estimators/test_preparation.py",
@@ -363,26 +376,38 @@ FAULTS = [
         "tests/estimators",
     ),
     Fault(
-        "estimators/series.py",
+        "estimators/preparing/series.py",
         "state, found = steps.advance(",
         "_, found = steps.advance(",
         "tests/estimators/test_preparation.py",
     ),
-    Fault("estimators/splits.py", "if all(left[c] > 1", "if all(left[c] > 0", "tests/estimators/test_training.py"),
-    Fault("estimators/steps.py", "owner, owner - 1)", "owner, owner)", "tests/estimators/test_preparation.py"),
+    Fault(
+        "estimators/learning/splits.py", "if all(left[c] > 1", "if all(left[c] > 0", "tests/estimators/test_training.py"
+    ),
+    Fault(
+        "estimators/preparing/steps.py", "owner, owner - 1)", "owner, owner)", "tests/estimators/test_preparation.py"
+    ),
     Fault("estimators/stored.py", "arrays.items()} != wanted:", "arrays.items()} == wanted:", "tests/estimators"),
     Fault(
-        "estimators/tables.py",
+        "estimators/reading/tables.py",
         "np.repeat(made.codes, lengths)",
         "np.tile(made.codes, max(lengths))",
         "tests/estimators/test_tables.py",
     ),
-    Fault("estimators/times.py", '- _offset(found.get("zone"))', '+ _offset(found.get("zone"))', "tests/estimators"),
     Fault(
-        "estimators/training.py", "carry=begin, mask=window.valid", "carry=begin", "tests/estimators/test_training.py"
+        "estimators/reading/times.py",
+        '- _offset(found.get("zone"))',
+        '+ _offset(found.get("zone"))',
+        "tests/estimators",
     ),
     Fault(
-        "estimators/ts_files.py",
+        "estimators/learning/training.py",
+        "carry=begin, mask=window.valid",
+        "carry=begin",
+        "tests/estimators/test_training.py",
+    ),
+    Fault(
+        "estimators/reading/ts_files.py",
         "np.stack(columns, axis=1)",
         "np.stack(columns[::-1], axis=1)",
         "tests/estimators/test_files.py",
@@ -549,7 +574,12 @@ FAULTS = [
     Fault(
         "pilot/classification.py", "np.where(inside, -1, 0)", "np.where(inside, 0, -1)", "tests/pilot asrnn_jax/pilot"
     ),
-    Fault("pilot/classified.py", "named) == found.label", "named) != found.label", "tests/pilot asrnn_jax/pilot"),
+    Fault(
+        "pilot/classification_scores.py",
+        "named) == found.label",
+        "named) != found.label",
+        "tests/pilot asrnn_jax/pilot",
+    ),
     Fault(
         "pilot/command.py",
         'print(f"error: {text}", file=sys.stderr)',
@@ -563,7 +593,7 @@ FAULTS = [
         "tests/pilot asrnn_jax/pilot",
     ),
     Fault(
-        "pilot/disturbed.py",
+        "pilot/disturbances.py",
         "deviations * spread[name][1]",
         "deviations * spread[name][0]",
         "tests/pilot asrnn_jax/pilot",
@@ -576,14 +606,14 @@ FAULTS = [
         "tests/pilot asrnn_jax/pilot",
     ),
     Fault(
-        "pilot/forecasted.py",
+        "pilot/forecast_scores.py",
         "np.diff(one.times) > JUMP * step",
         "np.diff(one.times) < JUMP * step",
         "tests/pilot asrnn_jax/pilot",
     ),
     Fault("pilot/forecasting.py", "mean - half, mean + half)", "mean, mean)", "tests/pilot asrnn_jax/pilot"),
     Fault(
-        "pilot/joined.py",
+        "pilot/concatenated.py",
         "(labels >= 0) & (changes | starts)",
         "(labels >= 0) & changes",
         "tests/pilot asrnn_jax/pilot",
@@ -597,9 +627,9 @@ FAULTS = [
     Fault("pilot/script.py", 'options.stream or "stream"', '"stream"', "tests/pilot asrnn_jax/pilot"),
     Fault("pilot/splits.py", "+ 10 * lost", "", "tests/pilot asrnn_jax/pilot"),
     Fault("pilot/stability.py", "-1 - REACH // 2", "-1", "tests/pilot asrnn_jax/pilot"),
-    Fault("pilot/watched.py", "min(usual, TIGHTER * seen)", "usual", "tests/pilot asrnn_jax/pilot"),
+    Fault("pilot/monitors.py", "min(usual, TIGHTER * seen)", "usual", "tests/pilot asrnn_jax/pilot"),
     Fault(
-        "pilot/whole.py",
+        "pilot/pipeline.py",
         'shutil.copyfile(out / "networks" / f"{best}.safetensors", out / folder.NAMES["model"])',
         "pass",
         "tests/pilot asrnn_jax/pilot",

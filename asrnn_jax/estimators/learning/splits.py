@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from asrnn_jax.estimators.series import Series
+from asrnn_jax.estimators.preparing.series import Series
 
 FEWEST = 4
 """Streams below which the end of each is held out instead."""

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asrnn_jax.estimators.endless import Recording
-from asrnn_jax.estimators.number_answers import Reader, Said
-from asrnn_jax.estimators.series import Series
+from asrnn_jax.estimators.answering.number_answers import Reader, Said
+from asrnn_jax.estimators.learning.endless import Recording
+from asrnn_jax.estimators.preparing.series import Series
 
 USUAL = 0.9
 """Two networks are compared by the surprise that so many of the steps do not reach."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asrnn_jax.estimators.findings import Finding, counted
-from asrnn_jax.estimators.tables import Table
+from asrnn_jax.estimators.reading.tables import Table
 
 GAP = 5.0
 """An interval of so many usual ones is a gap."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from asrnn_jax.estimators import encodings
-from asrnn_jax.estimators.columns import Column, of_text
 from asrnn_jax.estimators.findings import Finding, counted
+from asrnn_jax.estimators.reading import encodings
+from asrnn_jax.estimators.reading.columns import Column, of_text
 
 
 def read(path: Path, encoding: str | None = None) -> tuple[dict[str, Column], list[Finding], dict[str, str]]:

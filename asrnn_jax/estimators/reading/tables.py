@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from asrnn_jax.estimators import files
-from asrnn_jax.estimators.columns import Column, Columns, Moments, Words, as_numbers, as_words, column, is_array
 from asrnn_jax.estimators.findings import Finding, counted, perhaps
-from asrnn_jax.estimators.times import TimeFormat, past_midnight
+from asrnn_jax.estimators.reading import files
+from asrnn_jax.estimators.reading.columns import Column, Columns, Moments, Words, as_numbers, as_words, column, is_array
+from asrnn_jax.estimators.reading.times import TimeFormat, past_midnight
 
 
 @dataclass(frozen=True, eq=False)

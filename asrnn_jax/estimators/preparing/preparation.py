@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asrnn_jax.estimators import channels, labels, order, steps
 from asrnn_jax.estimators.findings import Finding, counted, from_about, perhaps, some
-from asrnn_jax.estimators.live import Live
-from asrnn_jax.estimators.series import Series, Targets, prepared
-from asrnn_jax.estimators.tables import Table, as_table
-from asrnn_jax.estimators.times import TimeFormat
+from asrnn_jax.estimators.preparing import channels, labels, order, steps
+from asrnn_jax.estimators.preparing.live import Live
+from asrnn_jax.estimators.preparing.series import Series, Targets, prepared
+from asrnn_jax.estimators.reading.tables import Table, as_table
+from asrnn_jax.estimators.reading.times import TimeFormat
 
 FEWEST = 10
 """Rows below which nothing is fitted."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from asrnn_jax.audit.pasts import AfterGap
+from asrnn_jax.audit.collapse import AfterGap
 from asrnn_jax.audit.states import Remembrance, StateReport
 from asrnn_jax.audit.verdict import Row, Scale, Verdict
 from asrnn_jax.streaming.scores import Interval

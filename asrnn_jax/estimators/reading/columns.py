@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from asrnn_jax.estimators import times
 from asrnn_jax.estimators.findings import Finding, counted, some
+from asrnn_jax.estimators.reading import times
 
 MISSING = frozenset(["", "na", "n/a", "#n/a", "nan", "null", "-", "--", "?", "#nv", "<na>", "nat"])
 """Texts that stand for a missing value, in lower case."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asrnn_jax.pilot.baselines import Said
-from asrnn_jax.pilot.joined import Joined, pieces
+from asrnn_jax.pilot.concatenated import Joined, pieces
 from asrnn_jax.streaming import scores
 from asrnn_jax.streaming.events import mean
 

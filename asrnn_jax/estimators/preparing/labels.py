@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asrnn_jax.estimators.findings import Finding, counted, some
-from asrnn_jax.estimators.tables import Table
+from asrnn_jax.estimators.reading.tables import Table
 
 FEW = 5
 """Events of a class below which it is said to be rare."""

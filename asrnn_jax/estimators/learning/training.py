@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 from asrnn_jax import losses, optim
 from asrnn_jax.cell import Cell, Params
-from asrnn_jax.estimators.endless import Recording
+from asrnn_jax.estimators.learning.endless import Recording
 from asrnn_jax.losses.dual import gap_mean
 from asrnn_jax.run import run
 from asrnn_jax.streaming.starts import Starts

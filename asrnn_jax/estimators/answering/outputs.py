@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from asrnn_jax.cell import Cell, Params
-from asrnn_jax.estimators.endless import Recording
-from asrnn_jax.estimators.series import Series
+from asrnn_jax.estimators.learning.endless import Recording
+from asrnn_jax.estimators.preparing.series import Series
 from asrnn_jax.run import run
 from asrnn_jax.streaming.advance import prepare
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asrnn_jax.estimators.steps import HELD
+from asrnn_jax.estimators.preparing.steps import HELD
 from asrnn_jax.streaming import NOISES
 
 KINDS = (*NOISES, "stuck", "missing")

@@ -11,12 +11,12 @@ from jax.typing import ArrayLike
 from scipy.special import log_softmax  # jax brings scipy
 
 from asrnn_jax import losses
-from asrnn_jax.estimators.endless import Recording
 from asrnn_jax.estimators.findings import perhaps
-from asrnn_jax.estimators.labels import Classes
-from asrnn_jax.estimators.series import Series
-from asrnn_jax.estimators.tables import Table
-from asrnn_jax.estimators.training import Objective
+from asrnn_jax.estimators.learning.endless import Recording
+from asrnn_jax.estimators.learning.training import Objective
+from asrnn_jax.estimators.preparing.labels import Classes
+from asrnn_jax.estimators.preparing.series import Series
+from asrnn_jax.estimators.reading.tables import Table
 from asrnn_jax.losses.objective import share_of
 
 Per = Literal["step", "stream"]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from asrnn_jax.estimators.arrow_text import of_strings
-from asrnn_jax.estimators.columns import NO_NUMBER, Column
-from asrnn_jax.estimators.dialect import Dialect
 from asrnn_jax.estimators.findings import Finding, counted
+from asrnn_jax.estimators.reading.arrow_text import of_strings
+from asrnn_jax.estimators.reading.columns import NO_NUMBER, Column
+from asrnn_jax.estimators.reading.dialect import Dialect
 
 
 def read(source: Any, how: Dialect) -> tuple[dict[str, Column], list[Finding], int]:

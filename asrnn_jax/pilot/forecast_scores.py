@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asrnn_jax.estimators import Series
-from asrnn_jax.pilot.joined import Joined, join, pieces
+from asrnn_jax.pilot.concatenated import Joined, join, pieces
 from asrnn_jax.pilot.naive import Forecast, ahead
 from asrnn_jax.streaming import scores
 

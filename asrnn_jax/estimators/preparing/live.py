@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from asrnn_jax.estimators import steps
-from asrnn_jax.estimators.columns import Moments, each_number, is_array
 from asrnn_jax.estimators.findings import Finding, counted
-from asrnn_jax.estimators.tables import as_table
-from asrnn_jax.estimators.times import TimeFormat, parse, past_midnight
+from asrnn_jax.estimators.preparing import steps
+from asrnn_jax.estimators.reading.columns import Moments, each_number, is_array
+from asrnn_jax.estimators.reading.tables import as_table
+from asrnn_jax.estimators.reading.times import TimeFormat, parse, past_midnight
 
 
 class Live:
@@ -27,7 +27,7 @@ class Live:
       how: how times are written; times of day go on after midnight.
 
     Example:
-      >>> from asrnn_jax.estimators.preparation import Preparation
+      >>> from asrnn_jax.estimators import Preparation
       >>> x = np.arange(100.0) % 7
       >>> live = Preparation().fit(as_table({"x": x, "y": x + 1})).live()
       >>> xs, valid = live.push({"x": 3.0, "y": 4.0})  # one row

@@ -11,7 +11,7 @@ import numpy as np
 
 from asrnn_jax import streaming
 from asrnn_jax.cell import Cell
-from asrnn_jax.pilot.joined import Joined
+from asrnn_jax.pilot.concatenated import Joined
 
 TIGHTER, WIDER, LEAST = 3.0, 1.5, 0.01
 """A limit is the usual one, but at most `TIGHTER` and at least `WIDER` times the most extreme reading in training, and

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from asrnn_jax.estimators import times
-from asrnn_jax.estimators.arrow_text import of_strings
-from asrnn_jax.estimators.columns import Column, Moments, as_words, column, words
 from asrnn_jax.estimators.findings import Finding
+from asrnn_jax.estimators.reading import times
+from asrnn_jax.estimators.reading.arrow_text import of_strings
+from asrnn_jax.estimators.reading.columns import Column, Moments, as_words, column, words
 
 INSTALL = "needs the extra: pip install asrnn_jax[data]."
 

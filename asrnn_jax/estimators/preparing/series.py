@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asrnn_jax.estimators import steps
-from asrnn_jax.estimators.labels import Classes
-from asrnn_jax.estimators.tables import Table
+from asrnn_jax.estimators.preparing import steps
+from asrnn_jax.estimators.preparing.labels import Classes
+from asrnn_jax.estimators.reading.tables import Table
 
 CHUNK = 1 << 15
 """Rows that are prepared at a time, to save memory."""

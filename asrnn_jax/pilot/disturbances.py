@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asrnn_jax.estimators import Preparation, Table, order
-from asrnn_jax.estimators.columns import Words
+from asrnn_jax.estimators import Preparation, Table
+from asrnn_jax.estimators.preparing import order
+from asrnn_jax.estimators.reading.columns import Words
 from asrnn_jax.pilot.splits import take
 
 STRETCHES = {

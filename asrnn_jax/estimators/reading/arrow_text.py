@@ -10,9 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from asrnn_jax.estimators import times
-from asrnn_jax.estimators.columns import ENOUGH, MISSING, Column, Moments, missing_texts, not_understood, of_text
 from asrnn_jax.estimators.findings import Finding
+from asrnn_jax.estimators.reading import times
+from asrnn_jax.estimators.reading.columns import (
+    ENOUGH,
+    MISSING,
+    Column,
+    Moments,
+    missing_texts,
+    not_understood,
+    of_text,
+)
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _DAY_FIRST = r"^(\d\d)\.(\d\d)\.(\d{4})"

@@ -7,10 +7,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-from asrnn_jax.estimators import arrow, csv_blocks, dialect, encodings
-from asrnn_jax.estimators.columns import Column
-from asrnn_jax.estimators.dialect import Dialect
 from asrnn_jax.estimators.findings import Finding, counted, some
+from asrnn_jax.estimators.reading import arrow, csv_blocks, dialect, encodings
+from asrnn_jax.estimators.reading.columns import Column
+from asrnn_jax.estimators.reading.dialect import Dialect
 
 HEAD = 1 << 16
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from asrnn_jax.estimators import arrow, delimited, ts_files
-from asrnn_jax.estimators.columns import Column, Columns, Moments, Words, as_words, column
 from asrnn_jax.estimators.findings import Finding, some
+from asrnn_jax.estimators.reading import arrow, delimited, ts_files
+from asrnn_jax.estimators.reading.columns import Column, Columns, Moments, Words, as_words, column
 from asrnn_jax.saved import replacing
 
 PathLike = str | os.PathLike

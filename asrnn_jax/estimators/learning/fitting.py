@@ -13,8 +13,8 @@ import jax
 import numpy as np
 
 from asrnn_jax.cell import Cell, Params
-from asrnn_jax.estimators.endless import Mixing, Recording, streams
-from asrnn_jax.estimators.training import Loop, Measured
+from asrnn_jax.estimators.learning.endless import Mixing, Recording, streams
+from asrnn_jax.estimators.learning.training import Loop, Measured
 
 RATES = (1e-3, 3e-3, 1e-2)
 """Rates that are tried in short runs."""

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from asrnn_jax import losses
-from asrnn_jax.estimators.endless import Recording
-from asrnn_jax.estimators.series import Series
-from asrnn_jax.estimators.training import Objective
+from asrnn_jax.estimators.learning.endless import Recording
+from asrnn_jax.estimators.learning.training import Objective
+from asrnn_jax.estimators.preparing.series import Series
 from asrnn_jax.losses.distributions import Gaussian, StudentT, spread, whole
 
 

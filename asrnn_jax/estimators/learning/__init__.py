@@ -1,0 +1,1 @@
+"""A network fitted to prepared streams within a budget of time."""

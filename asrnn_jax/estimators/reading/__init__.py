@@ -1,0 +1,1 @@
+"""A user's files and tables as one form: `Table`."""
