@@ -177,5 +177,5 @@ def attention(
         update=update,
         readout=readout,
         chunk=chunk,
-        chunk_size=2 * window,  # half as many carries to copy for a quarter more of products
+        chunk_size=min(window, max(window // 2, 32)),  # measured on a CPU: a tenth less than twice the window
     )
