@@ -60,7 +60,7 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
     return "\n\n".join(
         [
             f"# Streams of {config.dataset}: with and without resets",
-            f"{config.seeds} seed{'s' * (config.seeds > 1)}, {config.hidden} units, {config.steps:,} steps of 32 "
+            f"{_seeds(config, groups)}, {config.hidden} units, {config.steps:,} steps of 32 "
             f"windows of 100; test streams of {config.samples:,} unseen samples. Accuracy in % at the last step of "
             "each sample, mean ± standard deviation of the seeds. Entropy in gaps in % of the uniform distribution's. "
             "Each network was trained with cross-entropy on separate samples, on streams with the gaps ignored, or "
@@ -79,6 +79,13 @@ def tables(config: NeverReset, rows: Sequence[dict[str, Any]]) -> str:
             *_audits(config, groups),
         ]
     )
+
+
+def _seeds(config: NeverReset, groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
+    """How many seeds there are, and which rows have fewer so far."""
+    fewer = {first: len(group) for (first, _), group in groups.items() if len(group) < config.seeds}
+    exceptions = f" (so far {', '.join(f'{first} {number}' for first, number in fewer.items())})" if fewer else ""
+    return f"{config.seeds} seed{'s' * (config.seeds > 1)}{exceptions}"
 
 
 def _claim(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:

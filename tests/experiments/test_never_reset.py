@@ -34,6 +34,9 @@ def test_it_trains_measures_goes_on_and_writes_its_tables(tmp_path):
     assert not (tmp_path / "digits.md").exists()
     text = never_reset(replace(config, finished=True))
     assert text == never_reset(config)
+    assert "1 seed, 8 units" in text
+    assert "2 seeds (so far gru 1), 8 units" in never_reset(replace(config, seeds=2, finished=True))
+    assert text == never_reset(config)
     assert re.search(r"## The reset audit.*\| gru  \| full ", text, re.DOTALL)
     assert (tmp_path / "digits.md").read_text() == text + "\n"
     run = recipe(config, "gru", "full", 0)
