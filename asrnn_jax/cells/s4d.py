@@ -146,8 +146,7 @@ def s4d(
         K = -(-T // P)
         xs = jnp.pad(xs, [(0, K * P - T)] + [(0, 0)] * (xs.ndim - 1))
         xs = jnp.swapaxes(xs.reshape(K, P, *xs.shape[1:]), 0, 1)  # (P, K, *B, I)
-        u = jnp.einsum("ih,sk...i->hsk...", weights.W_xh, xs)
-        u += along(weights.b, u)
+        u = jnp.moveaxis(affine(xs, weights.W_xh, weights.b), -1, 0)  # (H, P, K, *B)
 
         powers = powers_of(weights.decay, P)  # (H, N, P), from A^1
         into = jnp.concatenate([jnp.ones_like(powers[..., :1]), powers[..., :-1]], axis=-1)  # from A^0
