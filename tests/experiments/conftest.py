@@ -17,6 +17,7 @@ from experiments.__main__ import main
 from tests.conftest import QUICK
 
 ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
 PROGRAMS = tempfile.TemporaryDirectory()  # compiled once for all these processes
 
 
@@ -25,6 +26,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if {"process", "start"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 
 
 def environment():

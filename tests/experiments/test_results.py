@@ -63,7 +63,7 @@ TABLES = sorted(file.with_suffix(".md") for file in (RESULTS / "never_reset").rg
 def test_a_table_of_never_reset_comes_from_its_file(table, tmp_path):
     file = table.with_suffix(".jsonl")
     shutil.copy(file, tmp_path)
-    assert never_reset(asked(NeverReset, table, "--out", str(tmp_path))) + "\n" == table.read_text()
+    assert never_reset(asked(NeverReset, table, "--finished", "--out", str(tmp_path))) + "\n" == table.read_text()
     assert (tmp_path / table.name).read_text() == table.read_text()
     assert (tmp_path / file.name).read_bytes() == file.read_bytes()
     assert len(list(tmp_path.iterdir())) == 2  # nothing was trained
