@@ -29,12 +29,12 @@ PIECE = 32
 
 
 def along(a: jax.Array, like: jax.Array) -> jax.Array:
-    """`a` for the first axes of `like`."""
+    """`a` (H, N) for every sequence of `like` (H, N, *B)."""
     return sharded_as(jnp.broadcast_to(a.reshape(*a.shape, *(1,) * (like.ndim - a.ndim)), like.shape), like)
 
 
 def powers_of(a: jax.Array, number: int) -> jax.Array:
-    """``a^1, a^2, ...`` in a new last axis."""
+    """``a^1, a^2, ...``, so many, in a new last axis; by doubling, not by a scan."""
     powers = a[..., None]
     while powers.shape[-1] < number:
         powers = jnp.concatenate([powers, powers * jnp.broadcast_to(powers[..., -1:], powers.shape)], axis=-1)
