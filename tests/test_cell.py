@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import re
 import weakref
 
 import chex
@@ -362,5 +363,20 @@ def test_on_accelerators_loops_are_unrolled(monkeypatch):
     assert not unrolled()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert unrolled()
+    monkeypatch.undo()
+    jax.clear_caches()
+
+
+def test_on_accelerators_chunks_are_longer(monkeypatch):
+    cell, xs = cells.mlstm(1, 8), jnp.ones((1, 784, 1))
+    params = cell.init(jax.random.key(0))
+
+    def trips():
+        jax.clear_caches()
+        return re.findall(r"length=(\d+)", str(jax.make_jaxpr(lambda p: asrnn_jax.run(cell, p, xs)[1])(params)))
+
+    assert trips() == ["49"]  # of 16 steps
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert trips() == ["4"]  # of 196
     monkeypatch.undo()
     jax.clear_caches()

@@ -157,7 +157,9 @@ class Cell(Made):
     `asrnn_jax.loop.Steps`. `None`: step by step.
     """
     chunk_size: int = 64
-    """Steps that `chunk` takes at once."""
+    """Steps that `chunk` takes at once on a CPU."""
+    chunk_size_accelerator: int = 64
+    """The same on accelerators, where each trip through the loop costs, and products of larger matrices less."""
     chunk_flags: bool = True
     """Whether `chunk` knows masks and resets; where it does not, sequences that have them go step by step."""
     activity: Callable[[PyTree, PyTree, Carry], dict[str, Units]] | None = None

@@ -74,5 +74,6 @@ def short_conv(inputs: int, hidden: int, *, width: int = 4, dtype=jnp.float32) -
         readout=readout,
         chunk=chunk,
         chunk_size=256,
+        chunk_size_accelerator=256,
         chunk_flags=False,
     )

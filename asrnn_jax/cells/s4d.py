@@ -181,5 +181,5 @@ def s4d(
         re, im = jnp.split(jnp.moveaxis(end, (0, 1), (-2, -1)), 2, axis=-1)
         return jax.lax.complex(re, im), y.reshape(-1, *y.shape[2:])[:T]
 
-    chunked = {"chunk": chunk, "chunk_size": 4096, "chunk_flags": False}
+    chunked = {"chunk": chunk, "chunk_size": 4096, "chunk_size_accelerator": 4096, "chunk_flags": False}
     return cell.replace(initial_carry=zeros(hidden, states, kind=complex), project=project, readout=readout, **chunked)

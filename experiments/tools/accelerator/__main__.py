@@ -27,8 +27,9 @@ from experiments.tools.accelerator.page import facts, page
 
 SHAPES = ("784x128x122", "784x128x256", "1024x16x256", "16384x16x256")
 STUDIED = ("784x128x122", "1024x16x256")
-STUDY_CELLS = ("asrnn", "lstm")
-CELLS = tuple(dict.fromkeys((*contenders.CELLS, *laws.CELLS, *laws.OTHER_WAYS)))
+STUDY_CELLS = ("asrnn", "lstm", *contenders.CHUNKED)
+TIMED = (*contenders.CELLS, *contenders.LINEAR, *contenders.CHUNKED, *contenders.GATED)
+CELLS = tuple(dict.fromkeys((*TIMED, *laws.CELLS, *laws.OTHER_WAYS)))
 LAWS_SHARE = 0.4  # of the budget, at most
 GRACE = 30.0  # seconds past the budget after which a call that does not come back is given up
 
@@ -65,7 +66,7 @@ def _everything(results: dict[str, Any], budget: Budget, settings: argparse.Name
     studied = [shape for shape in shapes if str(shape) in STUDIED] or shapes[:1]
     speed, study = _Plan(results["speed"], budget, settings), _Plan(results["study"], budget, settings)
     for shape in shapes:
-        for name in (*contenders.CELLS, *contenders.LINEAR):
+        for name in TIMED:
             speed.add(name, shape, contenders.contenders(name, shape))
         for name in STUDY_CELLS if shape in studied else ():
             study.add(name, shape, contenders.variants(name, shape))

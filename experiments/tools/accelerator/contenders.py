@@ -22,7 +22,10 @@ from asrnn_jax.dtypes import precisely
 from experiments.tools.baseline_networks import CLASSES, FLAX, in_linen, in_torch, naive, naive_asrnn
 
 CELLS = ("lstm", "asrnn", "gru", "tanh_rnn")
-LINEAR = ("lru", "rg_lru", "min_gru")
+LINEAR = ("lru", "rg_lru", "min_gru", "s6", "linoss")
+CHUNKED = ("s4d", "mlstm", "gated_delta", "attention", "short_conv")
+GATED = ("lem", "slstm")
+CHUNKS = (64, 128, 256)
 UNROLLED = (1, 4, 8, 16)
 RATE, DECAY, SMALL = 1e-3, 0.99, 1e-8
 
@@ -57,6 +60,8 @@ def contenders(name: str, shape: Shape) -> dict[str, Callable[[], Subject]]:
     """Functions that make each contender, by its name. A call compiles, and raises `NotHereError` where it cannot."""
     if name in LINEAR:
         return {method: partial(_ours, name, shape, method=method) for method in ("sequential", "associative_scan")}
+    if name in CHUNKED:
+        return {method: partial(_ours, name, shape, method=method) for method in ("sequential", "chunked")}
     found = {"ours": partial(_ours, name, shape), "naive scan": partial(_naive, name, shape)}
     if name in FLAX:  # asrnn is to be compared with their tanh RNN
         found |= {"flax linen": partial(_flax, name, shape), "torch": partial(_torch, name, shape)}
@@ -66,7 +71,11 @@ def contenders(name: str, shape: Shape) -> dict[str, Callable[[], Subject]]:
 
 
 def variants(name: str, shape: Shape) -> dict[str, Callable[[], Subject]]:
-    """The same training step in other ways: block sizes, unrolled loops, full matrix precision, remat."""
+    """The same training step in other ways: lengths of chunks, or block sizes, unrolled loops, full matrix precision,
+    remat."""
+    if name in CHUNKED:
+        chunks = {f"chunks of {k}": partial(_ours, name, shape, block=k) for k in CHUNKS if k < shape.time}
+        return {"default": partial(_ours, name, shape), **chunks}
     sizes = {32, 128, shape.time} if jax.default_backend() == "cpu" else {32, 128}  # elsewhere None is all of them
     blocks = {f"block={block}": {"block": block} for block in sorted(sizes) if block <= shape.time}
     unrolled = {f"unroll={k}": {"unroll": k} for k in UNROLLED}
