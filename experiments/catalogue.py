@@ -52,6 +52,7 @@ ANGLES: dict[str, dict[str, Option]] = {
     "log": {"init": "log"},
 }
 PEERS = {"exprnn": Model("exprnn", 170, {"init": "exprnn"}), "scornn": Model("scornn", 170), "lstm": LSTM_16K}
+PEERS["lstm-chrono"] = Model("lstm", 61, {"t_max": 784.0})  # gates that start with memories up to the whole sequence
 PEERS["lem"] = Model("lem", 62)
 
 
@@ -75,7 +76,7 @@ def _recommended() -> dict[str, Config]:
                 found[f"{task}-angles-{about}"] = replace(stable, model=replace(stable.model, options=kept | angles))
         for about, model in PEERS.items():
             options: dict[str, Option] = {"rho": 0.5 if task == "pmnist" else 0.1} if about == "scornn" else {}
-            optim = replace(ADAM, ema=stable.optim.ema) if about in ("lstm", "lem") else stable.optim
+            optim = replace(ADAM, ema=stable.optim.ema) if about in ("lstm", "lstm-chrono", "lem") else stable.optim
             model = replace(model, options=model.options | options)
             found[f"{task}-peer-{about}"] = replace(stable, model=model, optim=optim)
     return found

@@ -37,7 +37,7 @@ def orthogonal_kernel(key: jax.Array, shape: tuple[int, int], dtype) -> jax.Arra
     return jax.nn.initializers.orthogonal()(key, shape, at_least_float32(dtype)).astype(dtype)
 
 
-def gated_params(keys, inputs: int, hidden: int, number: int, dtype, forget_bias: float = 0.0) -> dict[str, Any]:
+def gated_params(keys, inputs: int, hidden: int, number: int, dtype, forget_bias: Any = 0.0) -> dict[str, Any]:
     """Params of so many gates side by side, from two keys: ``W_xh`` LeCun normal, ``W_hh`` of each gate orthogonal,
     ``b`` 0, of the second gate `forget_bias`."""
     k_x, k_h = keys
@@ -47,6 +47,11 @@ def gated_params(keys, inputs: int, hidden: int, number: int, dtype, forget_bias
         "W_hh": jnp.concatenate(W_hh, axis=1),
         "b": jnp.zeros(number * hidden, dtype).at[hidden : 2 * hidden].set(forget_bias),
     }
+
+
+def chrono_bias(key, hidden: int, t_max: float, dtype) -> jax.Array:
+    """Biases ``(H,)`` of a gate that keeps: with them units forget after one to `t_max` steps, uniformly."""
+    return jnp.log(jax.random.uniform(key, (hidden,), at_least_float32(dtype), 1.0, t_max - 1)).astype(dtype)
 
 
 def by_gate(params, number: int) -> Weights:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, Gradient, factory
-from asrnn_jax.cells.dense import by_gate, gated_params, named, per_unit, recurrent
+from asrnn_jax.cells import checks
+from asrnn_jax.cells.dense import by_gate, chrono_bias, gated_params, named, per_unit, recurrent
 
 
 class Weights(NamedTuple):
@@ -21,7 +22,7 @@ class Weights(NamedTuple):
 
 
 @factory
-def gru(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
+def gru(inputs: int, hidden: int, *, t_max: float | None = None, dtype=jnp.float32) -> Cell:
     """Gated recurrent unit.
 
         r, z = sigmoid(W x_t + U h_{t-1} + b), each with its own W, U, b
@@ -33,16 +34,20 @@ def gru(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
     Args:
       inputs: I.
       hidden: H.
+      t_max: of the chrono initialisation: b_z starts at ``log U(1, t_max - 1)``, so that the memories of the units are
+        1 to t_max steps long. None: at 0.
       dtype: of the params.
 
     Params: ``{"W_xh": (I, 3 H), "W_hh": (H, 3 H), "b": (3 H,), "b_hn": (H,)}``, gates in the order r, z, n; input
     kernels start LeCun normal, recurrent ones orthogonal, biases 0.
 
     Raises:
-      ValueError: sizes below 1.
+      ValueError: sizes below 1, t_max not above 2.
 
-    Source: Cho et al. 2014, arXiv:1406.1078.
+    Source: Cho et al. 2014, arXiv:1406.1078; t_max from Tallec, Ollivier 2018, arXiv:1804.11188.
     """
+    if t_max is not None:
+        checks.above("t_max", t_max, 2.0)
 
     def activated(z, a):
         r, u = (jax.nn.sigmoid(z[k] + a[k]) for k in range(2))
@@ -54,7 +59,8 @@ def gru(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
         d_r = d_n * a_n * r * (1 - r)
         return ct * u, (d_r, d_u, d_n), (d_r, d_u, d_n * r)
 
-    return _gated("gru", inputs, hidden, 3, activated, pullback, dtype, reset="gate", keep="gate", candidate="tanh")
+    kinds = {"reset": "gate", "keep": "gate", "candidate": "tanh"}
+    return _gated("gru", inputs, hidden, 3, activated, pullback, dtype, t_max, **kinds)
 
 
 @factory
@@ -93,11 +99,12 @@ def mgu(inputs: int, hidden: int, *, dtype=jnp.float32) -> Cell:
     return _gated("mgu", inputs, hidden, 2, activated, pullback, dtype, keep="gate", candidate="tanh")
 
 
-def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback, dtype, **kinds: str) -> Cell:
+def _gated(name: str, inputs: int, hidden: int, number: int, activated, pullback, dtype, t_max=None, **kinds) -> Cell:
     """``(1 - u) * n + u * h`` with ``activated(z, a) -> (..., u, n, a_n)``, which is kept."""
 
     def init(key):
-        params = gated_params(jax.random.split(key), inputs, hidden, number, dtype)
+        b_u = 0.0 if t_max is None else chrono_bias(jax.random.fold_in(key, 2), hidden, t_max, dtype)
+        params = gated_params(jax.random.split(key), inputs, hidden, number, dtype, b_u)
         return {**params, "b_hn": jnp.zeros(hidden, dtype)}
 
     def prepare(params):

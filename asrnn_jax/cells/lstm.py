@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from asrnn_jax.cell import Cell, Gradient, Units, factory
-from asrnn_jax.cells.dense import by_gate, gated_params, named, recurrent, zeros_each
+from asrnn_jax.cells import checks
+from asrnn_jax.cells.dense import by_gate, chrono_bias, gated_params, named, recurrent, zeros_each
 
 
 class Carry(NamedTuple):
@@ -18,7 +19,7 @@ class Carry(NamedTuple):
 
 
 @factory
-def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float32) -> Cell:
+def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, t_max: float | None = None, dtype=jnp.float32) -> Cell:
     """Long short-term memory.
 
         i, f, o = sigmoid(W x_t + U h_{t-1} + b), each with its own W, U, b
@@ -30,21 +31,34 @@ def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, dtype=jnp.float3
       inputs: I.
       hidden: H.
       forget_bias: what the bias of the forget gate starts at.
+      t_max: of the chrono initialisation instead: b_f starts at ``log U(1, t_max - 1)`` and b_i at -b_f, so that the
+        memories of the units are 1 to t_max steps long. For sequences whose first steps matter at their last.
       dtype: of the params.
 
     Params: ``{"W_xh": (I, 4 H), "W_hh": (H, 4 H), "b": (4 H,)}``, gates in the order i, f, g, o; input kernels start
     LeCun normal, recurrent ones orthogonal. The carry is ``(h, c)``.
 
     Raises:
-      ValueError: sizes below 1.
+      ValueError: sizes below 1, t_max not above 2.
 
-    Source: Hochreiter, Schmidhuber 1997; the forget gate from Gers et al. 2000.
+    Source: Hochreiter, Schmidhuber 1997; the forget gate from Gers et al. 2000; t_max from Tallec, Ollivier 2018,
+    arXiv:1804.11188.
     """
+    if t_max is not None:
+        checks.above("t_max", t_max, 2.0)
+
+    def init(key):
+        params = gated_params(jax.random.split(key), inputs, hidden, 4, dtype, forget_bias)
+        if t_max is not None:
+            b_f = chrono_bias(jax.random.fold_in(key, 2), hidden, t_max, dtype)
+            params["b"] = params["b"].at[: 2 * hidden].set(jnp.concatenate([-b_f, b_f]))
+        return params
+
     return recurrent(
         "lstm",
         inputs,
         hidden,
-        init=lambda key: gated_params(jax.random.split(key), inputs, hidden, 4, dtype, forget_bias),
+        init=init,
         prepare=lambda params: by_gate(params, 4),
         initial_carry=zeros_each(Carry, (hidden,)),
         mix=lambda weights, carry: jax.tree.map(partial(jnp.matmul, carry.h), weights.W_hh),

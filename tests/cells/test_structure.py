@@ -108,6 +108,23 @@ def test_s4d_in_pieces_is_its_recurrence(steps):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), *found)
 
 
+@pytest.mark.parametrize("make", [cells.lstm, cells.gru])
+def test_chrono_starts_with_memories_of_one_to_t_max_steps(make):
+    """A gate that keeps a share f of the state forgets after 1 / (1 - f) steps."""
+    hidden = 4000
+    params = make(3, hidden, t_max=300.0).init(jax.random.key(0))
+    steps = 1 / (1 - np.asarray(jax.nn.sigmoid(params["b"][hidden : 2 * hidden].astype(F64))))
+    assert 2 <= steps.min() < 3
+    assert 299 < steps.max() <= 300
+    assert abs(steps.mean() - 151) < 3  # uniformly
+    first = params["b"][:hidden]
+    np.testing.assert_array_equal(first, -params["b"][hidden : 2 * hidden] if make is cells.lstm else 0)
+    without = make(3, hidden).init(jax.random.key(0))
+    np.testing.assert_array_equal(params["W_hh"], without["W_hh"])
+    with pytest.raises(ValueError, match=r"t_max=2.0: give a number above 2\."):
+        make(3, 4, t_max=2.0)
+
+
 @pytest.mark.slow
 def test_rg_lru_starts_with_memories_of_ten_to_a_thousand_steps():
     cell = cells.rg_lru(3, 4000)
