@@ -154,9 +154,9 @@ def s4d(
         C_re, C_im = (jnp.broadcast_to(C[..., None], into.shape).astype(into.real.dtype) for C in weights.C)
         kernel = (C_re * into.real + C_im * into.imag).sum(1)  # 2 Re C A^t into
         kernel = kernel.at[:, 0].add(weights.D.astype(kernel.dtype))
-        left = jnp.concatenate(
-            [C_re * powers.real + C_im * powers.imag, C_im * powers.real - C_re * powers.imag], axis=1
-        )
+        later = jnp.swapaxes(powers, 1, 2)  # (H, P, N): so that no product's gradient needs its arrays transposed
+        c_re, c_im = (jnp.broadcast_to(C[:, None], later.shape).astype(into.real.dtype) for C in weights.C)
+        left = jnp.concatenate([c_re * later.real + c_im * later.imag, c_im * later.real - c_re * later.imag], axis=2)
         written = jnp.flip(jnp.concatenate([into.real, into.imag], axis=1), -1)  # (H, 2N, P)
 
         def write(u):
@@ -176,7 +176,8 @@ def s4d(
         if K * P != T:
             end = after(entering[-1], write(u[:, : T % P, -1]), T % P)
         y = jnp.einsum("hts,hs...->ht...", past(kernel).astype(u.dtype), u)
-        y += jnp.einsum("hnt,khn...->htk...", left.astype(u.dtype), entering.astype(u.dtype))
+        entering = jnp.moveaxis(entering, 0, 2).astype(u.dtype)  # (H, 2N, K, *B)
+        y += jnp.einsum("htn,hn...->ht...", left.astype(u.dtype), entering)
         y = jnp.moveaxis(y, (0, 1, 2), (-1, 1, 0))  # (K, P, *B, H)
         re, im = jnp.split(jnp.moveaxis(end, (0, 1), (-2, -1)), 2, axis=-1)
         return jax.lax.complex(re, im), y.reshape(-1, *y.shape[2:])[:T]
