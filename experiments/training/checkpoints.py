@@ -61,10 +61,11 @@ class Checkpoints:
         arrays = {name: np.asarray(leaf) for name, leaf in named(state)}
         about = {
             "config": to_json(self._config),
-            "config_sha256": hashes.of_json(to_json(self._config)),
             "keys": _keys(),
             "leaves": {name: hashes.of_array(array) for name, array in arrays.items()},
+            "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
         }
+        about["sha256"] = hashes.of_json(about)
         items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
         try:
             saved = self._manager.save(step, args=items)
@@ -120,13 +121,16 @@ class Checkpoints:
         damaged = f"the checkpoint of step {step} is damaged"
         try:
             about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
-            config, leaves = about["config"], about["leaves"]
-            whole = about["config_sha256"] == hashes.of_json(config)
+            config, leaves, dtypes = about["config"], about["leaves"], about.get("dtypes", {})
+            if "config_sha256" in about:  # as checkpoints were before they had the types of their arrays
+                whole = about["config_sha256"] == hashes.of_json(config)
+            else:
+                whole = about.pop("sha256") == hashes.of_json(about)
         except Exception as e:  # orbax raises many kinds for truncated or missing files
             _pass_on(e, step)
             raise DamagedError(f"{damaged}: what it is of cannot be read ({type(e).__name__})") from e
         if not whole:
-            raise DamagedError(f"{damaged}: its configuration is not what was saved")
+            raise DamagedError(f"{damaged}: what it is of is not what was saved")
         changes = differences(config, self._config)
         if about["keys"] != _keys():
             changes.append(f"random keys {about['keys']} -> {_keys()}")
@@ -138,6 +142,12 @@ class Checkpoints:
         target = {name: np.asarray(leaf) for name, leaf in named(like)}
         if missing := sorted(target.keys() ^ leaves.keys()):
             raise DamagedError(f"{damaged}: {missing[0]} is missing, or not of this run")
+        for name, saved in dtypes.items():
+            if saved != str(target[name].dtype):
+                raise UsageError(
+                    f"the checkpoint of step {step} has {name} as {saved}, here {target[name].dtype}: "
+                    "set JAX_ENABLE_X64 as it was when the run was begun."
+                )
         try:
             items = ocp.args.Composite(state=ocp.args.StandardRestore(target))
             arrays = self._manager.restore(step, args=items)["state"]

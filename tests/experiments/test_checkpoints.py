@@ -1,6 +1,7 @@
 """What is read back is what was saved, or it is said what is not; the newest that is whole is taken."""
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from asrnn_jax import hashes
 from experiments.config import CopyMemory
 from experiments.errors import DamagedError, UsageError
 from experiments.training.checkpoints import Checkpoints
@@ -209,8 +211,21 @@ def test_other_settings_are_no_damage(folder):
         restored(folder, replace(CONFIG, delay=300))
     with pytest.raises(DamagedError, match="missing, or not of this run"):
         restored(folder, like=STATES[5] | {"memory": jnp.zeros(2)})
+    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), STATES[5]["params"])
+    with pytest.raises(UsageError, match=r"params.* as float64, here float32: set JAX_ENABLE_X64"):
+        restored(folder, like=STATES[5] | {"params": narrow})
     with jax.default_prng_impl("rbg"), pytest.raises(UsageError, match=r"random keys .*fry.* -> .*rbg"):
         restored(folder)
+
+
+def test_a_checkpoint_without_the_types_of_its_arrays_is_read(folder):
+    file = folder / "9" / "about" / "metadata"
+    about = json.loads(file.read_text())
+    del about["sha256"], about["dtypes"]
+    file.write_text(json.dumps(about | {"config_sha256": hashes.of_json(about["config"])}))
+    same(restored(folder)[0], 9)
+    file.write_text(json.dumps(about | {"config_sha256": "0"}))
+    same(restored(folder)[0], 5)
 
 
 def test_stray_folders_fool_nothing(folder):
