@@ -50,7 +50,7 @@ def gated_params(keys, inputs: int, hidden: int, number: int, dtype, forget_bias
 
 
 def chrono_bias(key, hidden: int, t_max: float, dtype) -> jax.Array:
-    """Biases ``(H,)`` of a gate that keeps: with them units forget after one to `t_max` steps, uniformly."""
+    """Biases ``(H,)`` of a gate that keeps: with them units forget after 2 to `t_max` steps, uniformly."""
     return jnp.log(jax.random.uniform(key, (hidden,), at_least_float32(dtype), 1.0, t_max - 1)).astype(dtype)
 
 

@@ -35,7 +35,7 @@ def gru(inputs: int, hidden: int, *, t_max: float | None = None, dtype=jnp.float
       inputs: I.
       hidden: H.
       t_max: of the chrono initialisation: b_z starts at ``log U(1, t_max - 1)``, so that the memories of the units are
-        1 to t_max steps long. None: at 0.
+        2 to t_max steps long. None: at 0.
       dtype: of the params.
 
     Params: ``{"W_xh": (I, 3 H), "W_hh": (H, 3 H), "b": (3 H,), "b_hn": (H,)}``, gates in the order r, z, n; input

@@ -32,7 +32,7 @@ def lstm(inputs: int, hidden: int, *, forget_bias: float = 1.0, t_max: float | N
       hidden: H.
       forget_bias: what the bias of the forget gate starts at.
       t_max: of the chrono initialisation instead: b_f starts at ``log U(1, t_max - 1)`` and b_i at -b_f, so that the
-        memories of the units are 1 to t_max steps long. For sequences whose first steps matter at their last.
+        memories of the units are 2 to t_max steps long. For sequences whose first steps matter at their last.
       dtype: of the params.
 
     Params: ``{"W_xh": (I, 4 H), "W_hh": (H, 4 H), "b": (4 H,)}``, gates in the order i, f, g, o; input kernels start

@@ -109,7 +109,7 @@ def test_s4d_in_pieces_is_its_recurrence(steps):
 
 
 @pytest.mark.parametrize("make", [cells.lstm, cells.gru])
-def test_chrono_starts_with_memories_of_one_to_t_max_steps(make):
+def test_chrono_starts_with_memories_of_two_to_t_max_steps(make):
     """A gate that keeps a share f of the state forgets after 1 / (1 - f) steps."""
     hidden = 4000
     params = make(3, hidden, t_max=300.0).init(jax.random.key(0))
