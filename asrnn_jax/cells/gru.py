@@ -39,7 +39,7 @@ def gru(inputs: int, hidden: int, *, t_max: float | None = None, dtype=jnp.float
       dtype: of the params.
 
     Params: ``{"W_xh": (I, 3 H), "W_hh": (H, 3 H), "b": (3 H,), "b_hn": (H,)}``, gates in the order r, z, n; input
-    kernels start LeCun normal, recurrent ones orthogonal, biases 0.
+    kernels start LeCun normal, recurrent ones orthogonal, biases 0 where t_max says nothing else.
 
     Raises:
       ValueError: sizes below 1, t_max not above 2.
